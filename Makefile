@@ -1,0 +1,73 @@
+# `make demo` and `make test` need nothing but Python 3.11 or newer and make: they build .venv themselves, once.
+# Another interpreter: PYTHON=python3.12 make test (.venv is made anew with it).
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint format requirements clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
+UV ?= uv
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+
+ifdef PYTHON
+MADE := $(VENV)/.made-with-$(subst /,_,$(PYTHON))
+else
+MADE := $(VENV)/pyvenv.cfg
+PYTHON = $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+endif
+
+help:  ## show this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+demo: $(VENV)/.runtime  ## close sample groups against a simulated API; DEMO_ARGS="--groups 500"
+	@$(BIN)/closer demo $(DEMO_ARGS)
+
+test: $(VENV)/.dev  ## run the tests; PYTEST_ARGS="-k ledger"
+	@$(BIN)/pytest -q $(PYTEST_ARGS)
+
+check: lint $(VENV)/.dev  ## lint, types and import directions
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lint: $(VENV)/.dev  ## ruff: rules and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(VENV)/.dev  ## let ruff mend what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+requirements:  ## pin the dependencies again (needs uv); UV_ARGS=--upgrade for newer ones
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(UV_ARGS) \
+		--group build pyproject.toml -o requirements.txt
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header $(UV_ARGS) \
+		--group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+clean:  ## remove what make and the tools have made
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	find tasks worker tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(MADE):
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: PYTHON=/path/to/python make …" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+# The stamps are touched last, so an interrupted installation is begun again. The development tools include what
+# `make demo` needs, hence both stamps.
+$(VENV)/.runtime: $(MADE) requirements.txt pyproject.toml
+	@echo "Installing into $(VENV) …" >&2
+	@$(PIP) --require-hashes -r requirements.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(MADE) requirements-dev.txt pyproject.toml
+	@echo "Installing into $(VENV), with the development tools …" >&2
+	@$(PIP) --require-hashes -r requirements-dev.txt
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $(VENV)/.runtime $@

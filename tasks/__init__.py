@@ -1,0 +1,1 @@
+"""What a closure is, and how one is closed."""

@@ -1,0 +1,149 @@
+"""Async client of the Sorted API: close, lock, and ask for the state of, one shipment group.
+
+A call never raises for what the network or the API does: it returns a `Reply` or a `NoReply`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.request
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+from pydantic import SecretStr
+
+from tasks.event import is_reference
+from tasks.reply import Failure, NoReply, Reply, parse_body, parse_retry_after
+
+MAX_REPLY_BYTES = 2 * 1024 * 1024  # the state of a trailer with tens of thousands of shipments fits
+_KEEPALIVE_S = 15.0  # shorter than what gateways usually allow: a reused dead connection costs a retry
+_CONNECT_S = 5.0
+
+# What the transport raises, and what it means; the first row that fits counts.
+_FAILURES: tuple[tuple[type[BaseException], Failure], ...] = (
+    (TimeoutError, Failure.TIMEOUT),
+    (httpx.ReadTimeout, Failure.TIMEOUT),
+    (aiohttp.ClientConnectorError, Failure.CONNECT),
+    (aiohttp.ClientConnectionError, Failure.CUT),
+    (aiohttp.ClientPayloadError, Failure.CUT),
+    (aiohttp.ClientError, Failure.PROTOCOL),
+    (httpx.DecodingError, Failure.PROTOCOL),
+    (httpx.HTTPError, Failure.CUT),
+    (OSError, Failure.CUT),
+    (aiohttp.http_exceptions.HttpProcessingError, Failure.PROTOCOL),
+    (ValueError, Failure.PROTOCOL),
+)
+
+
+class SortedApi:
+    """One connection pool to the API. Its key appears in requests only: in no repr, log or error."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        key: SecretStr,
+        version: str,
+        timeout_s: float,
+        connections: int,
+        agent: str = "closer",
+    ) -> None:
+        """`timeout_s`: total time of one call, from connecting to the last byte."""
+        self._base = base_url.rstrip("/")
+        self._timeout_s = timeout_s
+        self._connections = connections
+        self._headers = [
+            (b"Host", urlsplit(base_url).netloc.rpartition("@")[2].encode()),
+            (b"x-api-key", key.get_secret_value().encode()),
+            (b"x-api-version", version.encode()),
+            (b"Accept", b"application/json"),
+            (b"Accept-Encoding", b"gzip"),
+            (b"User-Agent", agent.encode()),
+        ]
+        self._transport = AiohttpTransport(client=self._session, proxy=_proxy(base_url))
+
+    def __repr__(self) -> str:
+        return f"SortedApi({self._base})"
+
+    async def close(self, reference: str, timeout_s: float | None = None) -> Reply | NoReply:
+        """`POST /shipment_groups/{reference}/close`: irreversible."""
+        return await self._call("POST", reference, "/close", timeout_s)
+
+    async def lock(self, reference: str, timeout_s: float | None = None) -> Reply | NoReply:
+        """`POST /shipment_groups/{reference}/lock`."""
+        return await self._call("POST", reference, "/lock", timeout_s)
+
+    async def state(self, reference: str, timeout_s: float | None = None) -> Reply | NoReply:
+        """`GET /shipment_groups/{reference}`."""
+        return await self._call("GET", reference, "", timeout_s)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
+
+    async def _call(self, method: str, reference: str, action: str, timeout_s: float | None) -> Reply | NoReply:
+        if not is_reference(reference):
+            raise ValueError("not a reference: it would leave the API's path")
+        timeout_s = min(timeout_s or self._timeout_s, self._timeout_s)
+        request = httpx.Request(
+            method,
+            f"{self._base}/shipment_groups/{reference}{action}",
+            headers=self._headers,
+            extensions={"timeout": {"connect": min(_CONNECT_S, timeout_s), "read": timeout_s, "pool": timeout_s}},
+        )
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._exchange(request)
+        except Exception as error:
+            return _no_reply(error)
+
+    async def _exchange(self, request: httpx.Request) -> Reply | NoReply:
+        # The transport itself rather than a client: no redirects, cookies or logging of each request to switch off,
+        # and 130 µs less CPU a call.
+        response = await self._transport.handle_async_request(request)
+        try:
+            content = bytearray()
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                if len(content) > MAX_REPLY_BYTES:
+                    return NoReply(Failure.TOO_LARGE, f"HTTP {response.status_code}")
+        finally:
+            await response.aclose()
+        return _reply(response, bytes(content))
+
+    def _session(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=self._connections, keepalive_timeout=_KEEPALIVE_S, ssl=httpx.create_ssl_context()
+        )
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+def _reply(response: httpx.Response, content: bytes) -> Reply:
+    headers = response.headers
+    retry_after = headers.get("retry-after")
+    return Reply(
+        response.status_code,
+        parse_body(content) if content else None,
+        parse_retry_after(retry_after, headers.get("date"), datetime.now(UTC)) if retry_after else None,
+    )
+
+
+def _no_reply(error: Exception) -> NoReply:
+    """Translate what the transport raised; an error that is not the network's or the API's is raised again."""
+    cause = error.__cause__ if isinstance(error, httpx.HTTPError) and error.__cause__ else error
+    for kind, failure in _FAILURES:
+        if isinstance(cause, kind):
+            return NoReply(failure, f"{type(cause).__name__}: {cause}"[:200])
+    raise error
+
+
+def _proxy(base_url: str) -> httpx.Proxy | None:
+    """The proxy that the environment (HTTPS_PROXY, NO_PROXY …) names for the API."""
+    parts = urlsplit(base_url)
+    address = urllib.request.getproxies().get(parts.scheme)
+    if not address or urllib.request.proxy_bypass(parts.hostname or ""):
+        return None
+    return httpx.Proxy(address)

@@ -1,0 +1,178 @@
+"""One attempt: call → judge → decide, for a closure that has been claimed."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+
+from tasks.api import SortedApi
+from tasks.closure import Attempt, State
+from tasks.ledger import Claim, Settlement
+from tasks.reply import NoReply, Reply
+from tasks.retry import Again, Decision, Done, GiveUp, HandBack, Policy, Tries, Uniform, decide
+from tasks.verdict import (
+    Ambiguous,
+    Health,
+    Locked,
+    NotLocked,
+    Retry,
+    Verdict,
+    health,
+    judge_close,
+    judge_lock,
+    judge_locked_state,
+    judge_state,
+    still_not_locked,
+    throttle_s,
+)
+
+_log = logging.getLogger("closer.attempt")
+_TOO_LATE_S = 0.05
+
+Call = Callable[[str, float], Awaitable[Reply | NoReply]]
+
+
+@dataclass(slots=True)
+class _Trail:
+    """The calls of one attempt; `left_s` counts down to the end of the lease's usable time."""
+
+    reference: str
+    ends: float
+    close: Reply | NoReply | None = None
+    replies: list[Reply | NoReply] = field(default_factory=list)
+
+    async def ask(self, call: Call) -> Reply | NoReply:
+        left_s = self.ends - time.monotonic()
+        if left_s < _TOO_LATE_S:
+            raise _OutOfTime
+        reply = await call(self.reference, left_s)
+        self.replies.append(reply)
+        return reply
+
+
+class _OutOfTime(Exception):
+    """The lease ends soon: another call could outlive it."""
+
+
+class Attempter:
+    """Makes attempts. It writes nothing down: an attempt is a `Claim` in, a `Settlement` out."""
+
+    def __init__(
+        self,
+        api: SortedApi,
+        policy: Policy,
+        *,
+        worker: str,
+        budget_s: float,
+        lock_if_needed: bool = False,
+        uniform: Uniform = random.uniform,
+    ) -> None:
+        """`budget_s`: what all calls of one attempt may take together, shorter than the lease."""
+        self._api = api
+        self._policy = policy
+        self._worker = worker
+        self._budget_s = budget_s
+        self._lock_if_needed = lock_if_needed
+        self._uniform = uniform
+
+    async def attempt(self, claim: Claim) -> Settlement:
+        """Try to close the group; any error of our own is kept with the attempt and tried again, never raised."""
+        started = time.monotonic()
+        trail = _Trail(claim.reference, started + self._budget_s)
+        try:
+            verdict = await self._verdict(trail, lock=self._lock_if_needed or claim.lock_first)
+        except _OutOfTime:
+            verdict = Retry("the attempt took as long as its lease allows")
+        except Exception as error:
+            _log.exception("attempt on %s broke; it will be tried again", claim.reference)
+            verdict = Retry(f"closer's own error: {type(error).__name__}: {error}")
+        took_s = time.monotonic() - started
+        tries = Tries(claim.failures, claim.missing)
+        decision = decide(verdict, tries, claim.remaining_s - took_s, self._policy, self._uniform)
+        return self._settlement(claim, trail, verdict, decision, took_s)
+
+    async def _verdict(self, trail: _Trail, *, lock: bool) -> Verdict:
+        verdict = await self._close(trail)
+        if isinstance(verdict, NotLocked) and lock:
+            verdict = await self._lock(trail)
+            if isinstance(verdict, Locked):
+                verdict = still_not_locked(await self._close(trail))
+        return verdict
+
+    async def _close(self, trail: _Trail) -> Verdict:
+        trail.close = await trail.ask(self._api.close)
+        verdict = judge_close(trail.close, trail.reference)
+        if isinstance(verdict, Ambiguous):
+            verdict = judge_state(await trail.ask(self._api.state), verdict, trail.reference)
+        return verdict
+
+    async def _lock(self, trail: _Trail) -> Verdict:
+        verdict = judge_lock(await trail.ask(self._api.lock))
+        if isinstance(verdict, Ambiguous):
+            verdict = judge_locked_state(await trail.ask(self._api.state), verdict, trail.reference)
+        return verdict
+
+    def _settlement(
+        self, claim: Claim, trail: _Trail, verdict: Verdict, decision: Decision, took_s: float
+    ) -> Settlement:
+        attempt = self._record(claim, trail, verdict, decision, took_s)
+        _log.info("closure.attempted", extra={"fields": {"reference": claim.reference, **attempt.as_json()}})
+        settlement = Settlement(
+            claim.reference,
+            claim.lease,
+            State.QUEUED,
+            attempt.pack(),
+            health=health(trail.replies[-1]) if trail.replies else Health.UNKNOWN,
+            hold_s=min(max(map(throttle_s, trail.replies), default=0.0), self._policy.cap_s),
+        )
+        match decision:
+            case Done(outcome):
+                return replace(settlement, to=State.CLOSED, outcome=outcome)
+            case Again(delay_s, _, missing):
+                return replace(settlement, to=State.RETRYING, delay_s=delay_s, missing=missing)
+            case GiveUp(reason, _):
+                return replace(settlement, to=State.FAILED, reason=reason)
+            case HandBack():
+                return settlement
+
+    def _record(self, claim: Claim, trail: _Trail, verdict: Verdict, decision: Decision, took_s: float) -> Attempt:
+        close = trail.close
+        correlation = [reply.body.correlation_id for reply in trail.replies if isinstance(reply, Reply) and reply.body]
+        return Attempt(
+            at_ms=claim.at_ms,
+            worker=self._worker,
+            trigger=claim.trigger,
+            status=close.status if isinstance(close, Reply) else None,
+            code=_code(close),
+            correlation_id=next((text for text in reversed(correlation) if text), None),
+            duration_ms=round(took_s * 1000),
+            verdict=type(verdict).__name__.lower(),
+            decision=_decided(decision),
+            detail=_detail(decision, trail),
+        )
+
+
+def _code(reply: Reply | NoReply | None) -> str | None:
+    return reply.code if isinstance(reply, Reply) else reply.failure.value if reply else None
+
+
+def _decided(decision: Decision) -> str:
+    match decision:
+        case Done(outcome):
+            return outcome.value
+        case Again(delay_s):
+            return f"retry in {delay_s:.1f} s"
+        case GiveUp(reason):
+            return f"failed: {reason.value}"
+        case HandBack():
+            return "queued"
+
+
+def _detail(decision: Decision, trail: _Trail) -> str:
+    if isinstance(decision, Done):
+        return ""
+    failed = [reply.detail for reply in trail.replies if isinstance(reply, NoReply) and reply.detail]
+    return "; ".join([decision.cause, *failed[-1:]])

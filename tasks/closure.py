@@ -1,0 +1,190 @@
+"""A closure: the record of closing one shipment group.
+
+          ┌────────── new event, operator ──────────┐
+          ▼                                         │
+(new) → queued ──claim──▶ closing ──▶ closed        │
+          ▲ ▲               │ │ └───▶ failed ───────┴──▶ discarded
+          │ └─ handed back ─┘ └─────▶ retrying
+          └───────── due ─────────────────┘
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+HISTORY_LIMIT = 20
+
+
+class State(StrEnum):
+    """Where a closure stands; `CLOSED` and `DISCARDED` are final."""
+
+    QUEUED = "queued"
+    CLOSING = "closing"
+    RETRYING = "retrying"
+    CLOSED = "closed"
+    FAILED = "failed"
+    DISCARDED = "discarded"
+
+
+class Outcome(StrEnum):
+    """How a closed group came to be closed."""
+
+    CLOSED = "closed"
+    ALREADY_CLOSED = "already_closed"
+
+
+class Reason(StrEnum):
+    """Why a closure failed."""
+
+    NOT_FOUND = "not_found"
+    GONE = "gone"
+    FORBIDDEN = "forbidden"
+    NOT_LOCKED = "not_locked"
+    NOT_CLOSABLE = "not_closable"
+    INVALID_REQUEST = "invalid_request"
+    UNEXPECTED_REPLY = "unexpected_reply"
+    DEADLINE_EXCEEDED = "deadline_exceeded"
+
+
+OPEN_STATES = frozenset({State.QUEUED, State.CLOSING, State.RETRYING})
+# Every state can become `closed`: that a group is closed is a fact, whoever learns it and however late.
+TRANSITIONS: dict[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.CLOSING, State.CLOSED}),
+    State.CLOSING: frozenset({State.QUEUED, State.RETRYING, State.CLOSED, State.FAILED}),
+    State.RETRYING: frozenset({State.QUEUED, State.CLOSING, State.CLOSED}),
+    State.FAILED: frozenset({State.QUEUED, State.DISCARDED, State.CLOSED}),
+    State.CLOSED: frozenset(),
+    State.DISCARDED: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to close a group: what was asked, what came back, what was decided."""
+
+    at_ms: int
+    worker: str
+    trigger: str = ""
+    status: int | None = None
+    code: str | None = None
+    correlation_id: str | None = None
+    duration_ms: int | None = None
+    verdict: str = ""
+    decision: str = ""
+    detail: str = ""
+
+    def pack(self) -> str:
+        """The attempt as one compact line; `detail`, the longest, comes last and is cut at 160 characters."""
+        fields = (self.at_ms, self.worker, self.trigger, self.status, self.code, self.correlation_id,
+                  self.duration_ms, self.verdict, self.decision, self.detail[:160])  # fmt: skip
+        return "|".join("" if field is None else _clean(str(field)) for field in fields)
+
+    @classmethod
+    def unpack(cls, line: str) -> Attempt:
+        """Read what `pack`, or the ledger's scripts, wrote."""
+        at, worker, trigger, status, code, correlation, duration, verdict, decision, detail = line.split("|")
+        return cls(
+            int(at), worker, trigger, _int(status), code or None, correlation or None, _int(duration),
+            verdict, decision, detail,
+        )  # fmt: skip
+
+    def as_json(self) -> dict[str, Any]:
+        """The attempt as operators and other programs see it."""
+        return {
+            "at": iso(self.at_ms),
+            "worker": self.worker,
+            "trigger": self.trigger or "automatic",
+            "status": self.status,
+            "code": self.code,
+            "correlation_id": self.correlation_id,
+            "duration_ms": self.duration_ms,
+            "verdict": self.verdict,
+            "decision": self.decision,
+            "detail": self.detail or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Closure:
+    """The record of closing one group, as read from the ledger. Times are ms since the epoch, store's clock."""
+
+    reference: str
+    state: State
+    outcome: Outcome | None
+    reason: Reason | None
+    attempts: int
+    source: str
+    event_id: str
+    received_ms: int
+    entered_ms: int
+    next_attempt_ms: int | None
+    custom_reference: str | None
+    event_time: str | None
+    traceparent: str | None
+    history: tuple[Attempt, ...]
+
+    @classmethod
+    def from_record(cls, reference: str, raw: bytes | str, entered: float, agenda: float | None) -> Closure:
+        """Read a record of the ledger; its short field names are listed at the top of `lua/lib.lua`."""
+        record: Mapping[str, Any] = json.loads(raw)
+        state = State(record["s"])
+        return cls(
+            reference=reference,
+            state=state,
+            outcome=Outcome(record["o"]) if "o" in record else None,
+            reason=Reason(record["r"]) if "r" in record else None,
+            attempts=int(record.get("n", 0)),
+            source=record["e"],
+            event_id=record["i"],
+            received_ms=int(record["a"]),
+            entered_ms=int(entered),
+            next_attempt_ms=int(agenda) if agenda is not None and state is State.RETRYING else None,
+            custom_reference=record.get("u"),
+            event_time=record.get("t"),
+            traceparent=record.get("p"),
+            history=tuple(Attempt.unpack(line) for line in record.get("h", ())),
+        )
+
+    @property
+    def last_attempt(self) -> Attempt | None:
+        """The newest attempt, if there was one."""
+        return self.history[-1] if self.history else None
+
+    def as_json(self) -> dict[str, Any]:
+        """The closure as operators and other programs see it (field names are a promise)."""
+        last = self.last_attempt
+        return {
+            "reference": self.reference,
+            "state": self.state.value,
+            "outcome": self.outcome and self.outcome.value,
+            "reason": self.reason and self.reason.value,
+            "attempts": self.attempts,
+            "source": self.source,
+            "event_id": self.event_id,
+            "custom_reference": self.custom_reference,
+            "received_at": iso(self.received_ms),
+            "next_attempt_at": self.next_attempt_ms and iso(self.next_attempt_ms),
+            "closed_at": iso(self.entered_ms) if self.state is State.CLOSED else None,
+            "last_status": last and last.status,
+            "last_code": last and last.code,
+            "correlation_id": last and last.correlation_id,
+        }
+
+
+def iso(at_ms: float) -> str:
+    """Milliseconds since the epoch as ISO 8601 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _clean(text: str) -> str:
+    """No separators and no control characters: what an API replied may end up in a log or on a terminal."""
+    return "".join(char if char.isprintable() and char != "|" else " " for char in text)
+
+
+def _int(text: str) -> int | None:
+    return int(text) if text else None

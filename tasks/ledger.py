@@ -1,0 +1,198 @@
+"""The ledger: every closure, in Redis or Valkey, and the only authority on what is to be done next.
+
+Each method is one script call (`lua/`, atomic), for any number of closures. Durations go in, the store's clock
+decides: no worker's clock is ever compared with another's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from redis.asyncio import Redis
+
+from tasks.closure import Closure, Outcome, Reason, State
+from tasks.event import GroupComplete, Rejection
+from tasks.scripts import Scripts
+from tasks.verdict import Health
+
+DEFAULT_PREFIX = "closer:"
+
+
+class Received(StrEnum):
+    """What an event came to."""
+
+    NEW = "new"
+    REQUEUED = "requeued"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A closure leased to this worker. (`reference`, `lease`) identifies the attempt."""
+
+    reference: str
+    lease: int
+    failures: int
+    missing: int
+    remaining_s: float
+    wait_s: float
+    at_ms: int
+    trigger: str = ""
+    lock_first: bool = False
+    custom_reference: str | None = None
+    traceparent: str | None = None
+
+
+class Unclaimed(StrEnum):
+    """Why a reference was not claimed: no such closure, the gate is shut, or there is nothing to do now."""
+
+    UNKNOWN = "unknown"
+    LATER = "later"
+    NO = "no"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What an attempt came to. `packed` is None when no call was made."""
+
+    reference: str
+    lease: int
+    to: State
+    packed: str | None = None
+    outcome: Outcome | None = None
+    reason: Reason | None = None
+    delay_s: float = 0.0
+    missing: bool = False
+    health: Health = Health.UNKNOWN
+    hold_s: float = 0.0
+
+    def as_argument(self) -> str:
+        """The settlement as `settle.lua` reads it."""
+        item: dict[str, Any] = {"ref": self.reference, "x": self.lease, "to": self.to, "health": self.health}
+        optional = {"h": self.packed, "o": self.outcome, "r": self.reason, "miss": int(self.missing) or None,
+                    "hold": int(self.hold_s * 1000) or None}  # fmt: skip
+        item.update({name: value for name, value in optional.items() if value is not None})
+        # Rounded up: a Retry-After is never undercut, not even by half a millisecond.
+        return _json(item | {"delay": int(self.delay_s * 1000) + 1})
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """References to name in task messages now, and how long until more are due (None: unknown)."""
+
+    references: list[str]
+    next_s: float | None
+
+
+class Ledger:
+    """Closures in the store behind `redis`. Every method raises StoreUnavailable when the store does not do it."""
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        deadline_s: float = 86_400.0,
+        prefix: str = DEFAULT_PREFIX,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
+        """`deadline_s`: how long a closure is tried for. `clock` (ms) replaces the store's clock, for tests."""
+        self.redis = redis
+        self.prefix = prefix
+        self._scripts = Scripts(redis, prefix, deadline_s, clock)
+
+    async def receive(self, events: Sequence[GroupComplete]) -> list[Received]:
+        """Write events down: after this they cannot be lost. Deduplicated by event and by group."""
+        arguments = [_event_argument(event) for event in events]
+        return [Received(word.decode()) for word in await self._scripts.run("receive", *arguments)]
+
+    async def reject(self, body: bytes, rejection: Rejection, origin: str, stream: str = "", group: str = "") -> str:
+        """Put aside what is no event, with its bytes and why; takes it off `stream` in the same step."""
+        keys = (stream,) if stream else ()
+        arguments = (body, json.dumps(rejection.problems), origin, group)
+        rejected: bytes = await self._scripts.run("reject", *arguments, keys=keys)
+        return rejected.decode()
+
+    async def due(self, *, limit: int, grace_s: float, most: int) -> Due:
+        """Take up to `limit` references that must be looked at now; see `lua/due.lua`."""
+        wait_ms, *references = await self._scripts.run("due", limit, int(grace_s * 1000), most)
+        return Due([ref.decode() for ref in references], None if wait_ms < 0 else wait_ms / 1000)
+
+    async def claim(
+        self, references: Sequence[str], *, worker: str, lease_s: float, rate_limit: float = 0.0
+    ) -> dict[str, Claim | Unclaimed]:
+        """Lease closures to `worker`. `rate_limit` is in calls per second over the whole fleet, 0 for none."""
+        pause_ms = 1000 / rate_limit if rate_limit else 0
+        rows = await self._scripts.run("claim", int(lease_s * 1000), pause_ms, worker, *references)
+        return {ref: _claim(ref, row) for ref, row in zip(references, rows, strict=True)}
+
+    async def hand_back(self, references: Sequence[str]) -> None:
+        """Make queued closures due at once: their task message was not sent, or will not be worked on."""
+        await self._scripts.run("hand_back", *references)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """Write down what attempts came to; False where the lease was lost and nothing was written."""
+        arguments = [settlement.as_argument() for settlement in settlements]
+        return [row == 1 for row in await self._scripts.run("settle", *arguments)]
+
+    async def requeue(self, references: Sequence[str], *, trigger: str = "requeue", lock: bool = False) -> list[str]:
+        """Queue failed closures again, with a new deadline: "done", "unknown", or the state that forbids it."""
+        words = await self._scripts.run("operate", "requeue", trigger, "1" if lock else "", *references)
+        return [word.decode() for word in words]
+
+    async def discard(self, references: Sequence[str]) -> list[str]:
+        """Give up failed closures for good: "done", "unknown", or the state that forbids it."""
+        words = await self._scripts.run("operate", "discard", "", "", *references)
+        return [word.decode() for word in words]
+
+    async def prune(self, *, keep_s: float, limit: int = 500) -> int:
+        """Forget closures that ended more than `keep_s` ago; returns how many (at most twice `limit`)."""
+        forgotten: int = await self._scripts.run("prune", int(keep_s * 1000), limit)
+        return forgotten
+
+    async def gate(self, verb: str = "look", *, by: str = "", why: str = "") -> dict[str, str]:
+        """`pause`, `resume`, `start` slowly, or just `look`; returns the gate's fields (see `lua/lib.lua`)."""
+        flat = [field.decode() for field in await self._scripts.run("gate", verb, by, why)]
+        return dict(zip(flat[::2], flat[1::2], strict=True))
+
+    async def beat(self, worker: str = "", said: dict[str, Any] | None = None) -> tuple[int, dict[str, dict[str, Any]]]:
+        """Write down a worker's sign of life (None: its goodbye); returns the time (ms) and what every worker said."""
+        now, *flat = await self._scripts.run("beat", worker, "" if said is None else _json(said))
+        names = [name.decode() for name in flat[::2]]
+        return int(now), dict(zip(names, map(json.loads, flat[1::2]), strict=True))
+
+    async def read(self, references: Sequence[str]) -> list[Closure | None]:
+        """The closures of these references, None for unknown ones."""
+        rows = await self._scripts.run("read", *references)
+        return [_closure(ref, row) for ref, row in zip(references, rows, strict=True)]
+
+
+def _event_argument(event: GroupComplete) -> str:
+    fields = {"ref": event.reference, "e": event.source, "i": event.event_id, "u": event.custom_reference,
+              "t": event.time, "p": event.traceparent}  # fmt: skip
+    return _json({name: value for name, value in fields.items() if value is not None})
+
+
+def _claim(reference: str, row: list[Any]) -> Claim | Unclaimed:
+    if row[0] != b"claimed":
+        return Unclaimed(row[0].decode())
+    lease, failures, missing, remaining_ms, wait_ms, at_ms = (int(value) for value in row[1:7])
+    trigger, custom, traceparent = row[7].decode(), row[9].decode(), row[10].decode()
+    return Claim(
+        reference, lease, failures, missing, remaining_ms / 1000, wait_ms / 1000, at_ms,
+        trigger, row[8] == 1, custom or None, traceparent or None,
+    )  # fmt: skip
+
+
+def _closure(reference: str, row: list[Any]) -> Closure | None:
+    if not row:
+        return None
+    raw, entered, agenda = row
+    return Closure.from_record(reference, raw, float(entered), float(agenda) if agenda else None)
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, separators=(",", ":"))

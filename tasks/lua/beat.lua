@@ -1,0 +1,24 @@
+-- Writes down a worker's sign of life, and forgets workers that have not given one for an hour.
+-- KEYS, ARGV[1..2]  see lib.lua; workers  hash  name → JSON: what the worker says of itself, and "at" (ms)
+-- ARGV[3]  the worker's name    ARGV[4]  what it says, a JSON object; "" to take its name off
+-- Returns  every worker as a flat list: name, JSON, …, and first the time (ms)
+
+local FORGET_MS = 3600000
+
+if ARGV[4] ~= '' then
+  local said = cjson.decode(ARGV[4])
+  said.at = NOW
+  redis.call('HSET', P .. 'workers', ARGV[3], cjson.encode(said))
+elseif ARGV[3] ~= '' then
+  redis.call('HDEL', P .. 'workers', ARGV[3])
+end
+local known, workers = redis.call('HGETALL', P .. 'workers'), { NOW }
+for i = 1, #known, 2 do
+  if NOW - cjson.decode(known[i + 1]).at > FORGET_MS then
+    redis.call('HDEL', P .. 'workers', known[i])
+  else
+    workers[#workers + 1] = known[i]
+    workers[#workers + 1] = known[i + 1]
+  end
+end
+return workers

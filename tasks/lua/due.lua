@@ -1,0 +1,60 @@
+-- Takes closures that someone must look at now, to be named in task messages. Each is put back on the agenda for the
+-- time at which its message is presumed lost, before it is returned: a crash after this repeats work, never loses it.
+-- KEYS, ARGV[1..2]  see lib.lua
+-- ARGV[3]  most references to take now
+-- ARGV[4]  after how long a message is presumed lost (ms)
+-- ARGV[5]  most references that messages may be on their way for, in the whole fleet
+-- Returns  { ms until the next one is due (-1: unknown, ask again when something has changed), reference, … }
+
+local limit, grace, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+
+local function room()
+  if gate_reason() then
+    return gate.probe_at and NOW >= tonumber(gate.probe_at) and 1 or 0
+  end
+  local on_their_way = redis.call('ZCOUNT', P .. 'dispatched', NOW, '+inf')
+  local free = most - on_their_way
+  if gate.window then free = math.min(free, gate.window - on_their_way - in_flight()) end
+  return math.min(free, limit)
+end
+
+-- Whether the closure is still to be done; a retry, or a lease that ended, is queued again. One whose record is gone or
+-- unreadable is named all the same: the worker finds it unknown and receives it anew, so it is not lost.
+local function look(ref)
+  if redis.call('ZSCORE', P .. 'queued', ref) then return true end
+  local c = load(ref)
+  if not c then return true end
+  if c.s == 'closing' then
+    lose_lease(ref, c)
+  elseif c.s == 'retrying' then
+    move(ref, c, 'queued', NOW)
+  else
+    redis.call('ZREM', P .. 'agenda', ref)
+    return false
+  end
+  save(ref, c)
+  return true
+end
+
+local free = room()
+-- Messages worth their cost: with more due than there is room for, wait until there is room for a good few.
+local worth = math.min(limit, most / 2, gate.window and gate.window / 4 or limit)
+if free <= 0 then return { -1 } end
+if not gate.shut and free < worth and redis.call('ZCOUNT', P .. 'agenda', '-inf', NOW) > free then return { -1 } end
+
+local taken = { 0 }
+for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'agenda', '-inf', NOW, 'LIMIT', 0, free)) do
+  if look(ref) then
+    redis.call('ZADD', P .. 'agenda', NOW + grace, ref)
+    redis.call('ZADD', P .. 'dispatched', NOW + grace, ref)
+    taken[#taken + 1] = ref
+  end
+end
+if gate.shut and taken[2] then
+  gate_set('probe', taken[2])
+  gate_set('probe_at', NOW + gate.every)
+  gate_set('every', math.min(gate.every * 2, PROBE_MOST[gate.shut]))
+end
+local first = redis.call('ZRANGE', P .. 'agenda', 0, 0, 'WITHSCORES')
+if first[2] then taken[1] = math.max(0, math.ceil(first[2] - NOW)) else taken[1] = -1 end
+return taken

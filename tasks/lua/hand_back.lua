@@ -1,0 +1,8 @@
+-- Makes queued closures due at once: their task message was not sent, or will not be worked on.
+-- KEYS, ARGV[1..2]  see lib.lua
+-- ARGV[3..]  references
+
+for i = 3, #ARGV do
+  if redis.call('ZREM', P .. 'dispatched', ARGV[i]) == 1 then redis.call('ZADD', P .. 'agenda', 'XX', NOW, ARGV[i]) end
+end
+return redis.status_reply('OK')

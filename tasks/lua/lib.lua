@@ -1,0 +1,171 @@
+-- What every script begins with: the keys, one closure's record and its moves, the gate.
+--
+-- KEYS[1]  prefix of all keys ("closer:"). The others are built from it:
+--   c:{reference}    string  the closure's record, JSON, see below
+--   {state}          zset    the references in that state, by when they entered it (ms)
+--   failed:{reason}  zset    the same for each failure reason
+--   agenda           zset    every unfinished closure, by when someone must next look at it (ms)
+--   dispatched       zset    queued closures that a task message names, by when that message is presumed lost (ms)
+--   gate             hash    see "The gate" below; absent: open
+-- ARGV[1]  the time (ms), or "" for the store's clock, which is the only clock the ledger knows
+-- ARGV[2]  how long a closure is tried for, from the event or the re-queue (ms)
+--
+-- A record's fields (absent when they say nothing, for there are many records):
+--   s state   o outcome   r reason   n attempts   k failures and m "not found"s since it was queued
+--   e event source   i event id   v identities of later events   u custom reference   t event time   p traceparent
+--   a received at (ms)   d deadline on the open clock (ms)   x leases so far   w who holds the lease
+--   g trigger (requeue, bulk)   l 1: lock before closing   h history, packed attempts, oldest first
+
+local P = KEYS[1]
+local NOW = tonumber(ARGV[1])
+if not NOW then
+  local t = redis.call('TIME')
+  NOW = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local SPAN = tonumber(ARGV[2])
+local HISTORY_LIMIT = 20
+
+local function load(ref)
+  local raw = redis.call('GET', P .. 'c:' .. ref)
+  if not raw then return nil end
+  local readable, c = pcall(cjson.decode, raw)
+  return readable and type(c) == 'table' and c.s and c or nil
+end
+
+local function save(ref, c)
+  redis.call('SET', P .. 'c:' .. ref, cjson.encode(c))
+end
+
+-- Puts the closure into a state, and on the agenda at `due` (nil: nobody needs to look again); the caller saves.
+local function move(ref, c, state, due)
+  if c.s then redis.call('ZREM', P .. c.s, ref) end
+  if c.s == 'failed' then redis.call('ZREM', P .. 'failed:' .. c.r, ref) end
+  if c.s == 'queued' then redis.call('ZREM', P .. 'dispatched', ref) end
+  if state == 'queued' or state == 'closed' then c.r = nil end
+  c.s = state
+  redis.call('ZADD', P .. state, NOW, ref)
+  if state == 'failed' then redis.call('ZADD', P .. 'failed:' .. c.r, NOW, ref) end
+  if due then redis.call('ZADD', P .. 'agenda', due, ref) else redis.call('ZREM', P .. 'agenda', ref) end
+end
+
+local function note(c, entry)
+  c.n = (c.n or 0) + 1
+  c.h = c.h or {}
+  c.h[#c.h + 1] = entry
+  if #c.h > HISTORY_LIMIT then table.remove(c.h, 1) end
+end
+
+-- A lease that ended without a word: its worker died, or cannot reach the store. The call may have taken effect.
+local function lose_lease(ref, c)
+  local since = redis.call('ZSCORE', P .. 'closing', ref)
+  note(c, string.format('%.0f', since) .. '|' .. (c.w or '') .. '|' .. (c.g or '')
+    .. '|||||lost|queued|the worker died, or its lease ended before it could tell')
+  c.w = nil
+  move(ref, c, 'queued', NOW)
+end
+
+-- The gate -------------------------------------------------------------------------------------------------------
+--   shut      reason why nothing is attempted (paused, unauthorised, outage, throttled); absent: open
+--   since by why   when (ms), by whom, and why in words     till  opens by itself then (ms)
+--   probe     the one closure that may be attempted while it is shut; probe_at, every  the next one (ms), the pause (ms)
+--   window    most calls in flight while it opens again, counted from `ramp` (ms); absent: no limit
+--   bad       share of calls that found the API ill, 0 to 1, moving; ill: the groups that counted for it
+--   forbidden groups refused with 403 in a row
+--   lost      how long it was shut in all (ms): deadlines run on a clock that stands still meanwhile
+--   tat       when the rate limit allows the next call (ms)
+
+local gate = {}
+do
+  local raw = redis.call('HGETALL', P .. 'gate')
+  for i = 1, #raw, 2 do gate[raw[i]] = raw[i + 1] end
+end
+
+local RANK = { throttled = 1, outage = 2, unauthorised = 3, paused = 4 }
+local PROBE_FIRST = { outage = 1000, unauthorised = 15000 }
+local PROBE_MOST = { outage = 5000, unauthorised = 60000 }
+local WINDOW_AGAIN = 4     -- calls in flight when the gate opens again; every good reply allows one more
+local WINDOW_MOST = 1024   -- where the limit is lifted
+
+local function gate_set(field, value)
+  if value == nil then
+    if gate[field] then redis.call('HDEL', P .. 'gate', field) end
+    gate[field] = nil
+  else
+    gate[field] = tostring(value)
+    redis.call('HSET', P .. 'gate', field, gate[field])
+  end
+end
+
+-- The time on the clock that deadlines run on: it stands still while the gate is shut.
+local function open_clock()
+  local lost = tonumber(gate.lost or 0)
+  if gate.shut then lost = lost + NOW - gate.since end
+  return NOW - lost
+end
+
+local function queue_again(ref, c, trigger)
+  c.k, c.m, c.g = nil, nil, trigger
+  c.d = open_clock() + SPAN
+  move(ref, c, 'queued', NOW)
+end
+
+-- Adds a reference to a list in the gate; returns the list's new length, or nil when it stood there already.
+local function gate_add(field, ref)
+  local count = 1
+  for known in string.gmatch(gate[field] or '', '%S+') do
+    if known == ref then return nil end
+    count = count + 1
+  end
+  gate_set(field, (gate[field] or '') .. ' ' .. ref)
+  return count
+end
+
+local function ramp(window)
+  gate_set('window', window)
+  gate_set('ramp', NOW)
+end
+
+local function gate_open()
+  local forbidden = gate.shut == 'unauthorised' and gate.forbidden or ''
+  gate_set('lost', tonumber(gate.lost or 0) + NOW - gate.since)
+  for _, field in ipairs({ 'shut', 'since', 'by', 'why', 'till', 'probe', 'probe_at', 'every', 'bad', 'ill', 'forbidden' }) do
+    gate_set(field, nil)
+  end
+  ramp(WINDOW_AGAIN)
+  for ref in string.gmatch(forbidden, '%S+') do
+    local c = load(ref)
+    if c and c.s == 'failed' and c.r == 'forbidden' then
+      queue_again(ref, c)
+      save(ref, c)
+    end
+  end
+end
+
+-- Shuts the gate, or keeps it shut for the graver of two reasons.
+local function gate_shut(reason, why, by, till)
+  if gate.shut == 'throttled' and reason == 'throttled' then
+    if till > tonumber(gate.till) then gate_set('till', till) end
+    return
+  end
+  if gate.shut and RANK[gate.shut] >= RANK[reason] then return end
+  if gate.shut then gate_set('lost', tonumber(gate.lost or 0) + NOW - gate.since) end
+  gate_set('shut', reason)
+  gate_set('since', NOW)
+  gate_set('by', by)
+  gate_set('why', why)
+  gate_set('till', till)
+  gate_set('probe', nil)
+  gate_set('every', PROBE_FIRST[reason])
+  gate_set('probe_at', PROBE_FIRST[reason] and NOW + PROBE_FIRST[reason])
+end
+
+-- The reason why the gate is shut, or nil; opens it first when its time has come.
+local function gate_reason()
+  if gate.till and NOW >= tonumber(gate.till) then gate_open() end
+  return gate.shut
+end
+
+-- How many calls of this opening are in flight.
+local function in_flight()
+  return redis.call('ZCOUNT', P .. 'closing', gate.ramp or '-inf', '+inf')
+end

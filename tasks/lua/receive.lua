@@ -1,0 +1,43 @@
+-- Receives events: a new closure each, or a duplicate of one; a new event for a failed closure queues it again.
+-- KEYS, ARGV[1..2]  see lib.lua
+-- ARGV[3..]  one event each, JSON: {ref, e, i, u, t, p} (record fields)
+-- Returns    one of new, requeued, duplicate for each
+
+local EVENTS_LIMIT = 16
+
+local function seen(c, event)
+  if c.e == event.e and c.i == event.i then return true end
+  for _, identity in ipairs(c.v or {}) do
+    if identity == event.e .. ' ' .. event.i then return true end
+  end
+  return false
+end
+
+local function remember(c, event)
+  c.v = c.v or {}
+  c.v[#c.v + 1] = event.e .. ' ' .. event.i
+  if #c.v > EVENTS_LIMIT then table.remove(c.v, 1) end
+end
+
+local function receive(event)
+  local ref = event.ref
+  local c = load(ref)
+  if not c then
+    event.ref = nil
+    event.a = NOW
+    event.d = open_clock() + SPAN
+    move(ref, event, 'queued', NOW)
+    save(ref, event)
+    return 'new'
+  end
+  if c.s == 'closed' or c.s == 'discarded' or seen(c, event) then return 'duplicate' end
+  remember(c, event)
+  local failed = c.s == 'failed'
+  if failed then queue_again(ref, c) end
+  save(ref, c)
+  return failed and 'requeued' or 'duplicate'
+end
+
+local received = {}
+for i = 3, #ARGV do received[#received + 1] = receive(cjson.decode(ARGV[i])) end
+return received

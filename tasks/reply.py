@@ -1,0 +1,120 @@
+"""What came back from the API: a `Reply`, or `NoReply` when nothing usable did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ValidationError
+
+MAX_RETRY_AFTER_S = 366 * 24 * 3600.0
+
+
+def _text(value: Any) -> str | None:
+    return value[:200] if isinstance(value, str) and value else None
+
+
+def _objects(value: Any) -> list[Any]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+LenientText = Annotated[str | None, BeforeValidator(_text)]
+
+
+class Detail(BaseModel):
+    """One entry of an error body's `details`."""
+
+    property: LenientText = None
+    code: LenientText = None
+
+
+class Body(BaseModel):
+    """Every field of any documented body that a decision uses; a field of the wrong type counts as absent.
+
+    The API page warns that the product changes without notice: unknown fields are ignored, `message` is never read.
+    """
+
+    reference: LenientText = None
+    state: LenientText = None
+    code: LenientText = None
+    correlation_id: LenientText = None
+    details: Annotated[list[Detail], BeforeValidator(_objects)] = []
+
+
+class Failure(StrEnum):
+    """Why there was no usable reply."""
+
+    TIMEOUT = "timeout"
+    CONNECT = "connect_failed"
+    CUT = "connection_cut"
+    PROTOCOL = "not_http"
+    TOO_LARGE = "reply_too_large"
+
+
+@dataclass(frozen=True, slots=True)
+class NoReply:
+    """Nothing came back, or nothing that HTTP allows; whether the call took effect is unknown."""
+
+    failure: Failure
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return self.failure.value
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An HTTP reply. `body` is None unless it is a JSON object; `retry_after_s` is None unless the header was."""
+
+    status: int
+    body: Body | None = None
+    retry_after_s: float | None = None
+
+    @property
+    def code(self) -> str | None:
+        """The error code of the body."""
+        return self.body.code if self.body else None
+
+    @property
+    def child_codes(self) -> frozenset[str]:
+        """The codes of the body's `details`."""
+        return frozenset(detail.code for detail in self.body.details if detail.code) if self.body else frozenset()
+
+    def __str__(self) -> str:
+        return f"HTTP {self.status}" + (f" {self.code}" if self.code else "")
+
+
+def parse_body(content: bytes) -> Body | None:
+    """The body, or None when it is not a JSON object; never raises."""
+    try:
+        return Body.model_validate_json(content)
+    except ValidationError:
+        return None
+
+
+def parse_retry_after(value: str | None, date: str | None, now: datetime) -> float | None:
+    """`Retry-After` (RFC 9110, 10.2.3) in seconds from now, 0 to a year; None when absent or unreadable.
+
+    A date is measured against the reply's own `Date` header where there is one, so that a wrong clock
+    on either side neither shortens nor stretches the wait; `now` serves only where there is none.
+    """
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return min(float(value[:12]), MAX_RETRY_AFTER_S)
+    until, sent = _http_date(value), _http_date(date or "")
+    if until is None:
+        return None
+    return min(max((until - (sent or now)).total_seconds(), 0.0), MAX_RETRY_AFTER_S)
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        parsed = parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

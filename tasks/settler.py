@@ -1,0 +1,67 @@
+"""Writes settlements into the ledger: the lone one at once, many together, none forgotten while the store is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from tasks.errors import StoreUnavailable
+from tasks.ledger import Ledger, Settlement
+from tasks.trouble import Trouble
+
+_BATCH = 200
+# After a write the next waits this long, so that under load many share one script call.
+_LINGER_S = 0.005
+_PAUSE_FIRST_S, _PAUSE_MOST_S = 0.1, 2.0
+
+
+class Settler:
+    """A queue of settlements, and the task that empties it. `after` is called when some have been written."""
+
+    def __init__(self, ledger: Ledger, after: Callable[[], None] = lambda: None) -> None:
+        self._ledger = ledger
+        self._after = after
+        self._queue: deque[Settlement] = deque()
+        self._filled = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+        self.trouble = Trouble("settling")
+        self.settled = 0
+
+    def put(self, settlement: Settlement) -> None:
+        """Hand over what an attempt came to. A crash before it is written repeats the attempt: the lease ends."""
+        self._queue.append(settlement)
+        self._emptied.clear()
+        self._filled.set()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        pause_s = _PAUSE_FIRST_S
+        while True:
+            await self._filled.wait()
+            try:
+                await self._write()
+            except StoreUnavailable as error:
+                self.trouble.begins(error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _PAUSE_MOST_S)
+            else:
+                self.trouble.ends()
+                pause_s = _PAUSE_FIRST_S
+                await asyncio.sleep(_LINGER_S)
+
+    async def empty(self) -> None:
+        """Wait until everything has been written; the caller sets the time-out."""
+        await self._emptied.wait()
+
+    async def _write(self) -> None:
+        batch = [self._queue[index] for index in range(min(_BATCH, len(self._queue)))]
+        await self._ledger.settle(batch)
+        for _ in batch:
+            self._queue.popleft()
+        self.settled += len(batch)
+        if not self._queue:
+            self._filled.clear()
+            self._emptied.set()
+        self._after()

@@ -1,0 +1,1 @@
+"""The running process: intake, sweep, gate, and the operators' doors."""

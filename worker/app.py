@@ -1,0 +1,111 @@
+"""The Celery app, and a worker's life as Celery tells it: `celery -A worker.app worker`, or `closer worker`."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from typing import Any
+
+from celery import Celery, signals
+from celery.worker import state as celery_state
+
+from tasks.close import register
+from tasks.errors import CloserError
+from worker import logs
+from worker.broker import Publisher, celery_settings
+from worker.embedded import EmbeddedStore
+from worker.runtime import Runtime
+from worker.settings import load
+
+_log = logging.getLogger("closer.app")
+_LAST_RESORT_S = 40.0
+
+
+class Worker:
+    """What one worker process consists of, beside Celery's own: the loop, the publisher, perhaps the store."""
+
+    def __init__(self) -> None:
+        self._runtime: Runtime | None = None
+        self._publisher: Publisher | None = None
+        self._store: EmbeddedStore | None = None
+
+    def start(self) -> None:
+        """Start the parts, before Celery connects to its broker. Raises CloserError."""
+        settings = load()
+        settings.need_api_key()
+        if settings.embedded:
+            self._store = EmbeddedStore(settings)
+            self._store.start()
+        self._publisher = Publisher(close_groups)
+        self._runtime = Runtime(settings, self._publisher.publish, _stop_process)
+        self._runtime.start()
+
+    def ready(self) -> None:
+        """Celery consumes: begin to take in events."""
+        assert self._runtime is not None
+        self._runtime.open()
+
+    def take(self, references: Any, origin: str) -> None:
+        """The body of the task."""
+        assert self._runtime is not None
+        self._runtime.take(references, origin)
+
+    def drain(self) -> None:
+        """The process was told to stop."""
+        if self._runtime is not None:
+            self._runtime.drain()
+
+    def stop(self) -> None:
+        """Stop all parts; the store last."""
+        if self._runtime is not None:
+            self._runtime.stop()
+        if self._publisher is not None:
+            self._publisher.close()
+        if self._store is not None:
+            self._store.stop()
+        self._runtime = self._publisher = self._store = None
+
+
+app = Celery("closer", set_as_current=False)
+app.add_defaults(lambda: celery_settings(load()))
+worker = Worker()
+close_groups = register(app, worker.take)
+
+
+def _stop_process() -> None:
+    """A part has died: end the process as a failure, by Celery's way if that works, by force if not."""
+    setattr(celery_state, "should_stop", os.EX_SOFTWARE)  # noqa: B010  (its stub knows None only)
+    timer = threading.Timer(_LAST_RESORT_S, os._exit, (os.EX_SOFTWARE,))
+    timer.daemon = True
+    timer.start()
+
+
+@signals.setup_logging.connect
+def _configure_logs(**_: Any) -> None:
+    settings = load()
+    logs.configure(settings.log_level, settings.log_format)
+
+
+@signals.worker_init.connect
+def _start(**_: Any) -> None:
+    try:
+        worker.start()
+    except CloserError as error:
+        worker.stop()
+        raise SystemExit(f"closer: {error}") from error
+
+
+@signals.worker_ready.connect
+def _ready(**_: Any) -> None:
+    worker.ready()
+
+
+@signals.worker_shutting_down.connect
+def _drain(**_: Any) -> None:
+    worker.drain()
+
+
+@signals.worker_shutdown.connect
+def _stop(**_: Any) -> None:
+    worker.stop()

@@ -1,0 +1,1 @@
+"""Commands for operators: they call operations and speak, nothing else."""

@@ -1,0 +1,51 @@
+"""`closer worker` and `closer up`: run a worker in this process."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from worker.settings import load, unknown_variables
+
+
+@click.command("worker")
+def work() -> None:
+    """Run a worker: take in events, close groups, retry.
+
+    The same as `celery -A worker.app worker`. Without CLOSER_REDIS_URL it uses the embedded store
+    under CLOSER_DATA_DIR, and starts it if nobody has.
+
+    \b
+    Example:
+      CLOSER_API_KEY=… CLOSER_REDIS_URL=redis://store:6379/0 closer worker
+    """
+    _run()
+
+
+@click.command()
+def up() -> None:
+    """Run everything on this machine: the embedded store and a worker.
+
+    Ctrl-C or SIGTERM stops it cleanly: calls in flight end, the rest waits for the next start.
+
+    \b
+    Example:
+      CLOSER_API_KEY=… closer up
+    """
+    os.environ.pop("CLOSER_REDIS_URL", None)
+    _run()
+
+
+def _run() -> None:
+    settings = load()
+    settings.need_api_key()
+    for name in unknown_variables():
+        click.echo(f"closer: {name} is no setting of closer's; is it misspelt?", err=True)
+    from worker.app import app
+
+    level = settings.log_level.upper()
+    node = f"closer-{os.getpid()}@%h"
+    app.worker_main(["worker", "--without-gossip", "--without-mingle", f"--loglevel={level}", f"--hostname={node}"])
+    sys.exit(0)

@@ -1,0 +1,1 @@
+"""The simulated API and the sample events that the demo, the benches and the tests use."""

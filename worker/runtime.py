@@ -1,0 +1,96 @@
+"""The loop of a running worker: one asyncio loop in one thread, started and stopped from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any
+
+from tasks.close import NotTaken
+from tasks.errors import CloserError
+from tasks.pool import Draining
+from worker.broker import BATCH_DEADLINE_S
+from worker.parts import GOODBYE_S, Parts
+from worker.settings import Settings
+from worker.sweep import Publish
+
+_log = logging.getLogger("closer.runtime")
+_START_S = 15.0
+
+
+class Runtime:
+    """One worker's loop and its parts. `died` is called, once, when a part ends that must not."""
+
+    def __init__(self, settings: Settings, publish: Publish, died: Callable[[], None]) -> None:
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self._settings = settings
+        self._publish = publish
+        self._died = died
+        self._ready: Future[None] = Future()
+        self._thread = threading.Thread(target=self._main, name="closer-loop", daemon=True)
+        self._loop: asyncio.AbstractEventLoop
+        self._parts: Parts
+        self._open = asyncio.Event()
+        self._drain = asyncio.Event()
+        self._drained = threading.Event()
+
+    def start(self) -> None:
+        """Start the loop. Raises what kept it from starting."""
+        self._thread.start()
+        self._ready.result(timeout=_START_S)
+
+    def open(self) -> None:
+        """Begin to take in events and to dispatch."""
+        self._loop.call_soon_threadsafe(self._open.set)
+
+    def take(self, references: Any, origin: str) -> None:
+        """Take a batch in hand, from a thread of Celery's pool; every wait in it ends. Raises NotTaken."""
+        future = asyncio.run_coroutine_threadsafe(self._parts.take(references, origin), self._loop)
+        try:
+            future.result(timeout=BATCH_DEADLINE_S)
+        except FutureTimeout:
+            future.cancel()
+            raise NotTaken("there was no room for it in time") from None
+        except Draining as error:
+            raise NotTaken(str(error)) from None
+
+    def drain(self) -> None:
+        """Begin to stop: nothing new is begun, what is in flight ends. Returns at once."""
+        self._loop.call_soon_threadsafe(self._drain.set)
+
+    def stop(self) -> None:
+        """Stop; returns when all is written down, or after `GOODBYE_S` without it (leases then end by themselves)."""
+        if self._thread.is_alive():
+            self.drain()
+            self._thread.join(GOODBYE_S)
+
+    def _main(self) -> None:
+        try:
+            asyncio.run(self._run())
+        except Exception as error:
+            if not self._ready.done():
+                self._ready.set_exception(error)
+            elif not self._drain.is_set():
+                _log.critical("%s; this process stops, start it again", error, exc_info=error)
+                self._died()
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._parts = Parts(self._settings, self._publish, self.name)
+        await self._parts.hello()
+        self._ready.set_result(None)
+        background = [asyncio.create_task(part, name=name) for name, part in self._parts.background(self._open)]
+        stop = asyncio.create_task(self._drain.wait())
+        try:
+            ended, _ = await asyncio.wait([*background, stop], return_when=asyncio.FIRST_COMPLETED)
+            if stop not in ended:
+                task = ended.pop()
+                raise CloserError(f"the part {task.get_name()!r} died") from task.exception()
+        finally:
+            await self._parts.goodbye(background)

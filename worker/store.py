@@ -1,0 +1,27 @@
+"""Connections to the store, with time-outs on everything."""
+
+from __future__ import annotations
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+
+from worker.settings import Settings
+
+_TIMEOUT_S = 10.0
+_CONNECT_S = 5.0
+_CONNECTIONS = 16
+
+
+def connect(settings: Settings) -> Redis:
+    """A client of the store. Nothing is connected yet; a broken connection is replaced, once, at the next command."""
+    pool = BlockingConnectionPool.from_url(
+        settings.store_url,
+        max_connections=_CONNECTIONS,
+        timeout=_TIMEOUT_S,
+        socket_timeout=_TIMEOUT_S,
+        socket_connect_timeout=_CONNECT_S,
+        health_check_interval=15,
+        retry=Retry(ConstantBackoff(0.05), 1),
+    )
+    return Redis(connection_pool=pool)
