@@ -93,6 +93,7 @@ def run(
         text=True,
         timeout=timeout_s,
         input=stdin,
+        check=False,
     )
 
 
