@@ -1,7 +1,7 @@
 """A simulated Sorted API on real HTTP: it answers as documented, goes wrong as told, remembers every call.
 
 Under the base path (`/pro`) it speaks the documented API; under `/_simulator` other processes read its
-records and change its settings. Facts come from the "Shipments" API pages (PRO v2); what is ours says so.
+records and change its settings.
 """
 
 from __future__ import annotations
@@ -9,259 +9,24 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
 from functools import partial
-from hashlib import blake2b
 from threading import Thread
-from typing import Any, Literal, NamedTuple, assert_never
-from uuid import UUID, uuid4
+from typing import Any, Literal, assert_never
 
 from aiohttp import web
 from pydantic import ValidationError
 from yarl import URL
 
-from worker.demo.faults import CallFault, Faults, GroupFault, Settings, call_fault, group_fault, latency_s
-
-State = Literal["open", "locked", "closed"]
-Endpoint = Literal["close", "lock", "unlock", "get", "get_custom"]
-STATES: tuple[State, ...] = ("open", "locked", "closed")
-TARGET: dict[Endpoint, State] = {"close": "closed", "lock": "locked", "unlock": "open"}
-
-# Documented only as "a child code for processing"; this name is ours, and nothing should match on it.
-PROCESSING_CODE = "shipment_group_processing"
+from worker.demo.faults import Faults, Settings, call_fault, latency_s
+from worker.demo.groups import Endpoint, Group, Groups
+from worker.demo.replies import DROPPED, TARGET, Reply, change, check_headers, describe, error, faulty, refusal
 
 REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 HANG_LIMIT_S = 120.0
 HANG_LOOK_S = 0.05
 STOP_LIMIT_S = 2.0
-
-
-@dataclass(slots=True)
-class Group:
-    """One shipment group and what was done to it; times are UTC.
-
-    `calls` counts what arrived at any endpoint, `close_calls` every close that arrived, whatever became of
-    it, and `effective_closes` how often the group really went to closed, which is at most once.
-    """
-
-    reference: str
-    state: State
-    custom_reference: str
-    version: int
-    created: datetime
-    locked: datetime | None = None
-    closed: datetime | None = None
-    fault: GroupFault | None = None
-    calls: int = 0
-    close_calls: int = 0
-    effective_closes: int = 0
-
-    def move(self, target: State, now: datetime) -> None:
-        """Go to `target`. Whether the API allows it is the caller's question."""
-        self.state = target
-        if target == "closed":
-            self.closed = now
-            self.effective_closes += 1
-        else:
-            self.locked = now if target == "locked" else None
-
-    def as_json(self) -> dict[str, Any]:
-        """The record for another process, times in ISO 8601."""
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values}
-
-
-class Groups:
-    """Every group by reference, and the calls in total by (endpoint, status)."""
-
-    def __init__(self, seed: int = 0, unknown: Literal["locked", "missing"] = "locked") -> None:
-        self.seed = seed
-        self.unknown = unknown
-        self.calls: Counter[tuple[Endpoint, str]] = Counter()
-        self.first_call: datetime | None = None
-        self.last_call: datetime | None = None
-        self._by_reference: dict[str, Group] = {}
-        self._by_custom: dict[str, list[Group]] = {}
-
-    def add(
-        self,
-        reference: str,
-        state: State = "locked",
-        custom_reference: str | None = None,
-        fault: GroupFault | None = None,
-    ) -> Group:
-        """Put a group in place before anything asks for it; its fault is the given one and never drawn.
-
-        Raises ValueError when the reference exists, or when a group that is not closed has that custom
-        reference: it is unique among open groups, and `version` counts its uses (API page, create groups).
-        """
-        if reference in self._by_reference:
-            raise ValueError(f"group {reference} exists already")
-        custom = custom_reference or str(UUID(bytes=blake2b(reference.encode(), digest_size=16).digest()))
-        namesakes = self._by_custom.setdefault(custom, [])
-        if namesakes and namesakes[-1].state != "closed":
-            raise ValueError(f"{custom} is the custom reference of {namesakes[-1].reference}, not closed yet")
-        now = datetime.now(UTC)
-        group = Group(reference, state, custom, len(namesakes) + 1, created=now, fault=fault)
-        group.locked = None if state == "open" else now
-        group.closed = now if state == "closed" else None
-        namesakes.append(group)
-        self._by_reference[reference] = group
-        return group
-
-    def get(self, reference: str, faults: Faults) -> Group:
-        """The group of this reference, made on demand with the fault that the seed gives it."""
-        return self._by_reference.get(reference) or self._appear(reference, faults)
-
-    def _appear(self, reference: str, faults: Faults) -> Group:
-        fault = "missing" if self.unknown == "missing" else group_fault(faults, self.seed, reference)
-        state: State = "open" if fault == "unlocked" else "closed" if fault == "already_closed" else "locked"
-        return self.add(reference, state, fault=fault)
-
-    def get_custom(self, custom_reference: str, version: str) -> Group | None:
-        """The group by the customer's own name; `version` is a number or `latest`."""
-        namesakes = self._by_custom.get(custom_reference, [])
-        index = len(namesakes) if version == "latest" else int(version)
-        return namesakes[index - 1] if 1 <= index <= len(namesakes) else None
-
-    def arrived(self, endpoint: Endpoint, group: Group | None) -> int:
-        """Note a call; its number within the group, from 1 (0 without a group)."""
-        self.last_call = datetime.now(UTC)
-        self.first_call = self.first_call or self.last_call
-        if group is None:
-            return 0
-        group.calls += 1
-        group.close_calls += endpoint == "close"
-        return group.calls
-
-    def records(self) -> dict[str, Group]:
-        """Every record by reference; the dictionary is a copy, the records are the living ones."""
-        return self._by_reference.copy()
-
-    def summary(self) -> dict[str, Any]:
-        """Totals: groups by state, calls by endpoint and status ("dropped": no reply was sent), closes."""
-        records = self.records().values()
-        states = Counter(group.state for group in records)
-        calls: dict[str, dict[str, int]] = {}
-        for (endpoint, status), count in sorted(self.calls.copy().items()):
-            calls.setdefault(endpoint, {})[status] = count
-        return {
-            "groups": {state: states[state] for state in STATES},
-            "calls": calls,
-            "close_calls": sum(group.close_calls for group in records),
-            "effective_closes": sum(group.effective_closes for group in records),
-            "effective_closes_max": max((group.effective_closes for group in records), default=0),
-            "first_call": self.first_call.isoformat() if self.first_call else None,
-            "last_call": self.last_call.isoformat() if self.last_call else None,
-        }
-
-
-class Reply(NamedTuple):
-    """What the API says. Without a status the connection is dropped instead."""
-
-    status: int | None
-    body: bytes | None = None
-    content_type: str = "application/json"
-    headers: dict[str, str] | None = None
-
-
-DROPPED = Reply(None)
-UNCHANGED = Reply(304)
-PROXY_PAGE = b"<!doctype html><title>Simulated proxy</title><h1>Please sign in to the network</h1>"
-MAINTENANCE_PAGE = b"<!doctype html><title>503</title><h1>Service Unavailable (simulated)</h1>"
-
-
-def _json(status: int, content: object, headers: dict[str, str] | None = None) -> Reply:
-    return Reply(status, json.dumps(content).encode(), headers=headers)
-
-
-def error(status: int, code: str, message: str, child: str = "", subject: str = "") -> Reply:
-    """The documented error body; `child` is the code of its one detail, `subject` that detail's property."""
-    details = [{"property": subject, "code": child, "message": message}] if child else []
-    body = {"correlation_id": str(uuid4()), "code": code, "message": message, "details": details}
-    return _json(status, {**body, "_links": None})
-
-
-def check_headers(request: web.BaseRequest, api_key: str | None) -> Reply | None:
-    """The refusal that the headers earn, or None (API page, authentication and versions)."""
-    given = request.headers.get("x-api-key")
-    if not given or (api_key is not None and given != api_key):
-        return error(401, "unauthorised", "The API key is missing or wrong")
-    if not request.headers.get("x-api-version"):
-        return error(400, "validation_error", "A header is missing", "header_required", "x-api-version")
-    return None
-
-
-def refusal(group: Group, call: int, faults: Faults) -> Reply | None:
-    """What a group's own fault makes of its n-th call, at every endpoint alike; None: nothing."""
-    match group.fault:
-        case "gone":
-            return error(410, "gone", f"Shipment group {group.reference} was removed")
-        case "forbidden":
-            return error(403, "forbidden", "This account may not do that")
-        case "missing":
-            return error(404, "not_found", f"Shipment group {group.reference} was not found")
-        case "processing_404" if call <= faults.processing_calls:
-            message = f"Shipment group {group.reference} is still being processed"
-            return error(404, "not_found", message, PROCESSING_CODE, "reference")
-        case "processing_404" | "unlocked" | "already_closed" | None:
-            return None
-        case _:
-            assert_never(group.fault)
-
-
-def change(group: Group, endpoint: Endpoint, base_url: str) -> Reply:
-    """Close, lock or unlock (API pages of these): 200; 304 when it is so already; 409 when it cannot be."""
-    target = TARGET[endpoint]
-    if group.state == target:
-        return UNCHANGED
-    if group.state == "closed" or (group.state == "open" and target == "closed"):
-        message = f"Shipment group {group.reference} is {group.state}: it cannot become {target}"
-        return error(409, "conflict", message, "invalid_state_for_operation", "state")
-    group.move(target, datetime.now(UTC))
-    done = {"closed": "closed", "locked": "locked", "open": "unlocked"}[target]
-    return _json(200, resource_result(group, done, base_url))
-
-
-def resource_result(group: Group, done: str, base_url: str) -> dict[str, Any]:
-    """The documented body of a success; its link can be followed here."""
-    href = f"{base_url}/shipment_groups/{group.reference}"
-    return {
-        "reference": group.reference,
-        "custom_reference": group.custom_reference,
-        "message": f"Shipment group {group.reference} has been {done} successfully",
-        "_links": [{"href": href, "rel": "self", "reference": group.reference, "type": "shipment_group"}],
-    }
-
-
-def describe(group: Group) -> Reply:
-    """The shipment group object (API page, get shipment group); our groups hold one shipment."""
-    record = group.as_json()
-    shown = ("reference", "custom_reference", "version", "state", "created", "locked", "closed")
-    shipments = ["sp_" + group.reference.removeprefix("sg_")]
-    return _json(200, {**{key: record[key] for key in shown}, "shipments": shipments})
-
-
-def faulty(fault: CallFault, faults: Faults) -> Reply:
-    """The reply of a call with this fault. None of this is documented; gateways and proxies do it."""
-    match fault:
-        case "error_500":
-            return error(500, "internal_server_error", "Something went wrong (simulated)")
-        case "error_503_html":
-            return Reply(503, MAINTENANCE_PAGE, "text/html")
-        case "throttle_429":
-            headers = None if faults.retry_after_s is None else {"Retry-After": str(faults.retry_after_s)}
-            return _json(429, {"message": "Too many requests"}, headers)
-        case "cut_before" | "cut_after":
-            return DROPPED
-        case "unusable_200":
-            return Reply(200, PROXY_PAGE, "text/html")
-        case _:
-            assert_never(fault)
 
 
 class Simulator:
