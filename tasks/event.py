@@ -157,4 +157,6 @@ def _not_json(error: Exception) -> str:
         return f"not UTF-8 at byte {error.start}"
     if isinstance(error, json.JSONDecodeError):
         return f"not JSON: {error.msg} at character {error.pos}"
-    return "nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return "a number has too many digits" if "int_max_str_digits" in str(error) else str(error)[:200]

@@ -1,0 +1,1 @@
+"""Tests of tasks: what a closure is, and how one is closed."""
