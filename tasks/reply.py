@@ -105,7 +105,7 @@ def parse_retry_after(value: str | None, date: str | None, now: datetime) -> flo
         return None
     value = value.strip()
     if value.isascii() and value.isdigit():
-        return min(float(value[:12]), MAX_RETRY_AFTER_S)
+        return min(float(value.lstrip("0")[:12] or 0), MAX_RETRY_AFTER_S)
     until, sent = _http_date(value), _http_date(date or "")
     if until is None:
         return None

@@ -1,0 +1,1 @@
+"""Fuzz tests of everything that reads bytes from outside: HYPOTHESIS_PROFILE=fuzz makes them long."""

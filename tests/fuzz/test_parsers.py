@@ -1,0 +1,110 @@
+"""Fuzz tests of the parsers: whatever comes, they answer, and what they accept can be stored and read again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tasks.closure import Attempt
+from tasks.event import GroupComplete, Rejection, parse
+from tasks.ledger import Ledger, Received
+from tasks.reply import MAX_RETRY_AFTER_S, Body, parse_body, parse_retry_after
+from tests.fuzz.strategies import bodies, mutated_events, texts, valid_events
+from tests.support import FakeStore
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+@given(bodies)
+@example(b'{"reference":"sg_1","custom_reference":"\xed\xa0\x80"}')
+@example(b'{"specversion":"1.0","id":"\\ud800","source":"s","type":"t","subject":"sg_1"}')
+def test_events(body: bytes) -> None:
+    """`parse` never raises; a reference is always a safe path segment; every problem says where it is."""
+    event = parse(body, source="stream", event_id="1-0")
+    if isinstance(event, GroupComplete):
+        assert re.fullmatch("[A-Za-z0-9_-]{1,128}", event.reference)
+    else:
+        assert isinstance(event, Rejection)
+        assert event.problems
+        assert all(re.match(r"[a-z_.]+: \S", problem) for problem in event.problems), event
+
+
+@given(valid_events())
+def test_valid_events(event: dict[str, object]) -> None:
+    """An event that keeps to the rules is accepted, its reference unchanged."""
+    parsed = parse(json.dumps(event).encode(), source="stream", event_id="1-0")
+    data = event.get("data")
+    named = data["reference"] if isinstance(data, dict) else event.get("subject", event.get("reference"))
+    assert isinstance(parsed, GroupComplete)
+    assert parsed.reference == named
+
+
+async def _stored(event: GroupComplete) -> None:
+    ledger = Ledger(FakeStore(), clock=lambda: 1_000_000_000_000)
+    assert await ledger.receive([event]) == [Received.NEW]
+    assert await ledger.receive([event]) == [Received.DUPLICATE]
+    [closure] = await ledger.read([event.reference])
+    assert closure is not None
+    kept = (closure.reference, closure.source, closure.event_id, closure.custom_reference, closure.event_time,
+            closure.traceparent)  # fmt: skip
+    assert kept == (event.reference, event.source, event.event_id, event.custom_reference, event.time,
+                    event.traceparent)  # fmt: skip
+
+
+@given(mutated_events())
+@example(b'{"reference":"sg_1","custom_reference":"\\u2028\\uffff\\ud83d\\ude00 \\\\ \\" /"}')
+def test_accepted_events_are_storable(body: bytes) -> None:
+    """What `parse` accepts, the ledger takes and gives back unchanged: no event can poison a batch."""
+    event = parse(body, source="stream", event_id="1-0")
+    if isinstance(event, GroupComplete):
+        asyncio.run(_stored(event))
+
+
+@given(bodies)
+@example(b"[" * 100_000)
+@example(b'{"x":' + b"9" * 5000 + b"}")
+def test_reply_bodies(content: bytes) -> None:
+    """`parse_body` never raises, and gives a body with short texts, or None."""
+    body = parse_body(content)
+    assert body is None or isinstance(body, Body)
+    if body is not None:
+        fields = (body.reference, body.state, body.code, body.correlation_id)
+        assert all(text is None or 0 < len(text) <= 200 for text in fields)
+
+
+http_dates = st.datetimes(datetime(1970, 1, 1), datetime(2068, 1, 1)).map(  # noqa: DTZ001 - tzinfo follows
+    lambda at: format_datetime(at.replace(tzinfo=UTC, microsecond=0), usegmt=True)
+)
+
+
+@given(texts | http_dates | st.integers().map(str), st.none() | texts | http_dates)
+@example("Mon, 01 Jan 0001 00:00:00 +2359", "Fri, 31 Dec 9999 23:59:59 -2359")
+def test_retry_after(value: str, date: str | None) -> None:
+    """`parse_retry_after` never raises; a wait is never negative and never over a year."""
+    wait_s = parse_retry_after(value, date, NOW)
+    assert wait_s is None or 0 <= wait_s <= MAX_RETRY_AFTER_S
+
+
+@given(st.integers(0, int(MAX_RETRY_AFTER_S)), st.integers(0, 20))
+@example(5, 20)
+def test_retry_after_in_seconds_is_never_undercut(seconds: int, zeros: int) -> None:
+    """Seconds are read as they are, however many zeros lead them."""
+    assert parse_retry_after("0" * zeros + str(seconds), None, NOW) == seconds
+
+
+@given(st.builds(Attempt, at_ms=st.integers(0, 2**52), worker=texts, trigger=texts, status=st.none() | st.integers(0),
+                 code=st.none() | texts, correlation_id=st.none() | texts, duration_ms=st.none() | st.integers(0),
+                 verdict=texts, decision=texts, detail=texts))  # fmt: skip
+def test_attempts(attempt: Attempt) -> None:
+    """An attempt packs into one printable line and unpacks again, whatever an API or a host name put into it."""
+    line = attempt.pack()
+    assert line.isprintable()
+    again = Attempt.unpack(line)
+    assert again.pack() == line
+    assert (again.at_ms, again.status, again.duration_ms) == (attempt.at_ms, attempt.status, attempt.duration_ms)
