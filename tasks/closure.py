@@ -2,10 +2,12 @@
 
           ┌────────── new event, operator ──────────┐
           ▼                                         │
-(new) → queued ──claim──▶ closing ──▶ closed        │
-          ▲ ▲               │ │ └───▶ failed ───────┴──▶ discarded
+(new) → queued ──claim──▶ closing ──▶ closed ─(1)─┐ │
+          ▲ ▲               │ │ └───▶ failed ◀────┘─┴──▶ discarded
           │ └─ handed back ─┘ └─────▶ retrying
           └───────── due ─────────────────┘
+
+(1) an operator asked the API, and it shows the group open: `closer verify`.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ HISTORY_LIMIT = 20
 
 
 class State(StrEnum):
-    """Where a closure stands; `CLOSED` and `DISCARDED` are final."""
+    """Where a closure stands; `CLOSED` (unless the API itself denies it) and `DISCARDED` are final."""
 
     QUEUED = "queued"
     CLOSING = "closing"
@@ -49,16 +51,16 @@ class Reason(StrEnum):
     INVALID_REQUEST = "invalid_request"
     UNEXPECTED_REPLY = "unexpected_reply"
     DEADLINE_EXCEEDED = "deadline_exceeded"
+    REOPENED = "reopened"
 
 
 OPEN_STATES = frozenset({State.QUEUED, State.CLOSING, State.RETRYING})
-# Every state can become `closed`: that a group is closed is a fact, whoever learns it and however late.
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.QUEUED: frozenset({State.CLOSING, State.CLOSED}),
     State.CLOSING: frozenset({State.QUEUED, State.RETRYING, State.CLOSED, State.FAILED}),
     State.RETRYING: frozenset({State.QUEUED, State.CLOSING, State.CLOSED}),
     State.FAILED: frozenset({State.QUEUED, State.DISCARDED, State.CLOSED}),
-    State.CLOSED: frozenset(),
+    State.CLOSED: frozenset({State.FAILED}),
     State.DISCARDED: frozenset(),
 }
 
@@ -110,6 +112,21 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Action:
+    """What an operator did to a closure; `audit_id` names the audit's entry with who and why."""
+
+    at_ms: int
+    action: str
+    audit_id: str
+
+    @classmethod
+    def unpack(cls, line: str) -> Action:
+        """Read what the ledger's scripts wrote."""
+        at, action, audit_id = line.split("|")
+        return cls(int(at), action, audit_id)
+
+
+@dataclass(frozen=True, slots=True)
 class Closure:
     """The record of closing one group, as read from the ledger. Times are ms since the epoch, store's clock."""
 
@@ -127,6 +144,7 @@ class Closure:
     event_time: str | None
     traceparent: str | None
     history: tuple[Attempt, ...]
+    actions: tuple[Action, ...] = ()
 
     @classmethod
     def from_record(cls, reference: str, raw: bytes | str, entered: float, agenda: float | None) -> Closure:
@@ -148,6 +166,7 @@ class Closure:
             event_time=record.get("t"),
             traceparent=record.get("p"),
             history=tuple(Attempt.unpack(line) for line in record.get("h", ())),
+            actions=tuple(Action.unpack(line) for line in record.get("q", ())),
         )
 
     @property
@@ -168,6 +187,7 @@ class Closure:
             "event_id": self.event_id,
             "custom_reference": self.custom_reference,
             "received_at": iso(self.received_ms),
+            "state_since": iso(self.entered_ms),
             "next_attempt_at": self.next_attempt_ms and iso(self.next_attempt_ms),
             "closed_at": iso(self.entered_ms) if self.state is State.CLOSED else None,
             "last_status": last and last.status,

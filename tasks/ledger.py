@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
@@ -88,6 +88,14 @@ class Due:
     next_s: float | None
 
 
+class Truth(NamedTuple):
+    """What the API says of a group, and when the closure had entered the state it was in when it was asked."""
+
+    reference: str
+    closed: bool
+    since_ms: int
+
+
 class Ledger:
     """Closures in the store behind `redis`. Every method raises StoreUnavailable when the store does not do it."""
 
@@ -138,15 +146,30 @@ class Ledger:
         arguments = [settlement.as_argument() for settlement in settlements]
         return [row == 1 for row in await self._scripts.run("settle", *arguments)]
 
-    async def requeue(self, references: Sequence[str], *, trigger: str = "requeue", lock: bool = False) -> list[str]:
-        """Queue failed closures again, with a new deadline: "done", "unknown", or the state that forbids it."""
-        words = await self._scripts.run("operate", "requeue", trigger, "1" if lock else "", *references)
+    async def requeue(
+        self, references: Sequence[str], *, trigger: str = "requeue", lock: bool = False, audit: str = ""
+    ) -> list[str]:
+        """Queue failed closures again, with a new deadline: "done", "unknown", or the state that forbids it.
+
+        What was changed is added to the audit's entry `audit` in the same step.
+        """
+        words = await self._scripts.run("operate", "requeue", trigger, "1" if lock else "", audit, *references)
         return [word.decode() for word in words]
 
-    async def discard(self, references: Sequence[str]) -> list[str]:
-        """Give up failed closures for good: "done", "unknown", or the state that forbids it."""
-        words = await self._scripts.run("operate", "discard", "", "", *references)
+    async def discard(self, references: Sequence[str], *, audit: str = "") -> list[str]:
+        """Give up failed closures for good: "done", "unknown", or the state that forbids it; `audit` as above."""
+        words = await self._scripts.run("operate", "discard", "", "", audit, *references)
         return [word.decode() for word in words]
+
+    async def mend(self, truths: Sequence[Truth], *, audit: str = "") -> list[str]:
+        """Write down what the API says, where the ledger disagrees: "done", "unknown", "agree" or "moved on"."""
+        flat = [word for ref, closed, since_ms in truths for word in (ref, "closed" if closed else "open", since_ms)]
+        return [word.decode() for word in await self._scripts.run("mend", audit, *flat)]
+
+    async def dismiss(self, rejected_ids: Sequence[str], *, audit: str) -> int:
+        """Take rejected events off their stream; returns how many were there."""
+        dismissed: int = await self._scripts.run("dismiss", audit, *rejected_ids)
+        return dismissed
 
     async def prune(self, *, keep_s: float, limit: int = 500) -> int:
         """Forget closures that ended more than `keep_s` ago; returns how many (at most twice `limit`)."""

@@ -2,18 +2,23 @@
 -- KEYS, ARGV[1..2]  see lib.lua
 -- ARGV[3]  pause, resume, start (a worker that starts knows nothing of the API yet: few calls first) or look
 -- ARGV[4]  by whom    ARGV[5]  why
+-- A pause or resume is written into the audit in the same step, see lib.lua; `changed` is 0 when it changed nothing.
 -- Returns  the gate's fields as a flat list: name, value, …, with "now" among them
 
 local WINDOW_START = 32
 
 gate_reason()
-local verb = ARGV[3]
+local verb, before = ARGV[3], gate.shut
 if verb == 'pause' then
   gate_shut('paused', ARGV[5], ARGV[4])
 elseif verb == 'resume' and gate.shut then
   gate_open()
 elseif verb == 'start' and not gate.shut then
   ramp(WINDOW_START)
+end
+if verb == 'pause' or verb == 'resume' then
+  redis.call('XADD', P .. 'audit', '*', 'by', ARGV[4], 'action', verb, 'filter', '', 'matched', 1, 'why', ARGV[5],
+    'changed', gate.shut ~= before and 1 or 0)
 end
 local fields = { 'now', string.format('%.0f', NOW) }
 for name, value in pairs(gate) do

@@ -6,6 +6,8 @@
 --   failed:{reason}  zset    the same for each failure reason
 --   agenda           zset    every unfinished closure, by when someone must next look at it (ms)
 --   dispatched       zset    queued closures that a task message names, by when that message is presumed lost (ms)
+--   open             zset    every unfinished closure, by when its first event was received (ms)
+--   audit            stream  operators' actions, see "The audit" below
 --   gate             hash    see "The gate" below; absent: open
 -- ARGV[1]  the time (ms), or "" for the store's clock, which is the only clock the ledger knows
 -- ARGV[2]  how long a closure is tried for, from the event or the re-queue (ms)
@@ -15,6 +17,7 @@
 --   e event source   i event id   v identities of later events   u custom reference   t event time   p traceparent
 --   a received at (ms)   d deadline on the open clock (ms)   x leases so far   w who holds the lease
 --   g trigger (requeue, bulk)   l 1: lock before closing   h history, packed attempts, oldest first
+--   q operators' actions, the last ten, "ms|action|audit id"
 
 local P = KEYS[1]
 local NOW = tonumber(ARGV[1])
@@ -24,6 +27,7 @@ if not NOW then
 end
 local SPAN = tonumber(ARGV[2])
 local HISTORY_LIMIT = 20
+local ACTIONS_LIMIT = 10
 
 local function load(ref)
   local raw = redis.call('GET', P .. 'c:' .. ref)
@@ -42,6 +46,11 @@ local function move(ref, c, state, due)
   if c.s == 'failed' then redis.call('ZREM', P .. 'failed:' .. c.r, ref) end
   if c.s == 'queued' then redis.call('ZREM', P .. 'dispatched', ref) end
   if state == 'queued' or state == 'closed' then c.r = nil end
+  if not due then
+    redis.call('ZREM', P .. 'open', ref)
+  elseif not c.s or c.s == 'failed' then
+    redis.call('ZADD', P .. 'open', c.a, ref)
+  end
   c.s = state
   redis.call('ZADD', P .. state, NOW, ref)
   if state == 'failed' then redis.call('ZADD', P .. 'failed:' .. c.r, NOW, ref) end
@@ -55,6 +64,13 @@ local function note(c, entry)
   if #c.h > HISTORY_LIMIT then table.remove(c.h, 1) end
 end
 
+-- That a group is closed is a fact: what was needed to close it is forgotten; the caller saves.
+local function close(ref, c, outcome)
+  c.o = outcome
+  c.d, c.k, c.m, c.x, c.w, c.g, c.l, c.v = nil, nil, nil, nil, nil, nil, nil, nil
+  move(ref, c, 'closed')
+end
+
 -- A lease that ended without a word: its worker died, or cannot reach the store. The call may have taken effect.
 local function lose_lease(ref, c)
   local since = redis.call('ZSCORE', P .. 'closing', ref)
@@ -62,6 +78,24 @@ local function lose_lease(ref, c)
     .. '|||||lost|queued|the worker died, or its lease ended before it could tell')
   c.w = nil
   move(ref, c, 'queued', NOW)
+end
+
+-- The audit ------------------------------------------------------------------------------------------------------
+-- An action is announced by an entry { by, action, filter, matched, why } before anything changes. What it changes is
+-- added, by the step that changes it, as entries { of: the announcement's id, changed, skipped: JSON {why: n} }.
+
+local function audited(of, changed, skipped)
+  if of ~= '' then
+    redis.call('XADD', P .. 'audit', '*', 'of', of, 'changed', changed, 'skipped', cjson.encode(skipped))
+  end
+end
+
+-- Writes an operator's action into the record; the caller saves.
+local function sign(c, action, of)
+  if of == '' then return end
+  c.q = c.q or {}
+  c.q[#c.q + 1] = string.format('%.0f', NOW) .. '|' .. action .. '|' .. of
+  if #c.q > ACTIONS_LIMIT then table.remove(c.q, 1) end
 end
 
 -- The gate -------------------------------------------------------------------------------------------------------

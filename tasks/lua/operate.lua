@@ -3,7 +3,8 @@
 -- ARGV[3]   requeue or discard
 -- ARGV[4]   trigger noted on the attempts that follow (requeue, bulk)
 -- ARGV[5]   "1": lock the group before closing it, "" otherwise
--- ARGV[6..] references
+-- ARGV[6]   id of the action's announcement in the audit, "" for none
+-- ARGV[7..] references
 -- Returns   for each: "done", "unknown", or the state that it is in and that forbids it
 
 local function operate(ref)
@@ -16,10 +17,16 @@ local function operate(ref)
   else
     move(ref, c, 'discarded')
   end
+  sign(c, ARGV[3], ARGV[6])
   save(ref, c)
   return 'done'
 end
 
-local done = {}
-for i = 6, #ARGV do done[#done + 1] = operate(ARGV[i]) end
-return done
+local words, changed, skipped = {}, 0, {}
+for i = 7, #ARGV do
+  local word = operate(ARGV[i])
+  words[#words + 1] = word
+  if word == 'done' then changed = changed + 1 else skipped[word] = (skipped[word] or 0) + 1 end
+end
+audited(ARGV[6], changed, skipped)
+return words

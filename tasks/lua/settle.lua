@@ -56,12 +56,6 @@ local function feel(item)
   end
 end
 
-local function close(ref, c, outcome)
-  c.o = outcome
-  c.d, c.k, c.m, c.x, c.w, c.g, c.l, c.v = nil, nil, nil, nil, nil, nil, nil, nil
-  move(ref, c, 'closed')
-end
-
 local function settle(item)
   local ref, c = item.ref, load(item.ref)
   feel(item)

@@ -1,0 +1,37 @@
+-- Writes down what the API itself says of groups, where the ledger disagrees; one step for a whole chunk.
+-- KEYS, ARGV[1..2]  see lib.lua
+-- ARGV[3]   id of the action's announcement in the audit, "" for none
+-- ARGV[4..] three for each group: its reference, "closed" or "open", and when it had entered the state that the ledger
+--           held of it when the API was asked (ms): a closure that has moved on since is left alone
+-- Returns   for each: "done", "unknown", "agree", or "moved on"
+
+local function correct(ref, c, says)
+  if says == 'closed' then
+    close(ref, c, 'already_closed')
+  else
+    c.o, c.r = nil, 'reopened'
+    move(ref, c, 'failed')
+  end
+end
+
+-- That a group is closed is a fact, whatever the ledger holds; that one is open counts only against "closed":
+-- in every other state the ledger does not claim otherwise.
+local function mend(ref, says, since)
+  local c = load(ref)
+  if not c then return 'unknown' end
+  if c.s == 'discarded' or (says == 'closed') == (c.s == 'closed') then return 'agree' end
+  if says == 'open' and tonumber(redis.call('ZSCORE', P .. 'closed', ref)) ~= tonumber(since) then return 'moved on' end
+  correct(ref, c, says)
+  sign(c, 'verify', ARGV[3])
+  save(ref, c)
+  return 'done'
+end
+
+local words, changed, skipped = {}, 0, {}
+for i = 4, #ARGV, 3 do
+  local word = mend(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+  words[#words + 1] = word
+  if word == 'done' then changed = changed + 1 else skipped[word] = (skipped[word] or 0) + 1 end
+end
+audited(ARGV[3], changed, skipped)
+return words

@@ -1,0 +1,26 @@
+-- Counts everything that an operator sees first.
+-- KEYS[1], ARGV[1..2]  see lib.lua    KEYS[2]  the stream that events come on
+-- ARGV[3]  failure reasons, separated by spaces
+-- Returns  a flat list, name, number, …: now (ms), each state, failed:{reason} where there is one, closed in the last
+--          minute and hour, received (ms) of the oldest closure not yet ended (absent: none), rejected, backlog
+
+local counts = { 'now', string.format('%.0f', NOW) }
+local function tell(name, number)
+  counts[#counts + 1] = name
+  counts[#counts + 1] = tostring(number)
+end
+
+for _, state in ipairs({ 'queued', 'closing', 'retrying', 'closed', 'failed', 'discarded' }) do
+  tell(state, redis.call('ZCARD', P .. state))
+end
+for reason in string.gmatch(ARGV[3], '%S+') do
+  local failed = redis.call('ZCARD', P .. 'failed:' .. reason)
+  if failed > 0 then tell('failed:' .. reason, failed) end
+end
+tell('last_minute', redis.call('ZCOUNT', P .. 'closed', NOW - 60000, '+inf'))
+tell('last_hour', redis.call('ZCOUNT', P .. 'closed', NOW - 3600000, '+inf'))
+local oldest = redis.call('ZRANGE', P .. 'open', 0, 0, 'WITHSCORES')
+if oldest[2] then tell('oldest_open', oldest[2]) end
+tell('rejected', redis.call('XLEN', P .. 'rejected'))
+tell('backlog', redis.call('XLEN', KEYS[2]))
+return counts
