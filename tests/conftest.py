@@ -54,7 +54,7 @@ async def real(store_url: str) -> AsyncIterator[Redis]:
 @pytest.fixture(params=["real", "fake"])
 async def any_store(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
     """An async client of an empty store: the real one, and fakeredis. One contract suite runs on both."""
-    if request.param == "fake":
-        yield FakeStore()
-    else:
-        yield request.getfixturevalue("real")
+    fake = request.param == "fake"
+    client = FakeStore() if fake else Redis.from_url(request.getfixturevalue("store_url"))
+    yield client
+    await client.aclose()

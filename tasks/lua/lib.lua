@@ -71,10 +71,15 @@ local function close(ref, c, outcome)
   move(ref, c, 'closed')
 end
 
+-- A text that cannot break an attempt's packed line.
+local function plain(text)
+  return (string.gsub(text or '', '[|%c]', ' '))
+end
+
 -- A lease that ended without a word: its worker died, or cannot reach the store. The call may have taken effect.
 local function lose_lease(ref, c)
-  local since = redis.call('ZSCORE', P .. 'closing', ref)
-  note(c, string.format('%.0f', since) .. '|' .. (c.w or '') .. '|' .. (c.g or '')
+  local since = redis.call('ZSCORE', P .. 'closing', ref) or NOW
+  note(c, string.format('%.0f', since) .. '|' .. plain(c.w) .. '|' .. plain(c.g)
     .. '|||||lost|queued|the worker died, or its lease ended before it could tell')
   c.w = nil
   move(ref, c, 'queued', NOW)

@@ -1,0 +1,88 @@
+"""A ledger on an explicit clock, with the few steps that its tests are made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from redis.asyncio import Redis
+
+from tasks.closure import Attempt, Closure, Outcome, Reason, State
+from tasks.event import GroupComplete
+from tasks.ledger import Claim, Ledger, Received, Settlement
+from tasks.verdict import Health
+
+START_MS = 1_700_000_000_000
+LEASE_S, GRACE_S, DEADLINE_S = 60.0, 30.0, 1000.0
+
+
+class Clock:
+    """The store's time in ms, as the test says."""
+
+    def __init__(self) -> None:
+        self.ms = START_MS
+
+    def __call__(self) -> int:
+        return self.ms
+
+    def forward(self, seconds: float) -> None:
+        """Let time pass."""
+        self.ms += round(seconds * 1000)
+
+
+class Book:
+    """A ledger, its clock, and short words for what workers do."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self.clock = Clock()
+        self.ledger = Ledger(redis, deadline_s=DEADLINE_S, clock=self.clock)
+
+    async def receive(self, *references: str, event_id: str = "e1", source: str = "wms") -> list[Received]:
+        """Receive an event for each."""
+        return await self.ledger.receive([GroupComplete(ref, source, event_id) for ref in references])
+
+    async def due(self, limit: int = 500, most: int = 1000) -> list[str]:
+        """What is due now."""
+        return (await self.ledger.due(limit=limit, grace_s=GRACE_S, most=most)).references
+
+    async def claim(self, reference: str, worker: str = "w1", rate_limit: float = 0.0) -> Claim:
+        """Claim what can be claimed."""
+        claims = await self.ledger.claim([reference], worker=worker, lease_s=LEASE_S, rate_limit=rate_limit)
+        claim = claims[reference]
+        assert isinstance(claim, Claim), claim
+        return claim
+
+    async def settle(self, claim: Claim, to: State, **more: Any) -> bool:
+        """Settle a claim after a call; the API was in good health unless said otherwise."""
+        packed = Attempt(claim.at_ms, "w1", verdict=to.value).pack()
+        settlement = Settlement(claim.reference, claim.lease, to, packed, **({"health": Health.GOOD} | more))
+        [written] = await self.ledger.settle([settlement])
+        return written
+
+    async def closed(self, claim: Claim, outcome: Outcome = Outcome.CLOSED) -> bool:
+        """Settle as closed."""
+        return await self.settle(claim, State.CLOSED, outcome=outcome)
+
+    async def failed(self, reference: str, reason: Reason = Reason.GONE, **more: Any) -> None:
+        """Make a closure that failed."""
+        assert await self.settle(await self.claim(reference), State.FAILED, reason=reason, **more)
+
+    async def read(self, reference: str) -> Closure:
+        """The closure."""
+        [closure] = await self.ledger.read([reference])
+        assert closure is not None
+        return closure
+
+    async def state(self, reference: str) -> State:
+        """The state that the record names; asserts that exactly its index holds the closure."""
+        closure = await self.read(reference)
+        holding = [state for state in State if await self.redis.zscore(f"closer:{state}", reference) is not None]
+        assert holding == [closure.state]
+        reasons = [reason for reason in Reason if await self.redis.zscore(f"closer:failed:{reason}", reference)]
+        assert reasons == ([closure.reason] if closure.state is State.FAILED else [])
+        return closure.state
+
+    async def agenda(self, reference: str) -> float | None:
+        """Seconds until someone must look at it; None: nobody."""
+        at_ms = await self.redis.zscore("closer:agenda", reference)
+        return None if at_ms is None else (at_ms - self.clock.ms) / 1000
