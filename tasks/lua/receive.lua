@@ -8,14 +8,14 @@ local EVENTS_LIMIT = 16
 local function seen(c, event)
   if c.e == event.e and c.i == event.i then return true end
   for _, identity in ipairs(c.v or {}) do
-    if identity == event.e .. ' ' .. event.i then return true end
+    if identity == event.e .. '\n' .. event.i then return true end
   end
   return false
 end
 
 local function remember(c, event)
   c.v = c.v or {}
-  c.v[#c.v + 1] = event.e .. ' ' .. event.i
+  c.v[#c.v + 1] = event.e .. '\n' .. event.i
   if #c.v > EVENTS_LIMIT then table.remove(c.v, 1) end
 end
 
