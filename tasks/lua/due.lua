@@ -18,15 +18,16 @@ local function room()
   return math.min(free, limit)
 end
 
--- Whether the closure is still to be done; a retry, or a lease that ended, is queued again. One whose record is gone or
--- unreadable is named all the same: the worker finds it unknown and receives it anew, so it is not lost.
+-- Whether the closure is still to be done; a retry, or a lease that ended, is queued again, and so is one that its state's
+-- index has lost. One whose record is gone or unreadable is named all the same: the worker finds it unknown and receives
+-- it anew, so it is not lost.
 local function look(ref)
   if redis.call('ZSCORE', P .. 'queued', ref) then return true end
   local c = load(ref)
   if not c then return true end
   if c.s == 'closing' then
     lose_lease(ref, c)
-  elseif c.s == 'retrying' then
+  elseif c.s == 'retrying' or c.s == 'queued' then
     move(ref, c, 'queued', NOW)
   else
     redis.call('ZREM', P .. 'agenda', ref)
