@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from tasks.errors import CloserError, ConfigurationError
+from worker.cli.demo import demo
 from worker.cli.run import up, work
 from worker.cli.simulate import simulate
 
@@ -20,7 +21,7 @@ def cli() -> None:
     """Close shipment groups at the Sorted API, once each, and never lose one."""
 
 
-for command in (work, up, simulate):
+for command in (work, up, simulate, demo):
     cli.add_command(command)
 
 
