@@ -9,21 +9,27 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
-from redis.exceptions import RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+)
 
 from tasks.errors import StoreUnavailable
 
 _FOLDER = Path(__file__).parent / "lua"
 _SHEBANG = "#!lua"
-# The beginning of a store's reply, and what an operator does about it.
-_REMEDIES = {
-    "OOM": "it is out of memory; raise maxmemory or free some, and keep maxmemory-policy noeviction",
-    "READONLY": "it is a read-only replica; point CLOSER_REDIS_URL at the primary",
-    "LOADING": "it is loading its data; wait",
+# What the store says, by the client's error or the first word of its reply, and what an operator does about it.
+_REMEDIES: dict[type[RedisError] | str, str] = {
+    OutOfMemoryError: "it is out of memory; raise maxmemory or free some, and keep maxmemory-policy noeviction",
+    ReadOnlyError: "it is a read-only replica; point CLOSER_REDIS_URL at the primary",
+    BusyLoadingError: "it is loading its data; wait",
+    NoPermissionError: "its ACL does not let this user run scripts on the keys closer:*",
+    AuthenticationError: "it refuses the user or password in CLOSER_REDIS_URL",
     "MISCONF": "it cannot write to its disk; look at its log and its disk space",
-    "NOAUTH": "it wants a password; put it into CLOSER_REDIS_URL",
-    "WRONGPASS": "it refuses the user or password in CLOSER_REDIS_URL",
-    "NOPERM": "its ACL does not let this user run scripts on the keys closer:*",
     "BUSY": "it is busy with a script; wait",
     "WRONGTYPE": "a key of closer's holds something else; is this database shared with another program?",
 }
@@ -66,7 +72,7 @@ def source(name: str) -> str:
 def unavailable(error: Exception) -> StoreUnavailable:
     """Translate an error of the store's client: what is wrong, and what to do next."""
     text = str(error) or type(error).__name__
-    for word, remedy in _REMEDIES.items():
-        if word in text.split(":")[0].split(" ")[0] or f"-{word} " in text:
-            return StoreUnavailable(f"the store answers {word}: {remedy}")
+    for sign, remedy in _REMEDIES.items():
+        if (text.startswith(sign) or f"-{sign} " in text) if isinstance(sign, str) else isinstance(error, sign):
+            return StoreUnavailable(f"the store refuses: {remedy}")
     return StoreUnavailable(f"the store does not answer ({type(error).__name__}: {text})")

@@ -16,7 +16,7 @@ from worker import logs
 from worker.broker import Publisher, celery_settings
 from worker.embedded import EmbeddedStore
 from worker.runtime import Runtime
-from worker.settings import load
+from worker.settings import load, public_address
 
 _log = logging.getLogger("closer.app")
 _LAST_RESORT_S = 40.0
@@ -40,6 +40,14 @@ class Worker:
         self._publisher = Publisher(close_groups)
         self._runtime = Runtime(settings, self._publisher.publish, _stop_process)
         self._runtime.start()
+        _log.info(
+            "worker %s: API %s, store %s, stream %s, %d calls in flight at most",
+            self._runtime.name,
+            settings.api_base_url,
+            public_address(settings.store_url),
+            settings.events_stream,
+            settings.concurrency,
+        )
 
     def ready(self) -> None:
         """Celery consumes: begin to take in events."""

@@ -23,6 +23,8 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "broker_url": settings.celery_broker_url,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # A store that is out of memory or read-only is a passing trouble, too, not the end of the worker.
+        "broker_channel_error_retry": True,
         "broker_transport_options": _transport_options(settings.celery_broker_url),
         "accept_content": ["json"],
         "task_serializer": "json",

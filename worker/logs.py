@@ -8,6 +8,7 @@ import sys
 import time
 from typing import Any
 
+
 # What these say of each message and request is said better, once, by closure.attempted.
 _QUIET = (
     "httpx",
@@ -19,6 +20,9 @@ _QUIET = (
     "amqp",
     "celery.bootsteps",
 )
+
+_REPETITIVE = ("celery.worker.consumer", "kombu")
+_SAY_AGAIN_S = 60.0
 
 
 class TextFormatter(logging.Formatter):
@@ -45,13 +49,39 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(head | {"event": record.getMessage()} | _fields(record), default=str)
 
 
+class Brief(logging.Filter):
+    """Celery says the same with a traceback several times a second while its broker is away: say it once a minute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log it; Celery's tracebacks are cut to their last line."""
+        if record.name == "py.warnings":
+            return "CPendingDeprecationWarning" not in record.getMessage()  # Celery's, at every lost connection
+        if not record.name.startswith(_REPETITIVE):
+            return True
+        if record.exc_info and record.exc_info[1]:
+            record.msg, record.args = f"{record.getMessage()} ({record.exc_info[1]})", ()
+            record.exc_info = None
+        said = (record.name, str(record.msg))
+        if record.created - self._said.get(said, 0.0) < _SAY_AGAIN_S:
+            return False
+        self._said[said] = record.created
+        return True
+
+
 def configure(level: str, form: str) -> None:
     """Send all logs to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler.addFilter(Brief())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    # It logs a traceback for each message that goes back to the queue when the process stops.
+    logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 

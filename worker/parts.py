@@ -66,6 +66,7 @@ class Parts:
         )
         self.intake = StreamIntake(self.redis, self.ledger, settings.events_stream, self.sweep.poke)
         self._taking = Trouble("taking batches")
+        self._stopping = False
 
     async def hello(self) -> None:
         """Start slowly: this process has not yet seen that the API answers and knows its key."""
@@ -78,10 +79,10 @@ class Parts:
         """Everything that runs for as long as the process."""
         return [
             ("settler", self.settler.run()),
-            ("intake", _keep_going("intake", self.intake.step, opened)),
-            ("sweep", _keep_going("sweep", self.sweep.step, opened)),
-            ("beat", _keep_going("beat", self._beat, opened)),
-            ("prune", _keep_going("prune", self._prune, opened)),
+            ("intake", self._keep_going("intake", self.intake.step, opened)),
+            ("sweep", self._keep_going("sweep", self.sweep.step, opened)),
+            ("beat", self._keep_going("beat", self._beat, opened)),
+            ("prune", self._keep_going("prune", self._prune, opened)),
         ]
 
     async def take(self, references: Any, origin: str) -> None:
@@ -103,15 +104,37 @@ class Parts:
 
     async def goodbye(self, background: list[asyncio.Task[None]]) -> None:
         """In-flight calls end, what was not begun goes back at once, all is written down; then the connections."""
-        settler, *others = background
+        self._stopping = True
+        self.sweep.poke()
+        settler, intake, sweep, *others = background
         for task in others:
             task.cancel()
-        await _within(_DRAIN_S, self.pool.drain(), "calls in flight did not end in time; their leases will")
+        # These two end their step: what they hold, read but not received, due but not published, would else wait until
+        # somebody misses it.
+        ending = asyncio.wait([intake, sweep])
+        await _within(
+            _DRAIN_S, asyncio.gather(ending, self.pool.drain()), "calls in flight did not end; their leases will"
+        )
         await _within(_SETTLE_S, self.settler.empty(), "the store did not take the last results; leases will end")
         settler.cancel()
         await _within(1.0, self.ledger.beat(self.name, None), "the store did not take this worker's goodbye")
         await _within(1.0, self.api.aclose(), "connections to the API did not close")
         await _within(1.0, self.redis.aclose(), "connections to the store did not close")
+
+    async def _keep_going(self, name: str, step: Callable[[], Awaitable[None]], opened: asyncio.Event) -> None:
+        """Repeat a step until the process stops; while the store is away, wait longer and longer, and say so once."""
+        await opened.wait()
+        trouble, pause_s = Trouble(name), _PAUSE_FIRST_S
+        while not self._stopping:
+            try:
+                await step()
+            except StoreUnavailable as error:
+                trouble.begins(error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _PAUSE_MOST_S)
+            else:
+                trouble.ends()
+                pause_s = _PAUSE_FIRST_S
 
     async def _beat(self) -> None:
         await self.ledger.beat(
@@ -128,22 +151,6 @@ class Parts:
     async def _prune(self) -> None:
         forgotten = await self.ledger.prune(keep_s=self._settings.retain_closed_days * 86_400)
         await asyncio.sleep(0.1 if forgotten else _PRUNE_S)
-
-
-async def _keep_going(name: str, step: Callable[[], Awaitable[None]], opened: asyncio.Event) -> None:
-    """Repeat a step for ever; while the store is away, wait longer and longer, and say so once."""
-    await opened.wait()
-    trouble, pause_s = Trouble(name), _PAUSE_FIRST_S
-    while True:
-        try:
-            await step()
-        except StoreUnavailable as error:
-            trouble.begins(error)
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, _PAUSE_MOST_S)
-        else:
-            trouble.ends()
-            pause_s = _PAUSE_FIRST_S
 
 
 async def _within(seconds: float, ending: Awaitable[Any], otherwise: str) -> None:

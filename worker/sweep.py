@@ -13,7 +13,7 @@ Publish = Callable[[list[str]], Awaitable[None]]
 
 BATCH = 50  # references in one message: enough that Celery's cost per message is small against the calls'
 _ROUND = 500
-_GRACE_S = 30.0  # a message not worked on for so long is presumed lost: `most` keeps the queue far shorter than that
+_GRACE_S = 10.0  # a message not worked on for so long is presumed lost: `most` keeps the queue far shorter than that
 _IDLE_S = 1.0
 _LINGER_S = 0.005  # between two rounds, so that under load a message fills; a lone event does not wait for it
 

@@ -47,5 +47,5 @@ def _run() -> None:
 
     level = settings.log_level.upper()
     node = f"closer-{os.getpid()}@%h"
-    app.worker_main(["worker", "--without-gossip", "--without-mingle", f"--loglevel={level}", f"--hostname={node}"])
-    sys.exit(0)
+    options = ["--without-gossip", "--without-mingle", f"--loglevel={level}", f"--hostname={node}"]
+    sys.exit(app.worker_main(["--quiet", "worker", *options]))

@@ -19,8 +19,8 @@ GROUP = "closer"
 _CONSUMER = "intake"
 FIELD = b"event"
 _BATCH = 500
-_BLOCK_MS = 2_000
-_ABANDONED_MS = 30_000
+_BLOCK_MS = 1_000
+_ABANDONED_MS = 15_000
 _LOOK_FOR_ABANDONED_S = 10.0
 
 Entry = tuple[bytes, dict[bytes, bytes] | None]
@@ -37,7 +37,7 @@ class StreamIntake:
         self._looked = float("-inf")
 
     async def step(self) -> None:
-        """Take in what there is, waiting up to two seconds for it. Raises StoreUnavailable.
+        """Take in what there is, waiting up to a second for it. Raises StoreUnavailable.
 
         A crash between receiving and acknowledging delivers the entry again, and the ledger finds a duplicate.
         """

@@ -1,0 +1,1 @@
+"""The battery of faults: `make faults` runs all and reports; CI runs a shorter form."""
