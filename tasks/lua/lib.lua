@@ -148,15 +148,18 @@ local function queue_again(ref, c, trigger)
   move(ref, c, 'queued', NOW)
 end
 
--- Adds a reference to a list in the gate; returns the list's new length, or nil when it stood there already.
-local function gate_add(field, ref)
-  local count = 1
+-- Adds a reference to a list in the gate, of which the last `most` are kept (nil: all); returns the list's new length,
+-- or nil when it stood there already.
+local function gate_add(field, ref, most)
+  local refs = {}
   for known in string.gmatch(gate[field] or '', '%S+') do
     if known == ref then return nil end
-    count = count + 1
+    refs[#refs + 1] = known
   end
-  gate_set(field, (gate[field] or '') .. ' ' .. ref)
-  return count
+  refs[#refs + 1] = ref
+  if most and #refs > most then table.remove(refs, 1) end
+  gate_set(field, table.concat(refs, ' '))
+  return #refs
 end
 
 local function ramp(window)

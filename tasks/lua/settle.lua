@@ -7,6 +7,7 @@
 
 local OUTAGE_SHARE = 0.7      -- the share of ill calls, moving, at which the gate shuts
 local OUTAGE_WEIGHT = 0.1     -- what one call weighs in it: about twelve in a row shut the gate
+local ILL_MOST = 64           -- how many groups are remembered: with 1 % of calls ill for ever it would grow for ever
 local FORBIDDEN_IN_A_ROW = 5
 
 -- The moving share of calls that find the API ill. One group that keeps failing is no outage: each counts once.
@@ -14,7 +15,7 @@ local function breathe(ill_ref)
   local share = tonumber(gate.bad or 0)
   if not ill_ref then
     share = share * (1 - OUTAGE_WEIGHT)
-  elseif gate_add('ill', ill_ref) then
+  elseif gate_add('ill', ill_ref, ILL_MOST) then
     share = share * (1 - OUTAGE_WEIGHT) + OUTAGE_WEIGHT
   end
   if share < 0.01 then gate_set('ill', nil) end
