@@ -58,8 +58,8 @@ local function feel(item)
 end
 
 local function settle(item)
+  feel(item)  -- first: opening the gate may queue this closure again
   local ref, c = item.ref, load(item.ref)
-  feel(item)
   local mine = c and c.s == 'closing' and c.x == item.x
   -- That a group is closed is a fact: it counts even when the lease has ended and others have taken over.
   local fact = c and item.to == 'closed' and c.s ~= 'closed' and c.s ~= 'discarded'
