@@ -122,6 +122,7 @@ end
 local RANK = { throttled = 1, outage = 2, unauthorised = 3, paused = 4 }
 local PROBE_FIRST = { outage = 1000, unauthorised = 15000 }
 local PROBE_MOST = { outage = 5000, unauthorised = 60000 }
+local FORBIDDEN_IN_A_ROW = 5
 local WINDOW_AGAIN = 4     -- calls in flight when the gate opens again; every good reply allows one more
 local WINDOW_MOST = 1024   -- where the limit is lifted
 
@@ -168,13 +169,17 @@ local function ramp(window)
 end
 
 local function gate_open()
-  local forbidden = gate.shut == 'unauthorised' and gate.forbidden or ''
+  -- A few were refused each for itself. So many, or while the key was refused: it was the account, whatever shut the
+  -- gate since (a pause, while somebody mends the account, outranks the reason).
+  local forbidden = {}
+  for ref in string.gmatch(gate.forbidden or '', '%S+') do forbidden[#forbidden + 1] = ref end
+  if gate.shut ~= 'unauthorised' and #forbidden < FORBIDDEN_IN_A_ROW then forbidden = {} end
   gate_set('lost', tonumber(gate.lost or 0) + NOW - gate.since)
   for _, field in ipairs({ 'shut', 'since', 'by', 'why', 'till', 'probe', 'probe_at', 'every', 'bad', 'ill', 'forbidden' }) do
     gate_set(field, nil)
   end
   ramp(WINDOW_AGAIN)
-  for ref in string.gmatch(forbidden, '%S+') do
+  for _, ref in ipairs(forbidden) do
     local c = load(ref)
     if c and c.s == 'failed' and c.r == 'forbidden' then
       queue_again(ref, c)

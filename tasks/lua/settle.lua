@@ -8,7 +8,6 @@
 local OUTAGE_SHARE = 0.7      -- the share of ill calls, moving, at which the gate shuts
 local OUTAGE_WEIGHT = 0.1     -- what one call weighs in it: about twelve in a row shut the gate
 local ILL_MOST = 64           -- how many groups are remembered: with 1 % of calls ill for ever it would grow for ever
-local FORBIDDEN_IN_A_ROW = 5
 
 -- The moving share of calls that find the API ill. One group that keeps failing is no outage: each counts once.
 local function breathe(ill_ref)
