@@ -4,13 +4,14 @@
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint format requirements clean
+.PHONY: help demo test bench check lint format requirements clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 UV ?= uv
 PYTEST_ARGS ?=
+BENCH_ARGS ?= all --write
 DEMO_ARGS ?=
 
 ifdef PYTHON
@@ -29,6 +30,9 @@ demo: $(VENV)/.runtime  ## close sample groups against a simulated API; DEMO_ARG
 
 test: $(VENV)/.dev  ## run the tests; PYTEST_ARGS="-k ledger"
 	@$(BIN)/pytest -q $(PYTEST_ARGS)
+
+bench: $(VENV)/.dev  ## measure, beside other task queues, into bench/results.md; BENCH_ARGS="throughput --groups 2000"
+	@$(BIN)/python -m bench $(BENCH_ARGS)
 
 check: lint $(VENV)/.dev  ## lint, types and import directions
 	$(BIN)/mypy
@@ -49,8 +53,8 @@ requirements:  ## pin the dependencies again (needs uv); UV_ARGS=--upgrade for n
 		--group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 
 clean:  ## remove what make and the tools have made
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
-	find tasks worker tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) .bench-venvs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	find tasks worker tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(MADE):
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: PYTHON=/path/to/python make …" >&2; exit 1; }

@@ -1,0 +1,1 @@
+"""What the wire allows: loops that only call, without queue, ledger or retries."""
