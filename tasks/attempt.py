@@ -44,6 +44,11 @@ class _Trail:
     close: Reply | NoReply | None = None
     replies: list[Reply | NoReply] = field(default_factory=list)
 
+    @property
+    def retry_after_s(self) -> float:
+        """The longest Retry-After of the replies."""
+        return max((reply.retry_after_s or 0.0 for reply in self.replies if isinstance(reply, Reply)), default=0.0)
+
     async def ask(self, call: Call) -> Reply | NoReply:
         left_s = self.ends - time.monotonic()
         if left_s < _TOO_LATE_S:
@@ -89,6 +94,8 @@ class Attempter:
         except Exception as error:
             _log.exception("attempt on %s broke; it will be tried again", claim.reference)
             verdict = Retry(f"closer's own error: {type(error).__name__}: {error}")
+        if isinstance(verdict, Retry):  # whichever call was told to wait: a conflict may carry Retry-After, too
+            verdict = replace(verdict, retry_after_s=max(verdict.retry_after_s, trail.retry_after_s))
         took_s = time.monotonic() - started
         tries = Tries(claim.failures, claim.missing)
         decision = decide(verdict, tries, claim.remaining_s - took_s, self._policy, self._uniform)
@@ -127,6 +134,7 @@ class Attempter:
             attempt.pack(),
             health=health(trail.replies[-1]) if trail.replies else Health.UNKNOWN,
             hold_s=min(max(map(throttle_s, trail.replies), default=0.0), self._policy.cap_s),
+            told=trail.retry_after_s > 0,
         )
         match decision:
             case Done(outcome):

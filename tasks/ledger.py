@@ -57,7 +57,7 @@ class Unclaimed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What an attempt came to. `packed` is None when no call was made."""
+    """What an attempt came to. `packed` is None when no call was made; `told`: `delay_s` is the API's wish."""
 
     reference: str
     lease: int
@@ -69,12 +69,13 @@ class Settlement:
     missing: bool = False
     health: Health = Health.UNKNOWN
     hold_s: float = 0.0
+    told: bool = False
 
     def as_argument(self) -> str:
         """The settlement as `settle.lua` reads it."""
         item: dict[str, Any] = {"ref": self.reference, "x": self.lease, "to": self.to, "health": self.health}
         optional = {"h": self.packed, "o": self.outcome, "r": self.reason, "miss": int(self.missing) or None,
-                    "hold": int(self.hold_s * 1000) or None}  # fmt: skip
+                    "told": int(self.told) or None, "hold": int(self.hold_s * 1000) or None}  # fmt: skip
         item.update({name: value for name, value in optional.items() if value is not None})
         # Rounded up: a Retry-After is never undercut, not even by half a millisecond.
         return _json(item | {"delay": int(self.delay_s * 1000) + 1})
@@ -82,10 +83,11 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """References to name in task messages now, and how long until more are due (None: unknown)."""
+    """References to name in task messages now, how long until more are due (None: unknown), and what was on its way."""
 
     references: list[str]
     next_s: float | None
+    on_their_way: int = 0
 
 
 class Truth(NamedTuple):
@@ -126,8 +128,8 @@ class Ledger:
 
     async def due(self, *, limit: int, grace_s: float, most: int) -> Due:
         """Take up to `limit` references that must be looked at now; see `lua/due.lua`."""
-        wait_ms, *references = await self._scripts.run("due", limit, int(grace_s * 1000), most)
-        return Due([ref.decode() for ref in references], None if wait_ms < 0 else wait_ms / 1000)
+        wait_ms, on_their_way, *references = await self._scripts.run("due", limit, int(grace_s * 1000), most)
+        return Due([ref.decode() for ref in references], None if wait_ms < 0 else wait_ms / 1000, on_their_way)
 
     async def claim(
         self, references: Sequence[str], *, worker: str, lease_s: float, rate_limit: float = 0.0

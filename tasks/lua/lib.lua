@@ -194,7 +194,10 @@ local function gate_shut(reason, why, by, till)
     if till > tonumber(gate.till) then gate_set('till', till) end
     return
   end
-  if gate.shut and RANK[gate.shut] >= RANK[reason] then return end
+  if gate.shut and RANK[gate.shut] >= RANK[reason] then
+    if till and gate.probe_at and till > tonumber(gate.probe_at) then gate_set('probe_at', till) end
+    return
+  end
   if gate.shut then gate_set('lost', tonumber(gate.lost or 0) + NOW - gate.since) end
   gate_set('shut', reason)
   gate_set('since', NOW)

@@ -2,7 +2,8 @@
 -- Writes down what attempts came to. Allowed while the store is out of memory: it is how the work in hand ends.
 -- KEYS, ARGV[1..2]  see lib.lua
 -- ARGV[3..]  one settlement each, JSON: {ref, x (lease number), to (state), o, r, delay (ms), miss (1: a "not found"),
---            h (packed attempt, absent when no call was made), health, hold (ms the fleet must hold back), why}
+--            h (packed attempt, absent when no call was made), health, hold (ms the fleet must hold back),
+--            told (1: the API said when, so not before)}
 -- Returns    for each: 1, or 0 when the lease was no longer this worker's and nothing was written
 
 local OUTAGE_SHARE = 0.7      -- the share of ill calls, moving, at which the gate shuts
@@ -71,7 +72,7 @@ local function settle(item)
     c.k, c.m, c.g, c.l = nil, nil, nil, nil
     c.r = item.r
     move(ref, c, 'failed')
-  elseif item.to == 'retrying' and gate.shut == 'outage' and item.health == 'bad' then
+  elseif item.to == 'retrying' and gate.shut == 'outage' and item.health == 'bad' and not item.told then
     move(ref, c, 'queued', NOW)
   elseif item.to == 'retrying' then
     if item.miss then c.m = (c.m or 0) + 1 else c.k = (c.k or 0) + 1 end

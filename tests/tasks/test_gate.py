@@ -1,0 +1,293 @@
+"""The gate, as part of the ledger's contract: when nothing is attempted, and how it opens again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tasks.closure import Outcome, Reason, State
+from tasks.ledger import Claim, Unclaimed
+from tasks.verdict import Health
+from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, Book
+
+GROUPS = [f"sg_{number:03d}" for number in range(80)]
+RETRY: dict[str, Any] = {"delay_s": 1.0, "health": Health.BAD}
+
+
+async def fail(book: Book, reference: str, health: Health = Health.BAD, **more: Any) -> None:
+    """One attempt that finds the API as `health` says."""
+    await book.receive(reference)
+    to = State.FAILED if health is Health.FORBIDDEN else State.RETRYING
+    reason = Reason.FORBIDDEN if health is Health.FORBIDDEN else None
+    await book.settle(await book.claim(reference), to, health=health, reason=reason, delay_s=1.0, **more)
+
+
+async def outage(book: Book) -> int:
+    """Groups fail one after the other until the gate shuts; how many it took."""
+    for number, reference in enumerate(GROUPS, 1):
+        await fail(book, reference)
+        if (await book.ledger.gate()).get("shut"):
+            return number
+    raise AssertionError("no outage")
+
+
+async def probe(book: Book) -> Claim:
+    """The one closure that may be attempted while the gate is shut."""
+    [reference] = await book.due()
+    return await book.claim(reference)
+
+
+async def reason(book: Book) -> str | None:
+    """Why the gate is shut."""
+    return (await book.ledger.gate()).get("shut")
+
+
+async def test_an_outage(book: Book) -> None:
+    """A dozen different groups in a row that find the API ill shut the gate: no claim, nothing dispatched."""
+    assert 10 <= await outage(book) <= 14
+    assert await reason(book) == "outage"
+    gate = await book.ledger.gate()
+    assert (gate["by"], gate["since"]) == ("closer", str(book.clock.ms))
+    await book.receive("new")
+    assert await book.ledger.claim(["new"], worker="w", lease_s=1) == {"new": Unclaimed.LATER}
+    assert await book.due() == []
+    assert await book.agenda("new") == 0
+
+
+async def test_one_group_that_keeps_failing_is_no_outage(book: Book) -> None:
+    """However often one group fails, it counts once; and good replies outweigh a few bad ones."""
+    for _ in range(40):
+        await fail(book, "sg_1")
+        book.clock.forward(2)
+    assert await reason(book) is None
+    for reference in GROUPS:
+        await fail(book, reference)
+        await book.receive(f"good-{reference}")
+        await book.closed(await book.claim(f"good-{reference}"))
+    assert await reason(book) is None
+
+
+async def test_the_memory_of_ill_groups_is_bounded(book: Book) -> None:
+    """An API that fails now and then for days does not make the gate's record grow with every group."""
+    for number in range(200):
+        await fail(book, f"bad-{number}")
+        await book.receive(f"good-{number}")
+        await book.closed(await book.claim(f"good-{number}"))
+    assert len((await book.ledger.gate())["ill"].split()) <= 64
+
+
+async def test_the_probe_of_an_outage(book: Book) -> None:
+    """One closure at a time probes, at growing pauses up to five seconds; its failures are not held against it."""
+    await outage(book)
+    pauses = []
+    last = book.clock.ms
+    for _ in range(5):
+        while not (taken := await book.due(limit=50)):
+            book.clock.forward(0.1)
+        assert len(taken) == 1
+        claim = await book.claim(taken[0])
+        failures = claim.failures
+        await book.settle(claim, State.RETRYING, **RETRY)
+        assert await book.state(claim.reference) is State.QUEUED
+        pauses.append((book.clock.ms - last) / 1000)
+        last = book.clock.ms
+        assert failures <= 1
+    assert pauses == pytest.approx([1, 1, 2, 4, 5], abs=0.11)
+    assert await reason(book) == "outage"
+
+
+async def test_a_good_probe_opens_the_gate(book: Book) -> None:
+    """When the probe is answered the gate opens, first for a few calls, then for more with each good reply."""
+    await outage(book)
+    await book.receive(*(f"more-{number}" for number in range(40)))
+    book.clock.forward(1)
+    await book.closed(await probe(book))
+    gate = await book.ledger.gate()
+    assert "shut" not in gate
+    assert gate["window"] == "5"
+    first = await book.due()
+    assert len(first) == 5
+    claims = [await book.claim(reference) for reference in first]
+    assert await book.due() == []
+    assert await book.ledger.claim(["more-39"], worker="w", lease_s=1) == {"more-39": Unclaimed.LATER}
+    for claim in claims:
+        await book.closed(claim)
+    assert len(await book.due()) == 10
+
+
+async def test_the_window_is_lifted(book: Book) -> None:
+    """After a slow start a thousand good replies lift the limit."""
+    await book.ledger.gate("start")
+    assert (await book.ledger.gate())["window"] == "32"
+    await book.redis.hset("closer:gate", "window", "1023")
+    for reference in ("sg_1", "sg_2"):
+        await book.receive(reference)
+        await book.closed(await book.claim(reference))
+    assert "window" not in await book.ledger.gate()
+
+
+async def test_deadlines_stand_still_while_shut(book: Book) -> None:
+    """The time that the gate is shut is not taken from any closure, old or new."""
+    await book.receive("old")
+    book.clock.forward(100)
+    await book.ledger.gate("pause", by="ann", why="upgrade")
+    book.clock.forward(5000)
+    await book.receive("new")
+    book.clock.forward(5000)
+    await book.ledger.gate("resume")
+    book.clock.forward(10)
+    assert (await book.claim("old")).remaining_s == DEADLINE_S - 110
+    assert (await book.claim("new")).remaining_s == DEADLINE_S - 10
+
+
+async def test_throttled(book: Book) -> None:
+    """Retry-After holds everybody until then, the longest one counts; afterwards the gate opens by itself."""
+    await book.receive("sg_1", "sg_2", "sg_3")
+    first, second = await book.claim("sg_1"), await book.claim("sg_2")
+    await book.settle(first, State.RETRYING, hold_s=10.0, **RETRY)
+    await book.settle(second, State.RETRYING, hold_s=5.0, **RETRY)
+    assert await reason(book) == "throttled"
+    book.clock.forward(9.999)
+    assert await book.due() == []
+    assert await book.ledger.claim(["sg_3"], worker="w", lease_s=1) == {"sg_3": Unclaimed.LATER}
+    book.clock.forward(0.001)
+    assert "sg_3" in await book.due()
+    assert await reason(book) is None
+
+
+async def test_unauthorised(book: Book) -> None:
+    """One 401 halts the fleet; a probe a while later finds out when the key is good again."""
+    await book.receive("sg_1")
+    await book.settle(await book.claim("sg_1"), State.QUEUED, health=Health.UNAUTHORISED)
+    assert await reason(book) == "unauthorised"
+    book.clock.forward(14.9)
+    assert await book.due() == []
+    book.clock.forward(0.1)
+    await book.settle(await probe(book), State.QUEUED, health=Health.UNAUTHORISED)
+    assert await reason(book) == "unauthorised"
+    book.clock.forward(15)
+    await book.closed(await probe(book))
+    assert await reason(book) is None
+
+
+async def forbidden(book: Book) -> list[str]:
+    """Five groups in a row are refused with 403."""
+    refused = GROUPS[:5]
+    for reference in refused:
+        assert await reason(book) is None
+        await fail(book, reference, Health.FORBIDDEN)
+    return refused
+
+
+async def test_five_403_in_a_row(book: Book) -> None:
+    """They shut the gate, for the account may have lost its permission; when it opens they are queued again."""
+    refused = await forbidden(book)
+    assert await reason(book) == "unauthorised"
+    assert {await book.state(reference) for reference in refused} == {State.FAILED}
+    await book.ledger.gate("resume")
+    assert {await book.state(reference) for reference in refused} == {State.QUEUED}
+
+
+async def test_five_403_and_a_pause(book: Book) -> None:
+    """Also when an operator pauses in between, while the permission is being mended."""
+    refused = await forbidden(book)
+    await book.ledger.gate("pause", by="ann", why="asking Sorted")
+    await book.ledger.gate("resume", by="ann")
+    assert {await book.state(reference) for reference in refused} == {State.QUEUED}
+
+
+async def test_403_now_and_then(book: Book) -> None:
+    """Groups refused one by one, with others closed in between, have failed for themselves and stay so."""
+    for reference in GROUPS[:8]:
+        await fail(book, reference, Health.FORBIDDEN)
+        await book.receive(f"good-{reference}")
+        await book.closed(await book.claim(f"good-{reference}"))
+    assert await reason(book) is None
+    await fail(book, "last", Health.FORBIDDEN)
+    await book.ledger.gate("pause")
+    await book.ledger.gate("resume")
+    assert {await book.state(reference) for reference in [*GROUPS[:8], "last"]} == {State.FAILED}
+
+
+async def test_pause_outranks(book: Book) -> None:
+    """A pause stands above every other reason: only an operator ends it, and no probe is made."""
+    await outage(book)
+    await book.ledger.gate("pause", by="ann", why="upgrade")
+    gate = await book.ledger.gate()
+    assert (gate["shut"], gate["by"], gate["why"]) == ("paused", "ann", "upgrade")
+    await book.ledger.gate("start")
+    book.clock.forward(100)
+    assert await book.due() == []
+    await book.ledger.gate("pause", by="bob", why="other")
+    assert (await book.ledger.gate())["by"] == "ann"
+    await book.ledger.gate("resume")
+    assert await reason(book) is None
+
+
+async def test_graver_reasons_outrank(book: Book) -> None:
+    """Outage stands above throttled, unauthorised above both; the time shut is counted through."""
+    await book.receive("keep", "sg_1", "sg_2")
+    claims = [await book.claim("sg_1"), await book.claim("sg_2")]
+    await book.settle(claims[0], State.RETRYING, hold_s=10.0, **RETRY)
+    book.clock.forward(5)
+    await book.settle(claims[1], State.QUEUED, health=Health.UNAUTHORISED)
+    assert await reason(book) == "unauthorised"
+    book.clock.forward(10)
+    await book.ledger.gate("resume")
+    assert (await book.claim("keep")).remaining_s == DEADLINE_S
+
+
+async def test_settling_while_paused(book: Book) -> None:
+    """Calls in flight at a pause are settled as ever; their retries wait for the end of the pause."""
+    await book.receive("sg_1", "sg_2")
+    first, second = await book.claim("sg_1"), await book.claim("sg_2")
+    await book.ledger.gate("pause")
+    assert await book.closed(first)
+    assert await book.settle(second, State.RETRYING, **RETRY)
+    assert (await book.state("sg_1"), await book.state("sg_2")) == (State.CLOSED, State.RETRYING)
+    book.clock.forward(GRACE_S)
+    assert await book.due() == []
+
+
+async def test_retry_after_during_an_outage(book: Book) -> None:
+    """A probe that is told Retry-After is not attempted again before it, and neither is another group."""
+    await outage(book)
+    book.clock.forward(1)
+    claim = await probe(book)
+    await book.settle(claim, State.RETRYING, delay_s=100.0, health=Health.BAD, hold_s=100.0, told=True)
+    for _ in range(10):
+        book.clock.forward(9.9)
+        assert await book.due() == []
+    book.clock.forward(1.1)
+    assert await book.due() != []
+
+
+async def test_a_late_word_opens_the_gate(book: Book) -> None:
+    """A late "closed" by the probe's lost lease opens the gate, and leaves each closure in exactly one index."""
+    refused = await forbidden(book)
+    book.clock.forward(15)
+    await book.ledger.requeue(refused[:1])
+    book.clock.forward(0.001)
+    first = await probe(book)
+    book.clock.forward(LEASE_S)
+    await book.settle(await book.claim(first.reference), State.FAILED, reason=Reason.FORBIDDEN, health=Health.FORBIDDEN)
+    assert await book.closed(first, Outcome.CLOSED)
+    assert await book.state(first.reference) is State.CLOSED
+    assert await book.agenda(first.reference) is None
+
+
+async def test_rate_limit(book: Book) -> None:
+    """Calls of the whole fleet are spaced evenly, and an idle time is not saved up for a burst."""
+    await book.receive(*GROUPS[:12])
+    waits = [
+        (await book.claim(ref, worker=f"w{index % 3}", rate_limit=4)).wait_s for index, ref in enumerate(GROUPS[:6])
+    ]
+    assert waits == [0.25 * index for index in range(6)]
+    assert await book.agenda(GROUPS[5]) == LEASE_S + 1.25
+    book.clock.forward(0.5)
+    claims = await book.ledger.claim(GROUPS[6:9], worker="w", lease_s=LEASE_S, rate_limit=4)
+    assert [claim.wait_s for claim in claims.values() if isinstance(claim, Claim)] == [1.0, 1.25, 1.5]
+    book.clock.forward(60)
+    assert [(await book.claim(ref, rate_limit=4)).wait_s for ref in GROUPS[9:11]] == [0, 0.25]
+    assert (await book.claim(GROUPS[11])).wait_s == 0
