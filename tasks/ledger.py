@@ -163,10 +163,13 @@ class Ledger:
         words = await self._scripts.run("operate", "discard", "", "", audit, *references)
         return [word.decode() for word in words]
 
-    async def mend(self, truths: Sequence[Truth], *, audit: str = "") -> list[str]:
-        """Write down what the API says, where the ledger disagrees: "done", "unknown", "agree" or "moved on"."""
+    async def mend(self, truths: Sequence[Truth], *, audit: str, others: dict[str, int]) -> list[str]:
+        """Write down what the API says, where the ledger disagrees: "done", "unknown", "agree" or "moved on".
+
+        `others` counts, for the audit, those of the same chunk that needed no mending.
+        """
         flat = [word for ref, closed, since_ms in truths for word in (ref, "closed" if closed else "open", since_ms)]
-        return [word.decode() for word in await self._scripts.run("mend", audit, *flat)]
+        return [word.decode() for word in await self._scripts.run("mend", audit, _json(others), *flat)]
 
     async def dismiss(self, rejected_ids: Sequence[str], *, audit: str) -> int:
         """Take rejected events off their stream; returns how many were there."""

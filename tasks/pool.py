@@ -53,6 +53,12 @@ class AttemptPool:
         self._room.set()
         self._turn = asyncio.Lock()
         self.draining = False
+        self.taken_at = time.monotonic()
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is no room for another batch: then nothing is taken, and nothing is wrong."""
+        return not self._room.is_set() or self._slots.locked()
 
     @property
     def in_flight(self) -> int:
@@ -70,6 +76,7 @@ class AttemptPool:
         From then on the lease keeps it, not the task message: a crash repeats the attempt when the lease ends.
         Raises Draining, or StoreUnavailable: then the message must be kept.
         """
+        self.taken_at = time.monotonic()
         good = await self._usable(references, origin)
         async with self._turn:
             await self._room.wait()

@@ -8,7 +8,6 @@ import sys
 import time
 from typing import Any
 
-
 # What these say of each message and request is said better, once, by closure.attempted.
 _QUIET = (
     "httpx",

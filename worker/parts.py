@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from tasks.api import SortedApi
 from tasks.attempt import Attempter
-from tasks.errors import StoreUnavailable
+from tasks.errors import CloserError, StoreUnavailable
 from tasks.ledger import Ledger
 from tasks.pool import AttemptPool, Draining
 from tasks.retry import Policy
 from tasks.settler import Settler
 from tasks.trouble import Trouble
+from worker import health
 from worker.intake.stream import StreamIntake
 from worker.settings import Settings
 from worker.store import connect
@@ -66,6 +68,7 @@ class Parts:
         )
         self.intake = StreamIntake(self.redis, self.ledger, settings.events_stream, self.sweep.poke)
         self._taking = Trouble("taking batches")
+        self._watch = health.Watch()
         self._stopping = False
 
     async def hello(self) -> None:
@@ -82,6 +85,7 @@ class Parts:
             ("intake", self._keep_going("intake", self.intake.step, opened)),
             ("sweep", self._keep_going("sweep", self.sweep.step, opened)),
             ("beat", self._keep_going("beat", self._beat, opened)),
+            ("health", self._keep_going("health", self._health, opened)),
             ("prune", self._keep_going("prune", self._prune, opened)),
         ]
 
@@ -118,6 +122,7 @@ class Parts:
         await _within(_SETTLE_S, self.settler.empty(), "the store did not take the last results; leases will end")
         settler.cancel()
         await _within(1.0, self.ledger.beat(self.name, None), "the store did not take this worker's goodbye")
+        health.remove(self._settings, os.getpid())
         await _within(1.0, self.api.aclose(), "connections to the API did not close")
         await _within(1.0, self.redis.aclose(), "connections to the store did not close")
 
@@ -135,6 +140,16 @@ class Parts:
             else:
                 trouble.ends()
                 pause_s = _PAUSE_FIRST_S
+
+    async def _health(self) -> None:
+        now_s, trouble = health.now_s(), self.settler.trouble.text or self._taking.text
+        stuck = self._watch.stuck(
+            now_s=now_s, on_their_way=self.sweep.on_their_way, taken_s=self.pool.taken_at, busy=self.pool.busy
+        )
+        health.write(self._settings, health.Sign(os.getpid(), now_s, trouble, stuck))
+        if stuck:
+            raise CloserError("messages are on their way, and Celery's consumer, though connected, takes none")
+        await asyncio.sleep(health.BEAT_S)
 
     async def _beat(self) -> None:
         await self.ledger.beat(

@@ -33,6 +33,7 @@ class Sweep:
         self._poked = asyncio.Event()
         self._blocked = False
         self._broker = Trouble("dispatch")
+        self.on_their_way = 0
 
     def poke(self) -> None:
         """Something may be due now."""
@@ -49,6 +50,7 @@ class Sweep:
         started = time.monotonic()
         due = await self._ledger.due(limit=_ROUND, grace_s=_GRACE_S, most=self._most)
         self._blocked = due.next_s is None
+        self.on_their_way = due.on_their_way
         if due.references:
             await self._dispatch(due.references)
         else:

@@ -4,15 +4,17 @@
 -- ARGV[3]  most references to take now
 -- ARGV[4]  after how long a message is presumed lost (ms)
 -- ARGV[5]  most references that messages may be on their way for, in the whole fleet
--- Returns  { ms until the next one is due (-1: unknown, ask again when something has changed), reference, … }
+-- Returns  { ms until the next one is due (-1: unknown, ask again when something has changed),
+--           references that messages were on their way for before this call, reference, … }
 
 local limit, grace, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+
+local on_their_way = redis.call('ZCOUNT', P .. 'dispatched', NOW, '+inf')
 
 local function room()
   if gate_reason() then
     return gate.probe_at and NOW >= tonumber(gate.probe_at) and 1 or 0
   end
-  local on_their_way = redis.call('ZCOUNT', P .. 'dispatched', NOW, '+inf')
   local free = most - on_their_way
   if gate.window then free = math.min(free, gate.window - on_their_way - in_flight()) end
   return math.min(free, limit)
@@ -40,10 +42,12 @@ end
 local free = room()
 -- Messages worth their cost: with more due than there is room for, wait until there is room for a good few.
 local worth = math.min(limit, most / 2, gate.window and gate.window / 4 or limit)
-if free <= 0 then return { -1 } end
-if not gate.shut and free < worth and redis.call('ZCOUNT', P .. 'agenda', '-inf', NOW) > free then return { -1 } end
+if free <= 0 then return { -1, on_their_way } end
+if not gate.shut and free < worth and redis.call('ZCOUNT', P .. 'agenda', '-inf', NOW) > free then
+  return { -1, on_their_way }
+end
 
-local taken = { 0 }
+local taken = { 0, on_their_way }
 for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'agenda', '-inf', NOW, 'LIMIT', 0, free)) do
   if look(ref) then
     redis.call('ZADD', P .. 'agenda', NOW + grace, ref)
@@ -51,8 +55,8 @@ for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'agenda', '-inf', NOW, 'LI
     taken[#taken + 1] = ref
   end
 end
-if gate.shut and taken[2] then
-  gate_set('probe', taken[2])
+if gate.shut and taken[3] then
+  gate_set('probe', taken[3])
   gate_set('probe_at', NOW + gate.every)
   gate_set('every', math.min(gate.every * 2, PROBE_MOST[gate.shut]))
 end

@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
 
 import click
 
 from tasks.errors import CloserError, ConfigurationError
-from worker.cli.demo import demo
-from worker.cli.run import up, work
-from worker.cli.simulate import simulate
 
 CANNOT, WRONG_USAGE = 1, 2
 
+# Where each command is: only the one that is run is imported, so that each starts as fast as it can.
+COMMANDS = {
+    "demo": "worker.cli.demo:demo",
+    "up": "worker.cli.run:up",
+    "worker": "worker.cli.run:work",
+    "health": "worker.cli.health:health",
+    "simulate": "worker.cli.simulate:simulate",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+
+class Commands(click.Group):
+    """The commands, in the order of the table above."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click passes it)
+        """Their names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the command of that name, if there is one."""
+        module, _, attribute = COMMANDS.get(cmd_name, "").partition(":")
+        if not module:
+            return None
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.version_option(package_name="closer")
 def cli() -> None:
     """Close shipment groups at the Sorted API, once each, and never lose one."""
-
-
-for command in (work, up, simulate, demo):
-    cli.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,68 @@
+"""`closer health`: one line and an exit code, for supervisors and health checks."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import click
+
+from tasks.errors import StoreUnavailable
+from tasks.ledger import Ledger
+from worker import health as signs
+from worker.settings import Settings, load
+from worker.store import connect
+
+_TIMEOUT_S = 8.0
+_BROKER_S = 4
+
+
+@click.command()
+@click.option("--live", "want", flag_value="live", default="live", help="The worker turns and takes work (default).")
+@click.option("--ready", "want", flag_value="ready", help="It lives, its store answers, and the gate is open.")
+def health(want: str) -> None:
+    """Say whether the workers on this machine live, or are ready.
+
+    Exit code 0 yes, 1 no. Live means progress: a worker that is connected and takes nothing does not live.
+    A store or an API that is away does not make a worker dead, only not ready: a restart would not help.
+
+    \b
+    Example:
+      closer health --ready
+    """
+    settings = load()
+    good, line = signs.live(signs.read(settings), signs.now_s())
+    if good and want == "ready":
+        good, line = asyncio.run(_ready(settings, line))
+    click.echo(line)
+    sys.exit(0 if good else 1)
+
+
+async def _ready(settings: Settings, live: str) -> tuple[bool, str]:
+    redis = connect(settings)
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            gate = await Ledger(redis).gate()
+            await asyncio.to_thread(_ask_broker)
+    except StoreUnavailable as error:
+        return False, f"{live}; {error}"
+    except (TimeoutError, OSError) as error:
+        return False, f"{live}; the broker does not answer ({error!r})"
+    finally:
+        await redis.aclose()
+    if reason := gate.get("shut"):
+        return False, f"{live}; the gate is shut ({reason}): {gate.get('why', '')}"
+    return True, f"{live}, store and broker answer, the gate is open"
+
+
+def _ask_broker() -> None:
+    """Connect to the broker once. Raises OSError."""
+    from kombu.exceptions import OperationalError
+
+    from worker.app import app
+
+    try:
+        with app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=_BROKER_S)
+    except OperationalError as error:
+        raise OSError(str(error)) from error

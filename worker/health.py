@@ -1,0 +1,100 @@
+"""Whether a worker lives: its loop turns, and what is sent to it is taken. Known to other processes by a file."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from worker.settings import Settings
+
+BEAT_S = 2.0
+STALE_S = 20.0  # the loop has not turned for so long
+IDLE_S = 40.0  # messages were on their way for so long, and this worker took none
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """A worker's last sign of life. `at_s` is on the machine's monotonic clock, the same for all its processes."""
+
+    pid: int
+    at_s: float
+    trouble: str = ""
+    stuck: bool = False
+
+
+class Watch:
+    """Notices a consumer that is connected and takes nothing."""
+
+    def __init__(self) -> None:
+        self._wanted_since: float | None = None
+
+    def stuck(self, *, now_s: float, on_their_way: int, taken_s: float, busy: bool) -> bool:
+        """Whether messages have been on their way, and none was taken though there was room, for `IDLE_S`."""
+        if not on_their_way or busy:
+            self._wanted_since = None
+            return False
+        if self._wanted_since is None:
+            self._wanted_since = now_s
+        return now_s - max(taken_s, self._wanted_since) > IDLE_S
+
+
+def write(settings: Settings, sign: Sign) -> None:
+    """Put the sign where `read` finds it, whole or not at all."""
+    folder = _folder(settings)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = folder / f"{sign.pid}.new"
+    fresh.write_text(json.dumps(asdict(sign)))
+    fresh.replace(folder / f"{sign.pid}.json")
+
+
+def remove(settings: Settings, pid: int) -> None:
+    """Take the sign away: the worker has stopped as it was told to."""
+    (_folder(settings) / f"{pid}.json").unlink(missing_ok=True)
+
+
+def read(settings: Settings) -> list[Sign]:
+    """The signs of the workers that run on this machine with this data directory; what the dead left is removed."""
+    signs = []
+    for path in sorted(_folder(settings).glob("*.json")):
+        sign = Sign(**json.loads(path.read_text()))
+        if _runs(sign.pid):
+            signs.append(sign)
+        else:
+            path.unlink(missing_ok=True)
+    return signs
+
+
+def live(signs: list[Sign], now_s: float) -> tuple[bool, str]:
+    """Whether every worker lives, and one line that says so or why not."""
+    if not signs:
+        return False, "no worker runs here; start one with `closer worker`"
+    for sign in signs:
+        age_s = now_s - sign.at_s
+        if age_s > STALE_S:
+            return False, f"worker {sign.pid} has given no sign of life for {age_s:.0f} s; restart it"
+        if sign.stuck:
+            return False, f"worker {sign.pid} is connected and takes no messages; restart it"
+    waits = "; ".join(sign.trouble for sign in signs if sign.trouble)
+    return True, f"{len(signs)} live" + (f", waiting: {waits}" if waits else "")
+
+
+def now_s() -> float:
+    """The machine's monotonic clock (s): it does not jump, and all processes share it."""
+    return time.monotonic()
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.data_dir.expanduser() / "workers"
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
