@@ -118,7 +118,10 @@ class SortedApi:
         connector = aiohttp.TCPConnector(
             limit=self._connections, keepalive_timeout=_KEEPALIVE_S, ssl=httpx.create_ssl_context()
         )
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        # There is no body, so there is no type of it: aiohttp would send `application/octet-stream`.
+        return aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), skip_auto_headers=["Content-Type"]
+        )
 
 
 def _reply(response: httpx.Response, content: bytes) -> Reply:
@@ -134,9 +137,10 @@ def _reply(response: httpx.Response, content: bytes) -> Reply:
 def _no_reply(error: Exception) -> NoReply:
     """Translate what the transport raised; an error that is not the network's or the API's is raised again."""
     cause = error.__cause__ if isinstance(error, httpx.HTTPError) and error.__cause__ else error
-    for kind, failure in _FAILURES:
-        if isinstance(cause, kind):
-            return NoReply(failure, f"{type(cause).__name__}: {cause}"[:200])
+    for known in (cause, error):  # the cause tells more, unless it is no error of the network's (zlib.error)
+        for kind, failure in _FAILURES:
+            if isinstance(known, kind):
+                return NoReply(failure, f"{type(known).__name__}: {known}"[:200])
     raise error
 
 

@@ -1,0 +1,182 @@
+"""The client of the API, over real HTTP: what is sent, what comes back, and that nothing is raised."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from pydantic import SecretStr
+
+from tasks.api import MAX_REPLY_BYTES, SortedApi
+from tasks.reply import Body, Failure, NoReply, Reply
+from tests.support import API_KEY
+from tests.tasks.standin import REF, StandIn
+
+
+async def test_what_is_sent(api: SortedApi, standin: StandIn) -> None:
+    """A call is the documented method and path with the documented headers, no body, no query, no cookie."""
+    standin.script.extend([(200, {}, {"Set-Cookie": "a=b"})] * 3)
+    for call in (api.close, api.lock, api.state):
+        await call(REF)
+    sent = [(request.method, request.raw_path) for request in standin.requests]
+    path = f"/pro/shipment_groups/{REF}"
+    assert sent == [("POST", f"{path}/close"), ("POST", f"{path}/lock"), ("GET", path)]
+    assert standin.bodies == [b""] * 3
+    for request in standin.requests:
+        headers = request.headers
+        assert (headers["x-api-key"], headers["x-api-version"], headers["Accept"]) == (
+            API_KEY,
+            "1.1",
+            "application/json",
+        )
+        assert headers["Accept-Encoding"] == "gzip"
+        assert "Cookie" not in headers
+        assert "Transfer-Encoding" not in headers
+    assert len({request.transport for request in standin.requests}) == 1, "the connection is used again"
+
+
+async def test_replies(api: SortedApi, standin: StandIn) -> None:
+    """A reply is its status, its body if that is a JSON object, and its Retry-After."""
+    standin.script.extend(
+        [
+            (200, {"reference": REF, "message": "m", "_links": None}),
+            (304, None),
+            (409, {"code": "conflict", "details": [{"code": "x"}]}, {"Retry-After": "7"}),
+            (503, b"<html>", {"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT", "Date": "Fri, 31 Dec 1999 23:59:29 GMT"}),
+            (200, gzip.compress(json.dumps({"state": "open"}).encode()), {"Content-Encoding": "gzip"}),
+            (302, None, {"Location": "https://example.com/"}),
+        ]
+    )
+    replies = [await api.close(REF) for _ in range(6)]
+    assert replies == [
+        Reply(200, Body(reference=REF)),
+        Reply(304),
+        Reply(409, Body.model_validate({"code": "conflict", "details": [{"code": "x"}]}), 7.0),
+        Reply(503, None, 30.0),
+        Reply(200, Body(state="open")),
+        Reply(302),
+    ]
+    assert len(standin.requests) == 6, "no redirect is followed"
+
+
+async def failure(api: SortedApi, timeout_s: float | None = None) -> Failure:
+    """Why there was no usable reply; the key is not in it."""
+    reply = await api.close(REF, timeout_s)
+    assert isinstance(reply, NoReply), reply
+    assert API_KEY not in reply.detail
+    return reply.failure
+
+
+async def test_no_reply(api: SortedApi, standin: StandIn) -> None:
+    """A cut connection, silence, and a body without end are told apart, and none is raised."""
+    standin.script.extend(["cut", "hang", (200, b" " * (MAX_REPLY_BYTES + 1)), (200, {})])
+    assert await failure(api) is Failure.CUT
+    assert await failure(api, timeout_s=0.1) is Failure.TIMEOUT
+    assert await failure(api) is Failure.TOO_LARGE
+    assert await api.close(REF) == Reply(200, Body())
+
+
+async def test_a_close_is_never_repeated_unasked(api: SortedApi, standin: StandIn) -> None:
+    """A connection that dies under a close call ends the call: only the ledger decides on another one."""
+    standin.script.extend([(200, {}), "cut"])
+    await api.close(REF)
+    assert await failure(api) is Failure.CUT
+    assert len(standin.requests) == 2
+
+
+@asynccontextmanager
+async def raw_api(reply: bytes, shut: bool = True) -> AsyncIterator[SortedApi]:
+    """A client of a server that says these bytes to whatever it is asked."""
+
+    spoken: list[asyncio.Task[None] | None] = []
+
+    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        spoken.append(asyncio.current_task())
+        with suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(reply)
+            await writer.drain()
+            if not shut:
+                await reader.read()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(speak, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    client = SortedApi(
+        base_url=f"http://{host}:{port}", key=SecretStr(API_KEY), version="1", timeout_s=0.5, connections=1
+    )
+    try:
+        yield client
+    finally:
+        await client.aclose()
+        server.close()
+        await asyncio.wait_for(asyncio.gather(*filter(None, spoken)), 10)
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (b"", Failure.CUT),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}", Failure.CUT),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", Failure.PROTOCOL),
+        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", Failure.PROTOCOL),
+        (b"HTTP/1.1 999999 X\r\n\r\n", Failure.PROTOCOL),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", Failure.PROTOCOL),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope", Failure.PROTOCOL),
+    ],
+)
+async def test_broken_replies(reply: bytes, expected: Failure) -> None:
+    """What is no HTTP, or half of it, is no reply."""
+    async with raw_api(reply) as api:
+        assert await failure(api) is expected
+
+
+async def test_a_slow_body_ends_with_the_total_time_out() -> None:
+    """The time-out is for the whole call: a body that never ends does not hold it."""
+    async with raw_api(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{", shut=False) as api:
+        assert await failure(api) is Failure.TIMEOUT
+
+
+async def test_nobody_listens(unused_tcp_port_factory: Callable[[], int]) -> None:
+    """A refused connection is told apart from a cut one: the call has surely not taken effect."""
+    url = f"http://127.0.0.1:{unused_tcp_port_factory()}"
+    api = SortedApi(base_url=url, key=SecretStr(API_KEY), version="1.1", timeout_s=5, connections=1)
+    assert await failure(api) is Failure.CONNECT
+    await api.aclose()
+
+
+@pytest.mark.parametrize("reference", ["", "../x", "a/b", "a?b", "a\n", "x" * 129])
+async def test_no_reference_leaves_the_path(api: SortedApi, standin: StandIn, reference: str) -> None:
+    """Nothing that is not a reference ever becomes part of an address."""
+    with pytest.raises(ValueError, match="not a reference"):
+        await api.close(reference)
+    assert standin.requests == []
+
+
+async def test_no_secret_in_its_repr(api: SortedApi) -> None:
+    """The client shows where it calls, never its key."""
+    assert API_KEY not in repr(api)
+    assert API_KEY not in str(vars(api).get("_transport"))
+
+
+async def test_proxy(standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The proxy of the environment is used for the API, unless NO_PROXY names the API's host."""
+    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", standin.url.removesuffix("/pro"))
+    standin.script.append((200, {"reference": REF}))
+    url = "http://api.invalid/pro"
+    through = SortedApi(base_url=url, key=SecretStr(API_KEY), version="1.1", timeout_s=5, connections=1)
+    assert await through.close(REF) == Reply(200, Body(reference=REF))
+    assert standin.requests[0].headers["Host"] == "api.invalid"
+    await through.aclose()
+    monkeypatch.setenv("no_proxy", "api.invalid")
+    past = SortedApi(base_url=url, key=SecretStr(API_KEY), version="1.1", timeout_s=5, connections=1)
+    assert await failure(past) is Failure.CONNECT
+    await past.aclose()
