@@ -1,0 +1,159 @@
+"""One attempt over real HTTP: which calls follow which replies, and what is settled."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tasks.api import SortedApi
+from tasks.attempt import Attempter
+from tasks.closure import Attempt, Outcome, Reason, State
+from tasks.ledger import Claim, Settlement
+from tasks.retry import Policy
+from tasks.verdict import Health
+from tests.tasks.standin import CLOSED, REF, Answer, StandIn, state
+
+CLAIM = Claim(REF, 3, 0, 0, remaining_s=1000.0, wait_s=0.0, at_ms=1_000, trigger="requeue")
+CONFLICT: Answer = (409, {"code": "conflict", "correlation_id": "c-1"})
+
+
+def attempter(api: SortedApi, **options: Any) -> Attempter:
+    """An attempter with dice that can be thrown again."""
+    chosen: dict[str, Any] = {"worker": "w1", "budget_s": 10.0, "uniform": random.Random(1).uniform} | options
+    return Attempter(api, Policy(5, 900), **chosen)
+
+
+async def attempt(api: SortedApi, standin: StandIn, script: list[Answer], **options: Any) -> tuple[Settlement, Attempt]:
+    """One attempt with this script; all of it must be used."""
+    standin.script.extend(script)
+    settlement = await attempter(api, **options).attempt(CLAIM)
+    assert not standin.script
+    assert (settlement.reference, settlement.lease) == (REF, 3)
+    assert settlement.packed is not None
+    return settlement, Attempt.unpack(settlement.packed)
+
+
+@pytest.mark.parametrize(
+    ("script", "calls", "to", "end"),
+    [
+        ([CLOSED], ["close"], State.CLOSED, Outcome.CLOSED),
+        ([(304, None)], ["close"], State.CLOSED, Outcome.ALREADY_CLOSED),
+        ([CONFLICT, state("closed")], ["close", "state"], State.CLOSED, Outcome.ALREADY_CLOSED),
+        ([(200, b"<html>"), state("closed")], ["close", "state"], State.CLOSED, Outcome.CLOSED),
+        ([(200, b"<html>"), state("locked")], ["close", "state"], State.RETRYING, None),
+        ([CONFLICT, state("open")], ["close", "state"], State.FAILED, Reason.NOT_LOCKED),
+        ([CONFLICT, state("locked")], ["close", "state"], State.RETRYING, None),
+        ([CONFLICT, (500, None)], ["close", "state"], State.RETRYING, None),
+        ([(410, None)], ["close"], State.FAILED, Reason.GONE),
+        ([(403, None)], ["close"], State.FAILED, Reason.FORBIDDEN),
+        ([(401, None)], ["close"], State.QUEUED, None),
+        ([(404, None)], ["close"], State.RETRYING, None),
+        (["cut"], ["close"], State.RETRYING, None),
+    ],
+)
+async def test_attempts(
+    api: SortedApi, standin: StandIn, script: list[Answer], calls: list[str], to: State, end: Outcome | Reason | None
+) -> None:
+    """Each reply is followed by the calls it needs, and settled in its state."""
+    settlement, _ = await attempt(api, standin, script)
+    assert standin.calls == calls
+    assert (settlement.to, settlement.outcome or settlement.reason) == (to, end)
+
+
+@pytest.mark.parametrize(
+    ("script", "calls", "to", "outcome"),
+    [
+        ([(200, {}), CLOSED], ["lock", "close"], State.CLOSED, Outcome.CLOSED),
+        ([(304, None), CLOSED], ["lock", "close"], State.CLOSED, Outcome.CLOSED),
+        ([CONFLICT, state("locked"), CLOSED], ["lock", "state", "close"], State.CLOSED, Outcome.CLOSED),
+        ([CONFLICT, state("closed")], ["lock", "state"], State.CLOSED, Outcome.ALREADY_CLOSED),
+        ([CONFLICT, state("open")], ["lock", "state"], State.RETRYING, None),
+        ([(200, {}), CONFLICT, state("open")], ["lock", "close", "state"], State.RETRYING, None),
+        ([(500, None)], ["lock"], State.RETRYING, None),
+        ([(403, None)], ["lock"], State.FAILED, None),
+    ],
+)
+async def test_lock_and_close(
+    api: SortedApi, standin: StandIn, script: list[Answer], calls: list[str], to: State, outcome: Outcome | None
+) -> None:
+    """A group that is open is locked and then closed, when that is wanted; never in a circle."""
+    settlement, _ = await attempt(api, standin, [CONFLICT, state("open"), *script], lock_if_needed=True)
+    assert standin.calls == ["close", "state", *calls]
+    assert (settlement.to, settlement.outcome) == (to, outcome)
+
+
+async def test_lock_because_an_operator_wishes_it(api: SortedApi, standin: StandIn) -> None:
+    """A re-queue may ask for the lock, whatever the setting."""
+    standin.script.extend([CONFLICT, state("open"), (200, {}), CLOSED])
+    settlement = await attempter(api).attempt(replace(CLAIM, lock_first=True))
+    assert settlement.to is State.CLOSED
+
+
+async def test_what_is_kept(api: SortedApi, standin: StandIn) -> None:
+    """An attempt keeps the close call's status and code, the newest correlation id, the decision and its cause."""
+    settlement, kept = await attempt(api, standin, [CONFLICT, (503, {"correlation_id": "c-2"}, {"Retry-After": "30"})])
+    assert (kept.at_ms, kept.worker, kept.trigger) == (1_000, "w1", "requeue")
+    assert (kept.status, kept.code, kept.correlation_id) == (409, "conflict", "c-2")
+    assert kept.verdict == "retry"
+    assert kept.decision.startswith("retry in 3")
+    assert kept.detail == "HTTP 409 conflict; state: HTTP 503"
+    assert kept.duration_ms is not None
+    assert (settlement.health, settlement.hold_s, settlement.told) == (Health.BAD, 30, True)
+    assert settlement.delay_s >= 30
+
+
+async def test_no_reply_is_kept(api: SortedApi, standin: StandIn) -> None:
+    """Where nothing came back there is no status; the failure is the code, the transport's words are the detail."""
+    settlement, kept = await attempt(api, standin, ["cut"])
+    assert (kept.status, kept.code, kept.correlation_id) == (None, "connection_cut", None)
+    assert kept.detail.startswith("connection_cut; ")
+    assert (settlement.health, settlement.told) == (Health.BAD, False)
+
+
+@pytest.mark.parametrize("first", [CONFLICT, (302, None), (200, b"page")])
+async def test_retry_after_of_an_ambiguous_reply(api: SortedApi, standin: StandIn, first: Any) -> None:
+    """A Retry-After counts wherever it comes, also with a conflict or a redirect whose state is then asked for."""
+    script: list[Answer] = [(first[0], first[1], {"Retry-After": "77"}), state("locked")]
+    settlement, _ = await attempt(api, standin, script)
+    assert settlement.to is State.RETRYING
+    assert 77 <= settlement.delay_s <= 1000
+    assert settlement.told
+
+
+async def test_the_hold_is_bounded(api: SortedApi, standin: StandIn) -> None:
+    """A gateway's Retry-After of a day holds this group, not the whole fleet for longer than the cap."""
+    settlement, _ = await attempt(api, standin, [(429, None, {"Retry-After": "950"})])
+    assert settlement.hold_s == 900
+    assert settlement.delay_s >= 950
+
+
+async def test_no_call_outlives_the_lease(api: SortedApi, standin: StandIn) -> None:
+    """When the budget is used up no further call is made; the attempt is tried again."""
+    settlement, kept = await attempt(api, standin, ["hang"], budget_s=0.2)
+    assert (settlement.to, kept.code) == (State.RETRYING, "timeout")
+    standin.requests.clear()
+    settlement, kept = await attempt(api, standin, [], budget_s=0.0)
+    assert standin.requests == []
+    assert settlement.health is Health.UNKNOWN
+    assert kept.detail == "the attempt took as long as its lease allows"
+
+
+async def test_an_error_of_our_own(api: SortedApi, standin: StandIn, caplog: pytest.LogCaptureFixture) -> None:
+    """An error of closer's own is kept with the attempt, logged with its trace, and tried again."""
+    settlement = await attempter(api).attempt(replace(CLAIM, reference="no/reference"))
+    assert settlement.to is State.RETRYING
+    assert settlement.packed is not None
+    assert "closer's own error: ValueError" in Attempt.unpack(settlement.packed).detail
+    assert "broke; it will be tried again" in caplog.text
+
+
+async def test_the_deadline_passes(api: SortedApi, standin: StandIn) -> None:
+    """After the deadline a failure is the last one, with its cause."""
+    standin.script.append((500, None))
+    settlement = await attempter(api).attempt(replace(CLAIM, remaining_s=0.0))
+    assert (settlement.to, settlement.reason) == (State.FAILED, Reason.DEADLINE_EXCEEDED)
+    assert settlement.packed is not None
+    assert Attempt.unpack(settlement.packed).decision == "failed: deadline_exceeded"
