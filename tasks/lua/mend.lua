@@ -1,7 +1,8 @@
 -- Writes down what the API itself says of groups, where the ledger disagrees; one step for a whole chunk.
 -- KEYS, ARGV[1..2]  see lib.lua
 -- ARGV[3]   id of the action's announcement in the audit, "" for none
--- ARGV[4..] three for each group: its reference, "closed" or "open", and when it had entered the state that the ledger
+-- ARGV[4]   groups of this chunk that need no mending, for the audit, JSON {why: n}
+-- ARGV[5..] three for each group: its reference, "closed" or "open", and when it had entered the state that the ledger
 --           held of it when the API was asked (ms): a closure that has moved on since is left alone
 -- Returns   for each: "done", "unknown", "agree", or "moved on"
 
@@ -27,8 +28,8 @@ local function mend(ref, says, since)
   return 'done'
 end
 
-local words, changed, skipped = {}, 0, {}
-for i = 4, #ARGV, 3 do
+local words, changed, skipped = {}, 0, cjson.decode(ARGV[4])
+for i = 5, #ARGV, 3 do
   local word = mend(ARGV[i], ARGV[i + 1], ARGV[i + 2])
   words[#words + 1] = word
   if word == 'done' then changed = changed + 1 else skipped[word] = (skipped[word] or 0) + 1 end

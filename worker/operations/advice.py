@@ -1,0 +1,102 @@
+"""In plain words: what each failure means and what to do about it, and the same for each state of the gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks.closure import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """`meaning`: what has happened; `remedy`: what to do, in order; `command`: one to begin with."""
+
+    meaning: str
+    remedy: str
+    command: str
+
+
+FAILURES: dict[Reason, Advice] = {
+    Reason.NOT_FOUND: Advice(
+        "The API knows no such group: it does not exist, or this account has no access to it. It was asked several "
+        "times, for a new group may still be processed.",
+        "Compare the reference with the warehouse system's. If the group exists in Sorted, check that CLOSER_API_KEY "
+        "belongs to the account that owns it; then re-queue. If it does not exist, discard it.",
+        "closer requeue --reason not_found --why '…'",
+    ),
+    Reason.GONE: Advice(
+        "The group was removed or quarantined (410): the API wants no further requests about it.",
+        "Nothing can close it. Tell whoever owns the shipments, then discard it.",
+        "closer discard --reason gone --why '…'",
+    ),
+    Reason.FORBIDDEN: Advice(
+        "The account is not allowed to close this group (403).",
+        "Ask whoever manages the Sorted account to permit this key to close shipment groups; then re-queue.",
+        "closer requeue --reason forbidden --why '…'",
+    ),
+    Reason.NOT_LOCKED: Advice(
+        "The group is still open, and only a locked group can be closed. The warehouse system announced it before "
+        "it was locked, or somebody has unlocked it.",
+        "Ask whether it is really complete. If so, let the warehouse lock it and re-queue, or let closer lock it: "
+        "--lock. If this is how it always is, set CLOSER_LOCK_BEFORE_CLOSE=if-needed.",
+        "closer requeue --reason not_locked --lock --why '…'",
+    ),
+    Reason.NOT_CLOSABLE: Advice(
+        "The group is locked, but the API refused to close it until the deadline: most likely some of its shipments "
+        "are neither manifested nor cancelled.",
+        "Have its shipments manifested or cancelled in Sorted; then re-queue.",
+        "closer requeue --reason not_closable --why '…'",
+    ),
+    Reason.INVALID_REQUEST: Advice(
+        "The API refused the request itself (400): the reference's format, or a header such as the version.",
+        "If it is one group, its reference is wrong: find the right one, publish that, discard this. If it is all "
+        "groups, CLOSER_API_VERSION or CLOSER_API_BASE_URL is wrong: correct it, restart the workers, re-queue.",
+        "closer check",
+    ),
+    Reason.UNEXPECTED_REPLY: Advice(
+        "The API shows the group in a state that its documents do not name.",
+        "Look at the group in Sorted. Ask their support with the correlation id; then re-queue or discard.",
+        "closer verify --reason unexpected_reply",
+    ),
+    Reason.DEADLINE_EXCEEDED: Advice(
+        "It was tried until the deadline (CLOSER_RETRY_DEADLINE) and could not be closed: time-outs, cut connections "
+        "or server errors. The history shows the last cause.",
+        "See whether the API is well by now; then re-queue: it gets a new deadline.",
+        "closer requeue --reason deadline_exceeded --why '…'",
+    ),
+    Reason.REOPENED: Advice(
+        "It had been closed, but `closer verify` found that the API does not show it as closed. A closed group is "
+        "never opened again by the API's own rules, so this must not happen.",
+        "Look at the group in Sorted, and report it to their support with the correlation id of the close. To close "
+        "it again, re-queue it.",
+        "closer requeue --reason reopened --why '…'",
+    ),
+}
+
+GATES: dict[str, Advice] = {
+    "paused": Advice(
+        "An operator has paused all calls to the API. Events are still taken in, and nothing is lost; deadlines stand "
+        "still.",
+        "Ask the one who paused it; then resume.",
+        "closer resume --why '…'",
+    ),
+    "unauthorised": Advice(
+        "The API refuses the key (401), or group after group (403). Nothing is called but one probe now and then, and "
+        "deadlines stand still.",
+        "Find out whether the key was changed or the account lost its permission. Set CLOSER_API_KEY, restart the "
+        "workers: the next good probe opens the gate by itself.",
+        "closer check",
+    ),
+    "outage": Advice(
+        "Most calls ended in time-outs, cut connections or server errors: the API is ill or cannot be reached. One "
+        "probe every few seconds asks whether it is back, and deadlines stand still.",
+        "Usually nothing: the first good probe opens the gate. If it lasts, check the network from here and ask "
+        "Sorted's status page or support.",
+        "closer check",
+    ),
+    "throttled": Advice(
+        "The API asked to hold back for a time (Retry-After).",
+        "Nothing: the gate opens by itself when the time is over. If it happens often, set CLOSER_RATE_LIMIT.",
+        "closer status --watch",
+    ),
+}

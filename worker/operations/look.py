@@ -1,0 +1,122 @@
+"""Looking: the whole at a glance, pages of closures, and one closure's story."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.catalogue import Summary
+from tasks.closure import Action as Deed
+from tasks.closure import Closure, iso
+from worker.operations import audit
+from worker.operations.advice import FAILURES
+from worker.operations.desk import Desk
+from worker.operations.gate import Gate, look
+
+_SILENT_S = 20.0  # four signs of life missed
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker that gave a sign of life within the last hour."""
+
+    name: str
+    age_s: float
+    said: dict[str, Any]
+
+    @property
+    def alive(self) -> bool:
+        """Whether its last sign of life is fresh."""
+        return self.age_s <= _SILENT_S
+
+    def as_json(self) -> dict[str, Any]:
+        """What it says of itself, and how long ago."""
+        said = {name: value for name, value in self.said.items() if name != "at"}
+        return {"name": self.name, "age_s": self.age_s, "seen_at": iso(self.said["at"])} | said
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything that an operator sees first."""
+
+    summary: Summary
+    gate: Gate
+    workers: list[Worker]
+
+    @property
+    def oldest_open_age_s(self) -> float | None:
+        """For how long the oldest group that is neither closed nor given up has waited."""
+        oldest = self.summary.oldest_open_ms
+        return None if oldest is None else max(0.0, (self.summary.now_ms - oldest) / 1000)
+
+    def as_json(self) -> dict[str, Any]:
+        """The status as other programs see it (field names are a promise)."""
+        summary = self.summary
+        return {
+            "at": iso(summary.now_ms),
+            "closures": {state.value: count for state, count in summary.states.items()},
+            "failed": {reason.value: count for reason, count in summary.failed.items()},
+            "oldest_open_age_s": self.oldest_open_age_s,
+            "rate": {"last_minute": summary.closed_last_minute, "last_hour": summary.closed_last_hour},
+            "backlog": summary.backlog,
+            "rejected": summary.rejected,
+            "workers": [worker.as_json() for worker in self.workers if worker.alive],
+            "silent_workers": [worker.as_json() for worker in self.workers if not worker.alive],
+            "gate": self.gate.as_json(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One closure, and what operators did to it."""
+
+    closure: Closure
+    deeds: list[tuple[Deed, audit.Action | None]]
+
+    def as_json(self) -> dict[str, Any]:
+        """The closure with its history, as other programs see it."""
+        closure = self.closure
+        advice = FAILURES[closure.reason] if closure.reason else None
+        return closure.as_json() | {
+            "history": [attempt.as_json() for attempt in closure.history],
+            "actions": [_deed(deed, action) for deed, action in self.deeds],
+            "meaning": advice and advice.meaning,
+            "remedy": advice and advice.remedy,
+        }
+
+
+async def status(desk: Desk) -> Status:
+    """Count everything. Raises StoreUnavailable."""
+    gate = await look(desk)
+    now_ms, said = await desk.ledger.beat()
+    workers = [Worker(name, max(0.0, (now_ms - words["at"]) / 1000), words) for name, words in sorted(said.items())]
+    return Status(await desk.catalogue.summary(desk.settings.events_stream), gate, workers)
+
+
+async def story(desk: Desk, reference: str) -> Story | None:
+    """One closure's story, or None when the ledger does not know it. Raises StoreUnavailable."""
+    (closure,) = await desk.ledger.read([reference])
+    if closure is None:
+        return None
+    actions = await audit.announced(desk, [deed.audit_id for deed in closure.actions])
+    return Story(closure, [(deed, actions.get(deed.audit_id)) for deed in closure.actions])
+
+
+def curl(desk: Desk, reference: str) -> str:
+    """The close call as a command, with the key left out: the shell puts it in."""
+    settings = desk.settings
+    return (
+        f"curl -i -X POST '{settings.api_base_url.rstrip('/')}/shipment_groups/{reference}/close' \\\n"
+        f"  -H \"x-api-key: $CLOSER_API_KEY\" -H 'x-api-version: {settings.api_version}' \\\n"
+        "  -H 'Accept: application/json'"
+    )
+
+
+def _deed(deed: Deed, action: audit.Action | None) -> dict[str, Any]:
+    return {
+        "at": iso(deed.at_ms),
+        "action": deed.action,
+        "by": action and action.by,
+        "why": action and action.why,
+        "audit_id": deed.audit_id,
+    }

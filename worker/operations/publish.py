@@ -1,0 +1,72 @@
+"""Publishing events by hand: all are checked before the first is sent."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from tasks.event import Rejection, is_reference, parse
+from worker.operations.desk import Desk, asking
+
+_BATCH = 500
+TYPE = "closer.group.complete"
+
+
+@dataclass(slots=True)
+class Batch:
+    """Events to be sent, as JSON, and what is wrong with the lines that are none."""
+
+    events: list[bytes] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+
+def prepare(lines: Iterable[tuple[str, bytes]], *, source: str, event_id: str | None = None) -> Batch:
+    """Make an event of each line, a reference or an event in JSON; each comes with words for where it stands."""
+    batch = Batch()
+    for where, line in lines:
+        text = line.strip()
+        if not text:
+            continue
+        problem = _problem(text)
+        if problem:
+            batch.wrong.append(f"{where}: {problem}")
+        else:
+            batch.events.append(text if text.startswith(b"{") else cloud_event(text.decode(), source, event_id))
+    return batch
+
+
+def cloud_event(reference: str, source: str, event_id: str | None) -> bytes:
+    """A CloudEvents 1.0 event for a group; without an id it gets one that no other event has."""
+    return json.dumps(
+        {
+            "specversion": "1.0",
+            "id": event_id or str(uuid.uuid4()),
+            "source": source,
+            "type": TYPE,
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "data": {"reference": reference},
+        }
+    ).encode()
+
+
+async def send(desk: Desk, events: Sequence[bytes]) -> int:
+    """Put the events on the stream, in order; returns how many. Raises StoreUnavailable."""
+    stream = desk.settings.events_stream
+    for start in range(0, len(events), _BATCH):
+        with asking():
+            async with desk.redis.pipeline(transaction=False) as pipe:
+                for event in events[start : start + _BATCH]:
+                    pipe.xadd(stream, {"event": event})
+                await pipe.execute()
+    return len(events)
+
+
+def _problem(text: bytes) -> str:
+    if text.startswith(b"{"):
+        event = parse(text, source="line", event_id="line")
+        return str(event) if isinstance(event, Rejection) else ""
+    reference = text.decode("utf-8", "backslashreplace")
+    return "" if is_reference(reference) else "no reference: 1 to 128 characters of A-Z a-z 0-9 _ - are needed"

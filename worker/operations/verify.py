@@ -1,0 +1,135 @@
+"""Verifying: ask the API for the true state of groups, and mend the ledger where it disagrees."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from tasks.api import SortedApi
+from tasks.closure import Closure, State
+from tasks.errors import CloserError
+from tasks.ledger import Truth
+from tasks.reply import NoReply, Reply
+from worker.operations import audit
+from worker.operations.act import Frozen
+from worker.operations.desk import Desk
+from worker.operations.pace import Manner
+from worker.settings import Settings
+
+ASKED = frozenset(State) - {State.DISCARDED}
+_CHUNK = 50
+_IN_FLIGHT = 10
+
+Says = Literal["closed", "open"]
+
+
+class Findings:
+    """What the API said. `closed` and `reopened`: references that the ledger had wrong, mended unless a dry run."""
+
+    def __init__(self, frozen: Frozen, *, dry_run: bool) -> None:
+        self.matched = frozen.matched
+        self.skipped = Counter(frozen.skipped)
+        self.dry_run = dry_run
+        self.asked = 0
+        self.agree = 0
+        self.closed: list[str] = []
+        self.reopened: list[str] = []
+        self.unclear: Counter[str] = Counter()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was interrupted before every group had been asked for."""
+        return self.asked + self.skipped.total() < self.matched
+
+    def as_json(self) -> dict[str, Any]:
+        """The findings as other programs see them."""
+        shown = {
+            "matched": self.matched, "asked": self.asked, "agree": self.agree,
+            "mended": {"closed": len(self.closed), "reopened": len(self.reopened)},
+            "unclear": dict(self.unclear), "skipped": dict(self.skipped), "dry_run": self.dry_run,
+            "reopened": self.reopened,
+        }  # fmt: skip
+        return shown | ({"stopped": True} if self.stopped else {})
+
+
+def api_of(settings: Settings) -> SortedApi:
+    """A client of the API. Raises ConfigurationError when there is no key."""
+    return SortedApi(
+        base_url=settings.api_base_url,
+        key=settings.need_api_key(),
+        version=settings.api_version,
+        timeout_s=settings.request_timeout,
+        connections=_IN_FLIGHT,
+    )
+
+
+async def verify(desk: Desk, api: SortedApi, frozen: Frozen, manner: Manner, *, dry_run: bool) -> Findings:
+    """Ask for each group; one that is closed counts as closed, one that is not, and should be, as failed.
+
+    Raises StoreUnavailable, and CloserError when the API refuses the key: asking on would be useless.
+    """
+    findings = Findings(frozen, dry_run=dry_run)
+    audit_id = ""
+    if frozen.eligible and not dry_run:
+        action = audit.Action(manner.by, "verify", str(frozen.selection), manner.why)
+        audit_id = await audit.announce(desk, action, frozen.matched, frozen.skipped)
+    async for chunk in manner.chunks(frozen.eligible, _CHUNK):
+        closures = [closure for closure in await desk.ledger.read(chunk) if closure]
+        wrong, others = _compare(closures, await _ask(api, closures))
+        if len(closures) < len(chunk):
+            others["unknown"] = len(chunk) - len(closures)
+        words = ["done"] * len(wrong)
+        if audit_id:
+            words = await desk.ledger.mend(wrong, audit=audit_id, others=others)
+        _count(findings, wrong, words, others)
+    return findings
+
+
+def read_state(reply: Reply | NoReply, reference: str) -> Says | str:
+    """`closed`, `open` (whether locked or not), or why it cannot be told."""
+    if isinstance(reply, Reply) and reply.status == 200 and reply.body:
+        state = (reply.body.state or "").lower()
+        if reply.body.reference in (None, reference) and state in ("closed", "open", "locked"):
+            return "closed" if state == "closed" else "open"
+        return "unusable reply"
+    return str(reply)
+
+
+async def _ask(api: SortedApi, closures: Sequence[Closure]) -> list[Says | str]:
+    slots = asyncio.Semaphore(_IN_FLIGHT)
+
+    async def one(reference: str) -> Says | str:
+        async with slots:
+            reply = await api.state(reference)
+        if isinstance(reply, Reply) and reply.status == 401:
+            raise CloserError("the API refuses the key (401); set CLOSER_API_KEY, try it with `closer check`")
+        return read_state(reply, reference)
+
+    return await asyncio.gather(*(one(closure.reference) for closure in closures))
+
+
+def _compare(closures: Sequence[Closure], said: Sequence[Says | str]) -> tuple[list[Truth], Counter[str]]:
+    """Where the ledger is wrong, and the others counted: "agree", or why it cannot be told."""
+    wrong, others = [], Counter[str]()
+    for closure, says in zip(closures, said, strict=True):
+        if says not in ("closed", "open"):
+            others[says] += 1
+        elif (says == "closed") != (closure.state is State.CLOSED):
+            wrong.append(Truth(closure.reference, says == "closed", closure.entered_ms))
+        else:
+            others["agree"] += 1
+    return wrong, others
+
+
+def _count(findings: Findings, wrong: Sequence[Truth], words: Sequence[str], others: Counter[str]) -> None:
+    unclear = Counter(others)
+    for truth, word in zip(wrong, words, strict=True):
+        if word == "done":
+            (findings.closed if truth.closed else findings.reopened).append(truth.reference)
+        else:
+            unclear[word] += 1
+    findings.asked += len(wrong) + others.total()
+    findings.agree += unclear.pop("agree", 0)
+    findings.unclear += unclear
