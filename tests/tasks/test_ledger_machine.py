@@ -1,0 +1,167 @@
+"""The ledger against a simple model: whatever is done, in whatever order, nothing is lost and nothing is doubled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import redis as sync_redis
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from redis.asyncio import Redis
+
+from tasks.closure import OPEN_STATES, TRANSITIONS, Outcome, Reason, State
+from tasks.ledger import Claim, Settlement
+from tasks.verdict import Health
+from tests.support import FakeStore
+from tests.tasks.book import GRACE_S, LEASE_S, Book
+
+T = TypeVar("T")
+REFERENCES = ["a", "b", "c", "d"]
+references = st.sampled_from(REFERENCES)
+ENDS: list[dict[str, Any]] = [
+    {"to": State.CLOSED, "outcome": Outcome.CLOSED},
+    {"to": State.CLOSED, "outcome": Outcome.ALREADY_CLOSED},
+    {"to": State.FAILED, "reason": Reason.GONE},
+    {"to": State.FAILED, "reason": Reason.FORBIDDEN, "health": Health.FORBIDDEN},
+    {"to": State.RETRYING, "delay_s": 20.0, "health": Health.BAD},
+    {"to": State.RETRYING, "delay_s": 20.0, "missing": True},
+    {"to": State.RETRYING, "delay_s": 20.0, "health": Health.BAD, "hold_s": 15.0, "told": True},
+    {"to": State.QUEUED, "health": Health.UNAUTHORISED},
+    {"to": State.QUEUED, "health": Health.UNKNOWN},
+]
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """Events, workers, operators and time, in any order. The model: each closure's state, and who holds a lease."""
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.book = Book(redis)
+        self.states: dict[str, State] = {}
+        self.claims: list[Claim] = []
+        self.leases: dict[str, tuple[int, int]] = {}  # lease number, end in ms
+        self.forgotten = 0
+
+    def do(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run it on this machine's loop."""
+        return self.runner.run(work)
+
+    def teardown(self) -> None:
+        """However it ended, with the gate open and time enough every closure can be brought to its end."""
+        self.do(self._finish())
+        self.do(self.book.redis.aclose())
+        self.runner.close()
+
+    async def _finish(self) -> None:
+        for _ in range(12):
+            await self.book.ledger.gate("resume")
+            self.book.clock.forward(LEASE_S)
+            for reference in await self.book.due():
+                await self.book.closed(await self.book.claim(reference))
+        closures = await self.book.ledger.read(list(self.states))
+        assert not [closure for closure in closures if closure and closure.state in OPEN_STATES], "stuck"
+
+    @rule(reference=references, event_id=st.sampled_from(["e1", "e2"]))
+    def receive(self, reference: str, event_id: str) -> None:
+        """An event comes."""
+        self.do(self.book.receive(reference, event_id=event_id))
+        self.states.setdefault(reference, State.QUEUED)
+
+    @rule(seconds=st.sampled_from([0.001, 1, 20, GRACE_S, LEASE_S, 500]))
+    def forward(self, seconds: float) -> None:
+        """Time passes."""
+        self.book.clock.forward(seconds)
+
+    @rule(limit=st.integers(1, 4), most=st.integers(1, 8))
+    def due(self, limit: int, most: int) -> None:
+        """A sweep takes what is due."""
+        taken = self.do(self.book.due(limit, most))
+        assert len(taken) <= limit
+
+    @rule(reference=references)
+    def hand_back(self, reference: str) -> None:
+        """A message was not sent."""
+        self.do(self.book.ledger.hand_back([reference]))
+
+    @rule(reference=references, rate=st.sampled_from([0.0, 10.0]))
+    def claim(self, reference: str, rate: float) -> None:
+        """A worker claims: never while another's lease runs, with a new lease number each time."""
+        result = self.do(self.book.ledger.claim([reference], worker="w", lease_s=LEASE_S, rate_limit=rate))[reference]
+        if isinstance(result, Claim):
+            number, ends = self.leases.get(reference, (0, 0))
+            assert ends <= self.book.clock.ms, "two live leases"
+            assert result.lease > number
+            self.leases[reference] = (result.lease, self.book.clock.ms + round((LEASE_S + result.wait_s) * 1000))
+            self.claims.append(result)
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data(), end=st.sampled_from(ENDS))
+    def settle(self, data: st.DataObject, end: dict[str, Any]) -> None:
+        """A worker settles, perhaps long after it lost its lease, perhaps twice."""
+        claim = data.draw(st.sampled_from(self.claims))
+        reference, state = claim.reference, self.states[claim.reference]
+        number, _ = self.leases.get(reference, (0, 0))
+        mine = state is State.CLOSING and number == claim.lease
+        fact = end["to"] is State.CLOSED and state not in (State.CLOSED, State.DISCARDED)
+        [written] = self.do(self.book.ledger.settle([Settlement(reference, claim.lease, packed=None, **end)]))
+        assert written == (mine or fact)
+        if written:
+            self.leases[reference] = (number if end["to"] is not State.CLOSED else 0, 0)
+
+    @rule(reference=references, lock=st.booleans())
+    def requeue(self, reference: str, lock: bool) -> None:
+        """An operator re-queues: only what has failed."""
+        [word] = self.do(self.book.ledger.requeue([reference], lock=lock))
+        assert (word == "done") == (self.states.get(reference) is State.FAILED)
+
+    @rule(reference=references)
+    def discard(self, reference: str) -> None:
+        """An operator discards: only what has failed."""
+        [word] = self.do(self.book.ledger.discard([reference]))
+        assert (word == "done") == (self.states.get(reference) is State.FAILED)
+
+    @rule(verb=st.sampled_from(["pause", "resume", "start", "look"]))
+    def gate(self, verb: str) -> None:
+        """An operator shuts or opens the gate, a worker starts."""
+        self.do(self.book.ledger.gate(verb, by="ann", why="test"))
+
+    @invariant()
+    def holds(self) -> None:
+        """Nothing lost, one state each, moves as in the table, the agenda holds exactly what is unfinished."""
+        if self.states:
+            self.do(self._holds())
+
+    async def _holds(self) -> None:
+        agenda = {ref.decode() for ref in await self.book.redis.zrange("closer:agenda", 0, -1)}
+        for reference, before in self.states.items():
+            now = await self.book.state(reference)
+            between = {before} | TRANSITIONS[before]
+            assert now in between | {after for state in between - {State.CLOSED} for after in TRANSITIONS[state]}
+            if before in (State.CLOSED, State.DISCARDED):
+                assert now is before
+            assert (reference in agenda) == (now in OPEN_STATES)
+            self.states[reference] = now
+        assert agenda <= set(self.states)
+
+
+def test_on_the_fake_store() -> None:
+    """The model holds on fakeredis, with many examples."""
+    examples = max(settings().max_examples // 2, 1)
+    run_state_machine_as_test(
+        lambda: LedgerMachine(FakeStore()), settings=settings(max_examples=examples, stateful_step_count=40)
+    )
+
+
+def test_on_a_real_store(store_url: str) -> None:
+    """The model holds on a real Valkey, with few examples."""
+
+    def machine() -> LedgerMachine:
+        with sync_redis.Redis.from_url(store_url) as client:
+            client.flushall()
+        return LedgerMachine(Redis.from_url(store_url))
+
+    run_state_machine_as_test(machine, settings=settings(max_examples=8, stateful_step_count=40))
