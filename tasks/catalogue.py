@@ -103,7 +103,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What there is, by the store's clock `now_ms`. `closed_*` count what was closed in that time."""
+    """What there is, by the store's clock `now_ms`. `closed_*` count what was closed in that time.
+
+    `gate` holds its fields as `lua/lib.lua` lists them, `workers` what each said of itself last.
+    """
 
     now_ms: int
     states: dict[State, int]
@@ -113,6 +116,8 @@ class Summary:
     oldest_open_ms: int | None
     rejected: int
     backlog: int
+    gate: dict[str, str]
+    workers: dict[str, dict[str, Any]]
 
 
 class Catalogue:
@@ -126,8 +131,11 @@ class Catalogue:
 
     async def summary(self, stream: str) -> Summary:
         """Counts of everything; `stream` is where events come from, for the backlog."""
-        flat = await self._scripts.run("summary", " ".join(Reason), keys=(stream,))
-        counts = {name.decode(): int(float(value)) for name, value in zip(flat[::2], flat[1::2], strict=True)}
+        lists = await self._scripts.run("summary", " ".join(Reason), keys=(stream,))
+        numbers, gate, workers = (
+            {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)} for flat in lists
+        )
+        counts = {name: int(float(value)) for name, value in numbers.items()}
         return Summary(
             now_ms=counts["now"],
             states={state: counts[state] for state in State},
@@ -137,6 +145,8 @@ class Catalogue:
             oldest_open_ms=counts.get("oldest_open"),
             rejected=counts["rejected"],
             backlog=counts["backlog"],
+            gate=gate,
+            workers={name: json.loads(said) for name, said in workers.items()},
         )
 
     async def page(self, query: Query, *, limit: int, order: Order = "newest", cursor: Cursor | None = None) -> Page:

@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 -- Looks through a stretch of closures in the order in which they entered their states, and returns those that match.
 -- KEYS, ARGV[1..2]  see lib.lua
 -- ARGV[3]  what must match, JSON: { indexes: states or failed:{reason}; since, until: entered its state (ms);

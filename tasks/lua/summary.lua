@@ -1,8 +1,11 @@
+#!lua flags=no-writes
 -- Counts everything that an operator sees first.
 -- KEYS[1], ARGV[1..2]  see lib.lua    KEYS[2]  the stream that events come on
 -- ARGV[3]  failure reasons, separated by spaces
--- Returns  a flat list, name, number, …: now (ms), each state, failed:{reason} where there is one, closed in the last
---          minute and hour, received (ms) of the oldest closure not yet ended (absent: none), rejected, backlog
+-- Returns  { counts, the gate's fields, workers: what each said last, JSON (see beat.lua) }, each a flat list, name,
+--          value, …; counts are: now (ms), each state, failed:{reason} where there is one, closed in the last
+--          minute and hour, received (ms) of the oldest closure not yet ended (absent: none), rejected, backlog. A gate whose time is over is shown open: this script may
+--          not write.
 
 local counts = { 'now', string.format('%.0f', NOW) }
 local function tell(name, number)
@@ -23,4 +26,12 @@ local oldest = redis.call('ZRANGE', P .. 'open', 0, 0, 'WITHSCORES')
 if oldest[2] then tell('oldest_open', oldest[2]) end
 tell('rejected', redis.call('XLEN', P .. 'rejected'))
 tell('backlog', redis.call('XLEN', KEYS[2]))
-return counts
+
+local fields = {}
+if not (gate.till and NOW >= tonumber(gate.till)) then
+  for name, value in pairs(gate) do
+    fields[#fields + 1] = name
+    fields[#fields + 1] = value
+  end
+end
+return { counts, fields, redis.call('HGETALL', P .. 'workers') }

@@ -19,6 +19,14 @@ class Gate:
     why: str | None
     until_ms: int | None
 
+    @classmethod
+    def of(cls, fields: dict[str, str]) -> Gate:
+        """Read the gate's fields, as `tasks/lua/lib.lua` lists them."""
+        if "shut" not in fields:
+            return cls(None, None, None, None, None)
+        since, until = (int(float(fields[name])) if name in fields else None for name in ("since", "till"))
+        return cls(fields["shut"], since, fields.get("by"), fields.get("why"), until)
+
     @property
     def open(self) -> bool:
         """Whether calls are made."""
@@ -31,29 +39,11 @@ class Gate:
         return shown | ({"until": until} if until else {})
 
 
-async def look(desk: Desk) -> Gate:
-    """The gate as it is. Raises StoreUnavailable."""
-    return _gate(await desk.ledger.gate("look"))
-
-
 async def pause(desk: Desk, *, by: str, why: str) -> Gate:
     """Make no more calls until somebody resumes; audited in the same step. Raises StoreUnavailable."""
-    return _gate(await desk.ledger.gate("pause", by=by, why=why))
+    return Gate.of(await desk.ledger.gate("pause", by=by, why=why))
 
 
 async def resume(desk: Desk, *, by: str, why: str) -> Gate:
     """Open the gate, whatever had shut it, with few calls at first; audited in the same step."""
-    return _gate(await desk.ledger.gate("resume", by=by, why=why))
-
-
-def _gate(fields: dict[str, str]) -> Gate:
-    if "shut" not in fields:
-        return Gate(None, None, None, None, None)
-    since, until = fields.get("since"), fields.get("till")
-    return Gate(
-        fields["shut"],
-        int(float(since)) if since else None,
-        fields.get("by"),
-        fields.get("why"),
-        int(float(until)) if until else None,
-    )
+    return Gate.of(await desk.ledger.gate("resume", by=by, why=why))

@@ -11,9 +11,10 @@ from tasks.closure import Closure, iso
 from worker.operations import audit
 from worker.operations.advice import FAILURES
 from worker.operations.desk import Desk
-from worker.operations.gate import Gate, look
+from worker.operations.gate import Gate
 
 _SILENT_S = 20.0  # four signs of life missed
+_FORGOTTEN_S = 3600.0  # as in beat.lua
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +88,10 @@ class Story:
 
 async def status(desk: Desk) -> Status:
     """Count everything. Raises StoreUnavailable."""
-    gate = await look(desk)
-    now_ms, said = await desk.ledger.beat()
-    workers = [Worker(name, max(0.0, (now_ms - words["at"]) / 1000), words) for name, words in sorted(said.items())]
-    return Status(await desk.catalogue.summary(desk.settings.events_stream), gate, workers)
+    summary = await desk.catalogue.summary(desk.settings.events_stream)
+    ages = {name: max(0.0, (summary.now_ms - said["at"]) / 1000) for name, said in summary.workers.items()}
+    workers = [Worker(name, ages[name], said) for name, said in sorted(summary.workers.items())]
+    return Status(summary, Gate.of(summary.gate), [worker for worker in workers if worker.age_s < _FORGOTTEN_S])
 
 
 async def story(desk: Desk, reference: str) -> Story | None:

@@ -1,0 +1,172 @@
+"""Checking the set-up: configuration, store, broker, API and its key; what is wrong comes with its remedy."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from tasks.errors import CloserError, StoreUnavailable
+from tasks.reply import NoReply, Reply
+from worker.operations.desk import asking, desk_of, where
+from worker.operations.verify import api_of
+from worker.settings import Settings, public_address, unknown_variables
+
+# Looks like a reference, and belongs to no group: asking for it changes nothing.
+NOBODY = "sg_" + "0" * 32
+_OLDEST_REDIS = 7
+_BROKER_S = 8
+
+
+class Finding(StrEnum):
+    """How serious it is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that was looked at; `remedy` is what to do, where there is something to do."""
+
+    name: str
+    finding: Finding
+    message: str
+    remedy: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The line as other programs see it."""
+        return asdict(self)
+
+
+async def check(settings: Settings) -> AsyncIterator[Line]:
+    """Look at one thing after the other; never raises for what it finds."""
+    for line in configuration(settings):
+        yield line
+    async for line in store(settings):
+        yield line
+    yield await asyncio.to_thread(broker, settings)
+    yield await api(settings)
+
+
+def configuration(settings: Settings) -> list[Line]:
+    """The variables: valid (else there would be no settings), not misspelt, complete."""
+    wrong = [
+        Line("configuration", Finding.WRONG, f"{name} is no setting of closer's", "correct its name, or unset it")
+        for name in unknown_variables()
+    ]
+    if settings.api_key is None:
+        remedy = "set it to the key that Sorted gave you"
+        wrong.append(Line("configuration", Finding.WRONG, "CLOSER_API_KEY is not set", remedy))
+    return wrong or [Line("configuration", Finding.OK, "every CLOSER_ variable is known and valid")]
+
+
+async def store(settings: Settings) -> AsyncIterator[Line]:
+    """The store: whether it answers, how old it is, and whether it keeps what it is told."""
+    address = public_address(settings.store_url)
+    try:
+        async with desk_of(settings) as desk:
+            await desk.catalogue.summary(settings.events_stream)
+            with asking():
+                info: dict[str, Any] = await desk.redis.info("everything")
+    except StoreUnavailable as error:
+        problem = str(error).partition("\n")[0]
+        yield Line(
+            "store", Finding.WRONG, f"{address}: {problem}", where(settings).partition("\n")[2] or where(settings)
+        )
+        return
+    for line in _store_lines(address, info):
+        yield line
+
+
+def _store_lines(address: str, info: dict[str, Any]) -> list[Line]:
+    name, version = info.get("server_name", "redis"), str(info.get("valkey_version") or info.get("redis_version", "?"))
+    lines = [Line("store", Finding.OK, f"{address} answers: {name} {version}")]
+    number = re.match(r"\d+", version)
+    if number and int(number[0]) < _OLDEST_REDIS:
+        lines = [
+            Line("store", Finding.WRONG, f"{address}: {name} {version} is too old", "use Redis 7 or newer, or Valkey")
+        ]
+    if not info.get("aof_enabled"):
+        message = "append-only file is off: a crash of the store loses what came since its last snapshot"
+        lines.append(
+            Line("store", Finding.WARNING, message, "CONFIG SET appendonly yes, and put it into its configuration")
+        )
+    if info.get("aof_last_write_status", "ok") != "ok" or info.get("rdb_last_bgsave_status", "ok") != "ok":
+        lines.append(
+            Line("store", Finding.WRONG, "its last write to disk failed", "look at its log and its disk space")
+        )
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        message = f"maxmemory-policy is {policy}: under pressure the store throws closures away"
+        remedy = "CONFIG SET maxmemory-policy noeviction, and put it into its configuration"
+        lines.append(Line("store", Finding.WARNING, message, remedy))
+    return lines
+
+
+def broker(settings: Settings) -> Line:
+    """Celery's broker: whether it can be reached. Blocking."""
+    from kombu import Connection
+
+    address = public_address(settings.celery_broker_url)
+    if settings.broker_url is None:
+        return Line("broker", Finding.OK, "the store is the broker, too (CLOSER_BROKER_URL is not set)")
+    connection = Connection(settings.celery_broker_url, connect_timeout=_BROKER_S)
+    try:
+        connection.ensure_connection(max_retries=1, interval_start=0, timeout=_BROKER_S)
+    except Exception as error:
+        # What a client library raises here depends on the broker; whatever it is, the broker cannot be reached.
+        said = f"{type(error).__name__}: {error}".replace(settings.celery_broker_url, address)
+        remedy = "start the broker, or correct CLOSER_BROKER_URL (address, user, password, virtual host)"
+        return Line("broker", Finding.WRONG, f"{address} cannot be reached ({said})", remedy)
+    finally:
+        with suppress(Exception):
+            connection.release()
+    return Line("broker", Finding.OK, f"{address} answers")
+
+
+async def api(settings: Settings) -> Line:
+    """The API: whether it can be reached, and knows the key; asked for a group that cannot exist."""
+    if settings.api_key is None:
+        return Line(
+            "api", Finding.WARNING, f"{settings.api_base_url} was not asked: there is no key", "set CLOSER_API_KEY"
+        )
+    client = api_of(settings)
+    try:
+        reply = await client.state(NOBODY)
+    except CloserError as error:
+        return Line("api", Finding.WRONG, str(error))
+    finally:
+        await client.aclose()
+    return judge(settings.api_base_url, reply)
+
+
+def judge(url: str, reply: Reply | NoReply) -> Line:
+    """What the reply for a group that cannot exist says about the address and the key."""
+    if isinstance(reply, NoReply):
+        said = f"{reply} {reply.detail}".strip()
+        remedy = "check CLOSER_API_BASE_URL, and that this machine may connect to it (firewall, HTTPS_PROXY)"
+        return Line("api", Finding.WRONG, f"{url} gives no reply ({said})", remedy)
+    match reply.status:
+        case 200 | 404 if reply.body is not None:
+            return Line("api", Finding.OK, f"{url} answers, and accepts the key")
+        case 401:
+            return Line("api", Finding.WRONG, f"{url} refuses the key (401)", "set CLOSER_API_KEY to a valid key")
+        case 403:
+            remedy = "ask whoever manages the Sorted account to permit this key to read and close shipment groups"
+            return Line("api", Finding.WRONG, f"{url} knows the key, but permits it nothing here (403)", remedy)
+        case 400:
+            remedy = "check CLOSER_API_VERSION; if it is right, the API dislikes only the reference we tried with"
+            return Line("api", Finding.WARNING, f"{url} answers, but not to this request ({reply})", remedy)
+        case status if status >= 500 or status == 429:
+            return Line(
+                "api", Finding.WARNING, f"{url} is ill just now ({reply})", "wait; closer tries again by itself"
+            )
+        case _:
+            remedy = "check CLOSER_API_BASE_URL: this does not look like the Sorted API (is a proxy in between?)"
+            return Line("api", Finding.WRONG, f"{url} gives an unexpected reply ({reply})", remedy)
