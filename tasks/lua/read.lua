@@ -1,4 +1,5 @@
--- Reads closures.
+#!lua flags=no-writes
+-- Reads closures; also where the store is full or a replica: that is when operators look.
 -- KEYS, ARGV[1..2]  see lib.lua
 -- ARGV[3..]  references
 -- Returns    for each: { record (JSON), when it entered its state (ms), its time on the agenda (ms) or "" }, or {}
