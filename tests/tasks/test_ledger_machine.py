@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 import redis as sync_redis
@@ -37,14 +38,13 @@ ENDS: list[dict[str, Any]] = [
 class LedgerMachine(RuleBasedStateMachine):
     """Events, workers, operators and time, in any order. The model: each closure's state, and who holds a lease."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, store: Callable[[], Redis]) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
-        self.book = Book(redis)
+        self.book = Book(store())
         self.states: dict[str, State] = {}
         self.claims: list[Claim] = []
         self.leases: dict[str, tuple[int, int]] = {}  # lease number, end in ms
-        self.forgotten = 0
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run it on this machine's loop."""
@@ -136,7 +136,8 @@ class LedgerMachine(RuleBasedStateMachine):
             self.do(self._holds())
 
     async def _holds(self) -> None:
-        agenda = {ref.decode() for ref in await self.book.redis.zrange("closer:agenda", 0, -1)}
+        listed: Any = await self.book.redis.zrange("closer:agenda", 0, -1)
+        agenda = {ref.decode() for ref in listed}
         for reference, before in self.states.items():
             now = await self.book.state(reference)
             between = {before} | TRANSITIONS[before]
@@ -148,20 +149,23 @@ class LedgerMachine(RuleBasedStateMachine):
         assert agenda <= set(self.states)
 
 
+def run(store: Callable[[], Redis], examples: int) -> None:
+    """Try so many examples."""
+    machine: Any = partial(LedgerMachine, store)
+    run_state_machine_as_test(machine, settings=settings(max_examples=max(examples, 1), stateful_step_count=40))
+
+
 def test_on_the_fake_store() -> None:
     """The model holds on fakeredis, with many examples."""
-    examples = max(settings().max_examples // 2, 1)
-    run_state_machine_as_test(
-        lambda: LedgerMachine(FakeStore()), settings=settings(max_examples=examples, stateful_step_count=40)
-    )
+    run(FakeStore, settings().max_examples // 2)
 
 
 def test_on_a_real_store(store_url: str) -> None:
     """The model holds on a real Valkey, with few examples."""
 
-    def machine() -> LedgerMachine:
+    def emptied() -> Redis:
         with sync_redis.Redis.from_url(store_url) as client:
             client.flushall()
-        return LedgerMachine(Redis.from_url(store_url))
+        return Redis.from_url(store_url)
 
-    run_state_machine_as_test(machine, settings=settings(max_examples=8, stateful_step_count=40))
+    run(emptied, settings().max_examples // 12)
