@@ -77,6 +77,7 @@ class AttemptPool:
         Raises Draining, or StoreUnavailable: then the message must be kept.
         """
         self.taken_at = time.monotonic()
+        origin = "".join(char if char.isprintable() else " " for char in origin)  # a foreign program may choose it
         good = await self._usable(references, origin)
         async with self._turn:
             await self._room.wait()

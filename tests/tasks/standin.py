@@ -23,12 +23,16 @@ def state(name: str) -> Answer:
 
 @dataclass
 class StandIn:
-    """Gives the scripted answers in turn: (status, JSON or bytes[, headers]), "cut" or "hang"."""
+    """Gives the scripted answers in turn: (status, JSON or bytes[, headers]), "cut" or "hang".
+
+    With `let` it closes every group instead, each once `let` is set.
+    """
 
     url: str = ""
     script: deque[Answer] = field(default_factory=deque)
     requests: list[web.BaseRequest] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
+    let: asyncio.Event | None = None
 
     @property
     def calls(self) -> list[str]:
@@ -40,6 +44,9 @@ class StandIn:
         """The next answer of the script."""
         self.requests.append(request)
         self.bodies.append(await request.read())
+        if self.let is not None:
+            await self.let.wait()
+            return web.json_response({"reference": request.path.split("/")[-2]})
         answer = self.script.popleft()
         if isinstance(answer, str):
             if answer == "hang":

@@ -1,0 +1,237 @@
+"""The pool and the settler: a real ledger, real HTTP, limits kept, and nothing in hand lost when the process stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from tasks.api import SortedApi
+from tasks.attempt import Attempter
+from tasks.closure import Outcome, State
+from tasks.errors import StoreUnavailable
+from tasks.ledger import Ledger, Settlement
+from tasks.pool import AttemptPool, Draining
+from tasks.retry import Policy
+from tasks.settler import Settler
+from tests.tasks.standin import StandIn
+
+LEASE_S, BUDGET_S = 20.0, 5.0
+GROUPS = [f"sg_{number}" for number in range(12)]
+
+
+class Works:
+    """A pool over a real store and a stand-in whose replies a test may hold up."""
+
+    def __init__(self, redis: Redis, api: SortedApi, **options: Any) -> None:
+        self.redis = redis
+        self.ledger = Ledger(redis)
+        self.written = 0
+        self.settler = Settler(self.ledger, self._after)
+        attempter = Attempter(api, Policy(), worker="w1", budget_s=BUDGET_S)
+        chosen = {"concurrency": 2, "lease_s": LEASE_S, "budget_s": BUDGET_S} | options
+        self.pool = AttemptPool(self.ledger, attempter, self.settler, worker="w1", **chosen)
+        self.running = asyncio.create_task(self.settler.run())
+
+    def _after(self) -> None:
+        self.written += 1
+
+    async def states(self) -> dict[State, set[str]]:
+        """Every group by its state."""
+        found: dict[State, set[str]] = {}
+        for state in State:
+            listed: Any = await self.redis.zrange(f"closer:{state}", 0, -1)
+            if listed:
+                found[state] = {ref.decode() for ref in listed}
+        return found
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for it, with an end."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - there is no event for each of these
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def works(real: Redis, api: SortedApi) -> AsyncIterator[Callable[..., Works]]:
+    """Makes works; stops their settlers afterwards."""
+    made: list[Works] = []
+
+    def make(**options: Any) -> Works:
+        made.append(Works(real, api, **options))
+        return made[-1]
+
+    yield make
+    for work in made:
+        work.running.cancel()
+
+
+@pytest.fixture
+def let(standin: StandIn) -> asyncio.Event:
+    """The stand-in closes every group, once this is set."""
+    standin.let = asyncio.Event()
+    return standin.let
+
+
+async def test_a_batch(works: Callable[..., Works], let: asyncio.Event, standin: StandIn) -> None:
+    """Every reference of a batch is closed once, also those that no event had named, and repeats cost no call."""
+    let.set()
+    work = works()
+    await work.pool.take([*GROUPS[:5], GROUPS[0]], "task-1")
+    await until(lambda: work.settler.settled == 5)
+    await work.settler.empty()
+    assert await work.states() == {State.CLOSED: set(GROUPS[:5])}
+    await work.pool.take(GROUPS[:5], "task-2")
+    assert len(standin.requests) == 5
+    assert work.written >= 1
+    [closure] = await work.ledger.read(GROUPS[:1])
+    assert closure is not None
+    assert (closure.source, closure.event_id, closure.outcome) == ("celery", "task-1", Outcome.CLOSED)
+
+
+async def test_limits(works: Callable[..., Works], let: asyncio.Event) -> None:
+    """No more calls are in flight than allowed, a few more are claimed, and the next batch waits for room."""
+    work = works(concurrency=2)
+    await work.pool.take(GROUPS[:6], "t")
+    await until(lambda: work.pool.in_flight == 2)
+    assert work.pool.waiting == 4
+    assert work.pool.busy
+    more = asyncio.create_task(work.pool.take(GROUPS[6:], "t"))
+    await asyncio.sleep(0)
+    assert not more.done()
+    let.set()
+    await more
+    await until(lambda: work.settler.settled == len(GROUPS))
+    assert (work.pool.in_flight, work.pool.waiting) == (0, 0)
+
+
+async def test_drain(works: Callable[..., Works], let: asyncio.Event, standin: StandIn) -> None:
+    """Stopping ends what is in flight, hands back at once what was not begun, and takes nothing more."""
+    work = works(concurrency=2)
+    await work.pool.take(GROUPS[:6], "t")
+    waiting = asyncio.create_task(work.pool.take(GROUPS[6:], "t"))
+    await until(lambda: len(standin.requests) == 2)
+    draining = asyncio.create_task(work.pool.drain())
+    await until(lambda: work.pool.waiting == 0)
+    assert not draining.done()
+    let.set()
+    async with asyncio.timeout(10):
+        await draining
+        with pytest.raises(Draining):
+            await waiting
+        with pytest.raises(Draining):
+            await work.pool.take(["sg_9"], "t")
+        await work.settler.empty()
+    states = await work.states()
+    assert states == {State.CLOSED: set(GROUPS[:2]), State.QUEUED: set(GROUPS[2:6])}
+    assert len(standin.requests) == 2
+    assert len((await work.ledger.due(limit=9, grace_s=9, most=99)).references) == 4
+
+
+async def test_rate_limit(works: Callable[..., Works], let: asyncio.Event, standin: StandIn) -> None:
+    """Under a rate limit a claimed closure waits for its turn; a stop hands it back instead of waiting."""
+    let.set()
+    work = works(concurrency=5, rate_limit=0.1)
+    await work.pool.take(GROUPS[:3], "t")
+    await until(lambda: work.settler.settled == 1)
+    assert work.pool.waiting == 2
+    async with asyncio.timeout(5):
+        await work.pool.drain()
+        await work.settler.empty()
+    assert {state: len(refs) for state, refs in (await work.states()).items()} == {State.CLOSED: 1, State.QUEUED: 2}
+    assert len(standin.requests) == 1
+
+
+async def test_no_attempt_outlives_its_lease(works: Callable[..., Works], let: asyncio.Event, standin: StandIn) -> None:
+    """A closure that had to wait so long for a slot that its lease could end before the call is handed back."""
+    work = works(concurrency=1, lease_s=LEASE_S, budget_s=LEASE_S)
+    await work.pool.take(GROUPS[:2], "t")
+    let.set()
+    await until(lambda: work.settler.settled == 2)
+    assert standin.requests == []
+    assert await work.states() == {State.QUEUED: set(GROUPS[:2])}
+
+
+@pytest.mark.parametrize(
+    ("references", "problems"),
+    [
+        ("sg_1", 0),
+        (["sg_1", "a/b", 7, None, ["sg_2"], {}], 5),
+        ({"args": ["sg_1"]}, 1),
+        (None, 1),
+        ([], 0),
+        (["\ud800", float("nan"), "x" * 129], 3),
+    ],
+)
+async def test_poison(works: Callable[..., Works], let: asyncio.Event, references: Any, problems: int) -> None:
+    """What is no reference is put aside with its value and why, and the rest of the batch is closed."""
+    let.set()
+    work = works()
+    await work.pool.take(references, "task-1")
+    good = 1 if references and "sg_1" in references else 0
+    await until(lambda: work.settler.settled == good)
+    rejected: Any = await work.redis.xrange("closer:rejected")
+    assert len(rejected) == problems
+    assert all(fields[b"problems"].startswith(b'["references') for _, fields in rejected)
+    assert all(fields[b"origin"] == b"task task-1" for _, fields in rejected)
+
+
+async def test_a_poisonous_origin(works: Callable[..., Works], let: asyncio.Event) -> None:
+    """A foreign task's id may be any text: half characters and separators in it stop nothing."""
+    let.set()
+    work = works()
+    await work.pool.take(["sg_1", "a/b"], "id \ud800 | \x00\n")
+    await until(lambda: work.settler.settled == 1)
+    assert await work.states() == {State.CLOSED: {"sg_1"}}
+    assert await work.redis.xlen("closer:rejected") == 1
+
+
+async def test_the_store_is_away(works: Callable[..., Works], let: asyncio.Event, store: Any) -> None:
+    """A batch that cannot be claimed is not taken; results wait for the store and are written when it is back."""
+    let.set()
+    work = works()
+    store.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreUnavailable):
+            await work.pool.take(["sg_1"], "t")
+    finally:
+        store.config_set("maxmemory", 0)
+    store.rpush("closer:closed", "not ours")
+    await work.pool.take(["sg_1"], "t")
+    await until(lambda: work.settler.trouble.text != "")
+    assert "shared with another program" in work.settler.trouble.text
+    store.delete("closer:closed")
+    async with asyncio.timeout(10):
+        await work.settler.empty()
+    assert await work.states() == {State.CLOSED: {"sg_1"}}
+    assert work.settler.trouble.text == ""
+
+
+async def test_settling_in_batches(real: Redis) -> None:
+    """Hundreds of results are written in few calls, each once, and the last one is not forgotten."""
+    ledger = Ledger(real)
+    calls: list[int] = []
+    settler = Settler(ledger, lambda: calls.append(settler.settled))
+    for number in range(450):
+        settler.put(Settlement(f"sg_{number}", 1, State.QUEUED))
+    running = asyncio.create_task(settler.run())
+    async with asyncio.timeout(10):
+        await settler.empty()
+    running.cancel()
+    assert calls == [200, 400, 450]
+
+
+async def test_an_attempt_that_dies(
+    works: Callable[..., Works], let: asyncio.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An attempt that ends without a result is said loudly and frees its slot; its lease brings the group back."""
+    work = works(concurrency=1)
+    work.settler.put = None  # type: ignore[method-assign, assignment] # as if the settler were broken
+    let.set()
+    await work.pool.take(["sg_1"], "t")
+    await until(lambda: "an attempt died without a result" in caplog.text)
+    assert (work.pool.in_flight, work.pool.waiting) == (0, 0)
