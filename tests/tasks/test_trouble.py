@@ -1,0 +1,24 @@
+"""Trouble: said once, and once that it is over."""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks.trouble import Trouble
+
+
+def test_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The same error is logged once, another one again, the end once; and the same error later is said anew."""
+    trouble = Trouble("intake")
+    trouble.ends()
+    for text in ("away", "away", "full", "full"):
+        trouble.begins(ValueError(text))
+        assert trouble.text == text
+    trouble.ends()
+    trouble.ends()
+    assert trouble.text == ""
+    trouble.begins(ValueError("full"))
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.partition(",")[0] for line in lines] == [
+        "intake waits: away", "intake waits: full", "intake goes on", "intake waits: full",
+    ]  # fmt: skip
