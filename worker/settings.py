@@ -41,7 +41,9 @@ class Settings(BaseSettings):
     broker_url: SecretStr | None = Field(None, description="Celery's broker; unset: the store.")
     data_dir: Path = Field(default_factory=_default_data_dir, description="Files of the embedded store.")
     concurrency: int = Field(100, ge=1, le=10_000, description="Close calls in flight in one process.")
-    request_timeout: Seconds = Field(15.0, le=600, description="Total time of one call to the API (s).")
+    request_timeout: Annotated[float, Field(gt=0, le=600)] = Field(
+        15.0, description="Total time of one call to the API (s)."
+    )
     retry_base: Seconds = Field(5.0, description="The shortest pause before another attempt (s).")
     retry_cap: Seconds = Field(900.0, description="The longest pause before another attempt (s).")
     retry_deadline: Seconds = Field(86_400.0, description="How long a group is tried for, from its event (s).")
@@ -72,7 +74,10 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _store_scheme(cls, url: SecretStr | None) -> SecretStr | None:
-        return _with_scheme(url, "redis", "rediss", "unix")
+        checked = _with_scheme(url, "redis", "rediss", "unix")
+        if checked is not None and _has_no_port(checked.get_secret_value()):
+            raise ValueError("its port is no number from 0 to 65535")
+        return checked
 
     @field_validator("broker_url")
     @classmethod
@@ -169,14 +174,33 @@ def _with_scheme(url: SecretStr | None, *schemes: str) -> SecretStr | None:
 
 
 def _check_api(url: str, allow_http: bool) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in ("https", "http") or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError("CLOSER_API_BASE_URL must be https://HOST/PATH, without user, query and fragment")
-    if parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname):
+    host = _plain_host(url)
+    if host is None:
+        raise ValueError("CLOSER_API_BASE_URL must be https://HOST/PATH, without user, query, fragment and blanks")
+    if urlsplit(url).scheme == "http" and not allow_http and not _is_loopback(host):
         raise ValueError(
             "CLOSER_API_BASE_URL must be https:// (the key would travel in the clear); to allow it all the same, "
             "set CLOSER_ALLOW_HTTP=1"
         )
+
+
+def _plain_host(url: str) -> str | None:
+    """The host of an address of the API; None when it is none that calls can be made to."""
+    if _has_no_port(url) or not all("!" <= char <= "~" for char in url):
+        return None
+    parts = urlsplit(url)
+    if parts.scheme not in ("https", "http") or parts.query or parts.fragment or "@" in parts.netloc:
+        return None
+    return parts.hostname
+
+
+def _has_no_port(url: str) -> bool:
+    """Whether the host and port cannot be read (`[::1`, `host:99999`)."""
+    try:
+        urlsplit(url).port  # noqa: B018 - it is reading it that raises
+    except ValueError:
+        return True
+    return False
 
 
 def _is_loopback(host: str) -> bool:
