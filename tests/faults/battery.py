@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 
+from tests.faults.clock import wall_clock
 from tests.faults.rig import Rig
 from tests.support import cloud_event, run, until, url_of
 
@@ -123,11 +124,12 @@ def wrong_key(rig: Rig) -> None:
 
 
 def skewed_clock(rig: Rig) -> None:
-    """The workers' clock is an hour ahead of the store's, then an hour behind."""
-    first = rig.start_worker(test_clock="+3600")
-    rig.wait_closed(0.4)
-    first.stop()
-    rig.start_worker(test_clock="-3600")
+    """Two workers, one whose clock is an hour ahead of the store's and one an hour behind; replies are lost, too."""
+    rig.simulator.configure(faults={"cut_after": 0.1})
+    for offset_s in (3600, -3600):
+        with wall_clock(rig.folder, offset_s):
+            rig.start_worker()
+    rig.wait_closed(0.9)
 
 
 def _outage(rig: Rig, kind: str, seconds: float) -> None:

@@ -45,7 +45,12 @@ class Rig:
 
     def start_worker(self, **changed: Any) -> Process:
         """One more worker process."""
-        settings = {**SETTINGS, "data_dir": self.folder / "data", "redis_url": url_of(self.server), "api_base_url": self.base_url}
+        settings = {
+            **SETTINGS,
+            "data_dir": self.folder / "data",
+            "redis_url": url_of(self.server),
+            "api_base_url": self.base_url,
+        }
         worker = Process(self.folder, "worker", **{**settings, **self.settings, **changed})
         self.workers.append(worker)
         return worker
