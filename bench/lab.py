@@ -93,12 +93,15 @@ class Lab:
             _kill_session(process.pid)
             process.wait(10)
 
-    def follow(self, pid: int, word: str, timeout_s: float) -> None:
-        """Wait until the API says `word`, or the time is over. Raises RuntimeError when the process ends before."""
+    def follow(self, pid: int, word: str, timeout_s: float) -> bool:
+        """Wait until the API says `word`; False when it does not in time. Raises RuntimeError when the process ends."""
         deadline = time.monotonic() + timeout_s
-        while not self.api.heard(word, 1.0) and time.monotonic() < deadline:
+        while not self.api.heard(word, min(1.0, timeout_s)):
+            if time.monotonic() > deadline:
+                return False
             if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
                 raise RuntimeError(f"the worker has ended: {self.output()}")
+        return True
 
     def output(self) -> str:
         """The end of what the processes have written."""

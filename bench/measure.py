@@ -117,6 +117,11 @@ def run(lab: Lab, system: System, *, groups: int, concurrency: int, latency_s: f
     )
 
 
+def whole_waves(groups: int, concurrency: int) -> int:
+    """`groups`, and a few more, so that the last wave is a full one: a lone straggler costs as long as a full wave."""
+    return -(-groups // concurrency) * concurrency
+
+
 def rate(report: Report) -> float:
     """Closures a second from the first call's arrival to the last close.
 

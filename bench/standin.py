@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from bench.api import BASE
+from bench.environments import ROOT
 
 _ANSWER_S = 30.0
 
@@ -44,7 +45,8 @@ class StandIn:
         self._folder = folder
         self._words: queue.SimpleQueue[str] = queue.SimpleQueue()
         assert process.stdout is not None
-        threading.Thread(target=self._listen, args=(process.stdout,), daemon=True).start()
+        self._ear = threading.Thread(target=self._listen, args=(process.stdout,), daemon=True)
+        self._ear.start()
         self.url = f"http://127.0.0.1:{self._words.get(timeout=_ANSWER_S)}{BASE}"
 
     @property
@@ -76,24 +78,37 @@ class StandIn:
         closes = [Close(ref, arrived, effective) for ref, (arrived, effective) in raw["closes"].items()]
         return Report(raw["calls"], raw["connections"], closes)
 
+    def stop(self) -> None:
+        """End the process: its end closes the pipe that the listening thread reads."""
+        assert self._process.stdin is not None
+        self._process.kill()
+        self._process.wait(10)
+        self._ear.join(10)
+        self._process.stdin.close()
+
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
 
     def _listen(self, output: IO[str]) -> None:
-        for line in output:
-            self._words.put(line.strip())
+        with output:
+            for line in output:
+                self._words.put(line.strip())
 
 
 @contextmanager
 def stand_in(folder: Path) -> Iterator[StandIn]:
     """Start the API; it is stopped whatever happens."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.api"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "bench.api"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:
-        yield StandIn(process, folder)
-    finally:
+        api = StandIn(process, folder)
+    except queue.Empty:
         process.kill()
-        process.wait(10)
+        raise
+    try:
+        yield api
+    finally:
+        api.stop()

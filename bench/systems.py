@@ -87,6 +87,12 @@ PEERS = [
     _peer("taskiq, aiohttp", "one process, coroutines; bare aiohttp", "taskiq", _taskiq, client="aiohttp"),
     _peer("Celery, threads", f"one process; {_SESSIONS}", "celery", _celery("threads")),
     _peer("Celery, prefork 16", f"16 processes; {_SESSIONS}", "celery", _celery("prefork"), fixed=16),
-    _peer("arq, httpx", "coroutines; httpx.AsyncClient", "arq", _arq, client="httpx"),
-    _peer("arq, aiohttp", "coroutines; bare aiohttp", "arq", _arq, client="aiohttp"),
+    _peer(
+        "arq, httpx",
+        "coroutines; httpx.AsyncClient; its own half second between two looks at the queue",
+        "arq",
+        _arq,
+        client="httpx",
+    ),
+    _peer("arq, aiohttp", "the same with bare aiohttp", "arq", _arq, client="aiohttp"),
 ]

@@ -1,4 +1,8 @@
-"""taskiq: the Redis stream broker, which acknowledges, one task, one message for each group."""
+"""taskiq: the Redis stream broker, one task, one message for each group.
+
+The stream broker acknowledges what has been done. The list broker is a little faster (here 1.1 to 1.2 times) and
+forgets what a worker had in hand when it died, which nothing else in this comparison does.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import click
 
 from bench.environments import ROOT, python_of
 from bench.lab import Lab
-from bench.measure import run
+from bench.measure import run, whole_waves
 from bench.options import Options
 from bench.report import Section, kilo, percent
 from bench.systems import BARE, BARE_HTTPX, CLOSER
@@ -46,7 +46,7 @@ def measure(lab: Lab, options: Options) -> Iterator[Section]:
 
 def _point(lab: Lab, options: Options, concurrency: int, latency_s: float) -> list[float]:
     """Work for about four seconds at the limit, but no more than asked for."""
-    groups = max(concurrency * 4, min(options.groups, int(4 * concurrency / latency_s)))
+    groups = whole_waves(max(concurrency * 4, min(options.groups, int(4 * concurrency / latency_s))), concurrency)
     rates = []
     for system in _SYSTEMS:
         each = run(lab, system, groups=groups, concurrency=concurrency, latency_s=latency_s)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 
 from bench.lab import Lab
-from bench.measure import Run, run, usage
+from bench.measure import Run, run, usage, whole_waves
 from bench.options import Options
 from bench.report import Section, kilo, mebi, percent
 from bench.systems import BARE, BARE_HTTPX, CLOSER, PEERS, QUIET, System
@@ -35,15 +35,16 @@ def _systems(options: Options) -> list[System]:
 
 
 def _side_by_side(lab: Lab, options: Options, concurrency: int) -> Section:
+    groups = whole_waves(options.groups, concurrency)
     runs = []
     for system in _systems(options):
-        runs.append(run(lab, system, groups=options.groups, concurrency=concurrency, latency_s=options.latency_s))
+        runs.append(run(lab, system, groups=groups, concurrency=concurrency, latency_s=options.latency_s))
         click.echo(f"{system.name}: {runs[-1].rate:.0f}/s, {runs[-1].cpu_us:.0f} µs", err=True)
     bare = next((each.rate for each in runs if each.system is BARE), 0.0)
     best = max((each.rate for each in runs if each.system.kind == "peer"), default=0.0)
     latency_ms = options.latency_s * 1000
     return Section(
-        f"Throughput: {options.groups:,} groups, {latency_ms:g} ms, {concurrency} in flight",
+        f"Throughput: {groups:,} groups, {latency_ms:g} ms, {concurrency} in flight",
         [
             "All events or messages are in the store before the worker is started. Closures a second are counted at",
             "the API, from the first call's arrival to the last close. CPU is user and system time of all processes",

@@ -1,0 +1,1 @@
+"""The benchmarks' own instruments: what they count, and how they calculate."""
