@@ -6,6 +6,7 @@ import fcntl
 import logging
 import os
 import signal
+import time
 from pathlib import Path
 from typing import IO
 
@@ -18,13 +19,15 @@ from tasks.errors import CloserError, StoreUnavailable
 from worker.settings import Settings
 
 _log = logging.getLogger("closer.embedded")
-_START_S, _STOP_S = 30.0, 10.0
+_START_S, _STOP_S, _LOOK_S = 30.0, 10.0, 0.1
 
 
 class EmbeddedStore:
     """Starts the store under the data directory, or joins the one that another process has started there."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, patience_s: float = _START_S) -> None:
+        """`patience_s`: how long to wait for the store of another process that has just started, too."""
+        self._patience_s = patience_s
         self._folder = settings.data_dir.expanduser().resolve()
         self._socket = settings.socket_path
         self._lock: IO[bytes] | None = None
@@ -34,15 +37,24 @@ class EmbeddedStore:
         """Returns when the store answers. Raises StoreUnavailable."""
         for folder in (self._folder, self._socket.parent):
             _private(folder)
+        ends = time.monotonic() + self._patience_s
+        while not self._joined_or_started():
+            if time.monotonic() > ends:
+                raise StoreUnavailable(
+                    f"another process owns {self._folder}, but its store does not answer on {self._socket}"
+                )
+            time.sleep(_LOOK_S)
+
+    def _joined_or_started(self) -> bool:
+        """False while another process owns the store, and it does not answer: it may be about to."""
         self._lock = _own(self._folder / "owner.lock")
         if self._answers():
             _log.info("joined the store that runs in %s", self._folder)
         elif self._lock is None:
-            raise StoreUnavailable(
-                f"another process owns {self._folder}, but its store does not answer on {self._socket}"
-            )
+            return False
         else:
             self._start()
+        return True
 
     def stop(self) -> None:
         """Stop the store if this process owns it, the last thing it does: all is on disk then."""
@@ -71,6 +83,9 @@ class EmbeddedStore:
         try:
             server.start(timeout=_START_S)
         except (ValkeyServerError, OSError) as error:
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
             raise StoreUnavailable(f"the embedded store in {self._folder} did not start: {error}") from error
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
