@@ -1,0 +1,161 @@
+"""The intake from a stream, on a real store: nothing is dropped, nothing blocks the rest."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import redis as sync_redis
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from tasks.errors import StoreUnavailable
+from tasks.ledger import Ledger
+from tests.support import STREAM, cloud_event, count
+from worker.intake import stream as module
+from worker.intake.stream import GROUP, StreamIntake
+
+
+class Doors:
+    """An intake, and how often it said that there is something to dispatch."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.received = 0
+        self.intake = StreamIntake(redis, Ledger(redis), STREAM, self._said)
+
+    def _said(self) -> None:
+        self.received += 1
+
+
+@pytest.fixture
+def doors(real: Redis) -> Doors:
+    """An intake of an empty stream."""
+    return Doors(real)
+
+
+async def take_in(doors: Doors) -> None:
+    """Make the group where there is none, then take in."""
+    await doors.intake.step()
+    await doors.intake.step()
+
+
+async def test_events_from_before_the_first_worker(doors: Doors, store: sync_redis.Redis) -> None:
+    """Events that came before anybody read are taken in, acknowledged and removed."""
+    for number in range(3):
+        store.xadd(STREAM, {"event": cloud_event(f"sg_{number}")})
+    store.xadd(STREAM, {"event": b'{"reference":"bare"}', "more": "x"})
+    assert await doors.intake.backlog() == 4
+    await take_in(doors)
+    assert count(store, "queued") == 4
+    assert await doors.intake.backlog() == 0
+    assert doors.received == 1
+    pending: Any = store.xpending(STREAM, GROUP)
+    assert pending["pending"] == 0
+
+
+async def test_garbage(doors: Doors, store: sync_redis.Redis) -> None:
+    """What is no event is put aside with its bytes, why, and where from; the good ones beside it are taken in."""
+    bodies = [b"\xff\x00garbage", b'{"reference":"a/b"}', b"x" * 70_000]
+    ids = [store.xadd(STREAM, {"event": body}) for body in bodies]
+    ids.append(store.xadd(STREAM, {"Event": "wrong name", b"\xff": b"\xfe"}))
+    store.xadd(STREAM, {"event": cloud_event("sg_1")})
+    await take_in(doors)
+    assert count(store, "queued") == 1
+    rejected: Any = store.xrange("closer:rejected")
+    assert [fields[b"event"] for _, fields in rejected][:3] == bodies
+    assert json.loads(rejected[3][1][b"event"]) == {"Event": "wrong name", "\\xff": "\\xfe"}
+    assert [fields[b"origin"] for _, fields in rejected] == ids
+    problems = [json.loads(fields[b"problems"])[0].partition(":")[0] for _, fields in rejected]
+    assert problems == ["event", "reference", "event", "event"]
+    assert store.xlen(STREAM) == 0
+
+
+async def test_an_abandoned_entry(doors: Doors, store: sync_redis.Redis) -> None:
+    """An entry that a dead worker had read is taken over, once it has been left for long enough."""
+    store.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+    entry = store.xadd(STREAM, {"event": cloud_event("sg_1")})
+    store.xreadgroup(GROUP, "dead", {STREAM: ">"})
+    await doors.intake.step()
+    assert count(store, "queued") == 0
+    store.xclaim(STREAM, GROUP, "dead", 0, [entry], idle=module._ABANDONED_MS + 1)
+    doors.intake._looked = float("-inf")
+    await doors.intake.step()
+    assert count(store, "queued") == 1
+    assert store.xlen(STREAM) == 0
+
+
+async def test_a_crash_before_the_acknowledgement(doors: Doors, store: sync_redis.Redis) -> None:
+    """An entry received and not acknowledged is delivered again, and is a duplicate."""
+    store.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+    entry = store.xadd(STREAM, {"event": b'{"reference":"sg_1"}'})
+    read: Any = store.xreadgroup(GROUP, "dead", {STREAM: ">"})
+    entries = read[0][1] if isinstance(read, list) else read[STREAM.encode()][0]
+    event = doors.intake._parse(*entries[0])
+    await doors.intake._ledger.receive([event])  # type: ignore[list-item]
+    store.xclaim(STREAM, GROUP, "dead", 0, [entry], idle=module._ABANDONED_MS + 1)
+    await doors.intake.step()
+    assert count(store, "queued") == 1
+    record: Any = store.get("closer:c:sg_1")
+    assert b'"v"' not in record
+    assert store.xlen(STREAM) == 0
+
+
+@pytest.mark.parametrize("break_it", ["flushall", "group"])
+async def test_a_lost_group(doors: Doors, store: sync_redis.Redis, break_it: str) -> None:
+    """A stream or group that somebody deletes is made again, and what comes afterwards is taken in."""
+    await take_in(doors)
+    if break_it == "flushall":
+        store.flushall()
+    else:
+        store.xgroup_destroy(STREAM, GROUP)
+    store.xadd(STREAM, {"event": cloud_event("sg_1")})
+    await take_in(doors)
+    assert count(store, "queued") == 1
+
+
+async def test_two_intakes_make_one_group(doors: Doors, real: Redis, store: sync_redis.Redis) -> None:
+    """Two workers that start at once both go on: one of them finds the group made."""
+    other = Doors(real)
+    await doors.intake._create_group()
+    await other.intake._create_group()
+    store.xadd(STREAM, {"event": cloud_event("sg_1")})
+    await other.intake.step()
+    await doors.intake.step()
+    assert count(store, "queued") == 1
+
+
+async def test_a_key_that_is_no_stream(doors: Doors, store: sync_redis.Redis) -> None:
+    """Where the stream's name belongs to something else, that is said."""
+    store.set(STREAM, "text")
+    with pytest.raises(StoreUnavailable, match="shared with another program"):
+        await doors.intake.step()
+    with pytest.raises(StoreUnavailable, match="shared with another program"):
+        await doors.intake.backlog()
+    with pytest.raises(StoreUnavailable, match="shared with another program"):
+        await doors.intake._create_group()
+
+
+async def test_a_store_that_is_away() -> None:
+    """Without a store the intake says so, and does not break."""
+    nowhere = Doors(Redis(unix_socket_path="/nowhere/store.sock", retry=Retry(NoBackoff(), 0)))
+    with pytest.raises(StoreUnavailable, match="does not answer"):
+        await nowhere.intake.step()
+
+
+async def test_a_full_store_keeps_the_event(doors: Doors, store: sync_redis.Redis) -> None:
+    """An event that the ledger cannot take stays on the stream, and is taken in when it can."""
+    store.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+    entry = store.xadd(STREAM, {"event": cloud_event("sg_1")})
+    store.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(StoreUnavailable):
+            await doors.intake.step()
+    finally:
+        store.config_set("maxmemory", 0)
+    assert store.xlen(STREAM) == 1
+    store.xclaim(STREAM, GROUP, "x", 0, [entry], idle=module._ABANDONED_MS + 1, force=True)
+    doors.intake._looked = float("-inf")
+    await doors.intake.step()
+    assert count(store, "queued") == 1
