@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tasks.closure import HISTORY_LIMIT, Outcome, Reason, State
-from tasks.event import GroupComplete
+from tasks.event import GroupComplete, Rejection
 from tasks.ledger import Received, Settlement, Unclaimed
 from tests.tasks.book import DEADLINE_S, LEASE_S, START_MS, Book
 
@@ -227,3 +229,23 @@ async def test_a_worker_with_a_strange_name(book: Book) -> None:
     book.clock.forward(LEASE_S)
     await book.claim("sg_1")
     assert [attempt.worker for attempt in (await book.read("sg_1")).history] == ["a b c"]
+
+
+async def test_signs_of_life(book: Book) -> None:
+    """Every worker says how it fares, its goodbye takes it off, and one that is silent for an hour is forgotten."""
+    assert await book.ledger.beat("w1", {"in_flight": 3}) == (START_MS, {"w1": {"in_flight": 3, "at": START_MS}})
+    book.clock.forward(1800)
+    _, workers = await book.ledger.beat("w2", {})
+    assert sorted(workers) == ["w1", "w2"]
+    book.clock.forward(1801)
+    assert list((await book.ledger.beat())[1]) == ["w2"]
+    assert (await book.ledger.beat("w2"))[1] == {}
+
+
+async def test_rejected(book: Book) -> None:
+    """What is no event is kept with its bytes, why, and where it came from."""
+    rejected_id = await book.ledger.reject(b"\xff\x00", Rejection(("event: a", "b: c")), "task 1")
+    rejected: Any = await book.redis.xrange("closer:rejected")
+    [(entry_id, fields)] = rejected
+    assert entry_id.decode() == rejected_id
+    assert fields == {b"event": b"\xff\x00", b"problems": b'["event: a", "b: c"]', b"origin": b"task 1"}

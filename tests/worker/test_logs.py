@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.logs import JsonFormatter, TextFormatter, configure
+from worker.logs import Brief, JsonFormatter, TextFormatter, configure
 
 NASTY = [
     "a\nb",
@@ -112,3 +112,26 @@ def test_configure(capsys: pytest.CaptureFixture[str]) -> None:
     assert out == ""
     [line] = err.splitlines()
     assert json.loads(line)["event"] == "yes"
+
+
+def test_brief() -> None:
+    """What Celery repeats while its broker is away is said once a minute, in one line; warnings of its own never."""
+    brief = Brief()
+
+    def passes(text: str, logger: str = "celery.worker.consumer.consumer", after_s: float = 0.0) -> bool:
+        made = record(text)
+        made.name, made.created = logger, made.created + after_s
+        made.exc_info = (OSError, OSError("refused"), None)
+        passed = brief.filter(made)
+        own = logger == "closer.x"
+        assert made.getMessage() == (text if own else f"{text} (refused)")
+        return passed
+
+    said = [passes("lost"), passes("lost", after_s=59), passes("other"), passes("lost", after_s=61)]
+    assert said == [True, False, True, True]
+    assert passes("lost", "closer.x")
+    assert passes("lost", "closer.x")
+    for text, expected in (("CPendingDeprecationWarning: x", False), ("ResourceWarning: x", True)):
+        made = record(text)
+        made.name = "py.warnings"
+        assert brief.filter(made) == expected
