@@ -21,6 +21,7 @@ SETTINGS = {"retry_base": 0.05, "retry_cap": 0.2, "request_timeout": 2, "lease":
 @contextmanager
 def own_store(folder: Path) -> Iterator[tuple[str, redis.Redis]]:
     """The address and a client of a store that nobody else empties."""
+    folder.mkdir(exist_ok=True)
     with valkey(folder) as server, redis.Redis.from_url(url_of(server)) as client:
         yield url_of(server), client
 

@@ -96,6 +96,7 @@ def test_kill_9_in_mid_flight_closes_everything_once(store: redis.Redis, store_u
     with load(store, store_url, tmp_path, 90) as work:
         with work.worker() as first:
             work.until_in_the_middle()
+            until(lambda: not store.zcard("closer:dispatched"), "a moment when no message is on its way")
             assert first.stop(signal.SIGKILL) == -signal.SIGKILL
         assert count(store, "closing") > 0
         with work.worker() as second:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
 
@@ -31,32 +33,41 @@ class Played:
     log: str
 
 
-def play(folder: pytest.TempPathFactory, cases: list[Case], **settings: object) -> Played:
+def play(folder: Path, cases: list[Case], **settings: object) -> Played:
     """Publish all cases, run one worker until each has ended, and stop it."""
     date = (datetime.now(UTC) + timedelta(seconds=4)).replace(microsecond=0)
     on_a_date = again(ON_A_DATE, Say(429, "", {"Retry-After": format_datetime(date, usegmt=True)}))
     scripts = {case.reference: case.script for case in [*cases, on_a_date]}
     references = [f"{name}{tail}" for name in scripts for tail in ("", *(f"-{n}" for n in range(_HEALTHY)))]
     stand_in = StandIn(scripts, default=Script((OK,)))
-    with own_store(folder.mktemp("store")) as (url, store), running(stand_in) as base_url:
+    with own_store(folder / "store") as (url, store), running(stand_in) as base_url:
         publish(store, references)
         given = {**SETTINGS, "retry_deadline": DEADLINE_S, **settings}
-        with Process(folder.mktemp("log"), "worker", redis_url=url, api_base_url=base_url, **given) as worker:
+        with Process(folder, "worker", redis_url=url, api_base_url=base_url, **given) as worker:
             wait_for_all(store, len(references), worker)
             assert worker.stop() == 0, worker.output
             return Played(stand_in, closures(url, references), date, worker.output)
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
-    """All cases, by a fleet that never locks."""
-    return play(tmp_path_factory, CASES)
+def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Played, Played]:
+    """All cases by a fleet that never locks, and beside it those of groups that may be locked."""
+    with ThreadPoolExecutor(2) as beside:
+        never = beside.submit(play, tmp_path_factory.mktemp("never"), CASES)
+        needed = beside.submit(play, tmp_path_factory.mktemp("needed"), LOCKING, lock_before_close="if-needed")
+        return never.result(), needed.result()
 
 
 @pytest.fixture(scope="module")
-def played_locking(tmp_path_factory: pytest.TempPathFactory) -> Played:
-    """All cases of groups that may be locked."""
-    return play(tmp_path_factory, LOCKING, lock_before_close="if-needed")
+def played(runs: tuple[Played, Played]) -> Played:
+    """The run of all cases."""
+    return runs[0]
+
+
+@pytest.fixture(scope="module")
+def played_locking(runs: tuple[Played, Played]) -> Played:
+    """The run of the groups that may be locked."""
+    return runs[1]
 
 
 def check(case: Case, played: Played) -> None:
