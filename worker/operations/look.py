@@ -12,6 +12,7 @@ from worker.operations import audit
 from worker.operations.advice import FAILURES
 from worker.operations.desk import Desk
 from worker.operations.gate import Gate
+from worker.settings import Settings
 
 _SILENT_S = 20.0  # four signs of life missed
 _FORGOTTEN_S = 3600.0  # as in beat.lua
@@ -103,9 +104,8 @@ async def story(desk: Desk, reference: str) -> Story | None:
     return Story(closure, [(deed, actions.get(deed.audit_id)) for deed in closure.actions])
 
 
-def curl(desk: Desk, reference: str) -> str:
+def curl(settings: Settings, reference: str) -> str:
     """The close call as a command, with the key left out: the shell puts it in."""
-    settings = desk.settings
     return (
         f"curl -i -X POST '{settings.api_base_url.rstrip('/')}/shipment_groups/{reference}/close' \\\n"
         f"  -H \"x-api-key: $CLOSER_API_KEY\" -H 'x-api-version: {settings.api_version}' \\\n"

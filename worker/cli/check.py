@@ -1,0 +1,57 @@
+"""`closer check`: is everything set up as it must be?"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import click
+
+from tasks.errors import ConfigurationError
+from worker.cli import options
+from worker.cli.output import facts, print_json, styled
+from worker.cli.output import show as print_page
+from worker.operations import check as checking
+from worker.operations.check import Finding, Line
+from worker.settings import load
+
+
+@click.command()
+@options.as_json
+def check(as_json: bool) -> None:
+    """Check configuration, store, broker, API and key; what is wrong is told with its remedy.
+
+    Nothing is changed: the API is asked for a group that cannot exist. Exit code 1 when something is wrong.
+
+    \b
+    Example:
+      closer check
+    """
+    try:
+        lines = asyncio.run(_collect())
+    except ConfigurationError as error:
+        if as_json:
+            wrong = Line("configuration", Finding.WRONG, str(error), "correct the variables that are named")
+            print_json({"ok": False, "checks": [wrong.as_json()]})
+        raise
+    good = all(line.finding is not Finding.WRONG for line in lines)
+    if as_json:
+        print_json({"ok": good, "checks": [line.as_json() for line in lines]})
+    else:
+        _print(lines)
+    sys.exit(0 if good else 1)
+
+
+async def _collect() -> list[Line]:
+    return [line async for line in checking.check(load())]
+
+
+def _print(lines: list[Line]) -> None:
+    grid = facts()
+    for line in lines:
+        text = styled(f"{line.finding}: ", line.finding).append_text(styled(line.message, "not bold"))
+        if line.remedy:
+            text.append("\n")
+            text.append_text(styled("→ " + line.remedy.replace("\n", " "), "bold"))
+        grid.add_row(line.name, text)
+    print_page(grid)

@@ -1,0 +1,127 @@
+"""Options that commands share: filters, who and why, JSON."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from tasks.catalogue import Query
+from tasks.closure import Reason, State
+from worker.operations.filters import Selection, moment, to_ms
+
+Command = Callable[..., Any]
+
+
+class Moment(click.ParamType[int]):
+    """A time as people write it, as ms since the epoch."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read it; a wrong one is told with the ways to write it."""
+        try:
+            return value if isinstance(value, int) else to_ms(moment(str(value), datetime.now(UTC)))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class Rate(click.ParamType[float]):
+    """So many a second: `50`, or `50/s`."""
+
+    name = "n/s"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read it."""
+        try:
+            rate = float(str(value).removesuffix("/s"))
+        except ValueError:
+            rate = 0.0
+        if not 0 < rate <= 1_000_000:
+            self.fail(f"{value!r} is no rate: write 50, or 50/s", param, ctx)
+        return rate
+
+
+_STATES = click.Choice([state.value for state in State])
+_REASONS = click.Choice([reason.value for reason in Reason])
+_FILTERS: tuple[Callable[[Any], Any], ...] = (
+    click.option("--state", "states", type=_STATES, multiple=True, help="In this state."),
+    click.option("--reason", "reasons", type=_REASONS, multiple=True, help="Failed for this reason."),
+    click.option("--status-code", "statuses", type=click.IntRange(100, 599), multiple=True, metavar="N",
+                 help="The last close call got this HTTP status."),
+    click.option("--code", "codes", multiple=True, metavar="CODE",
+                 help="The last close call got this error code, or `timeout` and the like."),
+    click.option("--source", "sources", multiple=True, metavar="NAME", help="The event came from this source."),
+    click.option("--since", "since_ms", type=Moment(), metavar="TIME",
+                 help="In its state since then or later: 30m, 2h, 1d (ago), 03:00 (UTC), ISO 8601."),
+    click.option("--until", "until_ms", type=Moment(), metavar="TIME", help="In its state since then or earlier."),
+    click.option("--attempts-over", type=click.IntRange(min=0), metavar="N", help="More attempts than N."),
+    click.option("--reference-prefix", "prefix", metavar="TEXT", help="The reference begins so."),
+    click.option("--text", metavar="TEXT", help="Anywhere in its identities or history, whatever the case."),
+)  # fmt: skip
+_NAMES = (
+    "states",
+    "reasons",
+    "statuses",
+    "codes",
+    "sources",
+    "since_ms",
+    "until_ms",
+    "attempts_over",
+    "prefix",
+    "text",
+)
+
+
+def filters(command: Command) -> Command:
+    """The filters; the command gets them as `query`. All given must hold; of one given twice, either."""
+
+    @functools.wraps(command)
+    def with_query(*args: Any, **kwargs: Any) -> Any:
+        given = {name: kwargs.pop(name) for name in _NAMES}
+        given["states"] = tuple(State(state) for state in given["states"])
+        given["reasons"] = tuple(Reason(reason) for reason in given["reasons"])
+        given["statuses"] = tuple(str(status) for status in given["statuses"])
+        return command(*args, query=Query(**given), **kwargs)
+
+    for option in reversed(_FILTERS):
+        with_query = option(with_query)
+    return with_query
+
+
+def selection(command: Command) -> Command:
+    """References or filters; the command gets them as `chosen`, and is not run without either."""
+
+    @functools.wraps(command)
+    def with_selection(*args: Any, references: tuple[str, ...], query: Query, **kwargs: Any) -> Any:
+        try:
+            chosen = Selection.of(references, query)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        if chosen.everything:
+            raise click.UsageError("this would act on everything: give references, or at least one filter")
+        return command(*args, chosen=chosen, **kwargs)
+
+    argument = click.argument("references", nargs=-1, metavar="[REF]...")
+    return argument(filters(with_selection))
+
+
+def signed(*, why_needed: bool) -> Callable[[Command], Command]:
+    """`--by` and `--why`, for the audit."""
+
+    def decorate(command: Command) -> Command:
+        why = click.option("--why", required=why_needed, default=None if why_needed else "", metavar="TEXT",
+                           help="Why, for the audit." + (" Needed." if why_needed else ""))  # fmt: skip
+        by = click.option("--by", metavar="NAME", help="Who, for the audit.  [default: CLOSER_OPERATOR, or your login]")
+        return by(why(command))
+
+    return decorate
+
+
+rate = click.option("--rate", type=Rate(), default=None, metavar="N/s", help="At most so many a second.")
+dry_run = click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
+yes = click.option("--yes", is_flag=True, help="Do not ask, however many they are.")
+as_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, nothing else.")

@@ -1,0 +1,141 @@
+"""The two screens with the most on them: the status, and one closure's story."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tasks.closure import Attempt, Closure, State, iso
+from worker.cli.output import age, clock, count, facts, paragraph, plain, styled, table
+from worker.operations.advice import FAILURES, GATES
+from worker.operations.look import Status, Story, Worker
+
+
+def status_screen(status: Status) -> Table:
+    """The status, in 80 columns."""
+    summary, grid = status.summary, facts()
+    grid.add_row("Gate", _gate(status))
+    grid.add_row("Closures", _states(summary.states))
+    oldest = status.oldest_open_age_s
+    waits = "nothing waits" if oldest is None else f"waits for {age(oldest)} to be closed"
+    grid.add_row("Oldest", waits)
+    grid.add_row(
+        "Closed", f"{summary.closed_last_minute:,} in the last minute, {summary.closed_last_hour:,} in the last hour"
+    )
+    if summary.failed:
+        grid.add_row("Failed", _failed(status))
+    rejected = styled(f"{summary.rejected:,} rejected", "warning" if summary.rejected else "")
+    hint = "  (closer rejected list)" if summary.rejected else ""
+    grid.add_row("Events", Text.assemble(f"{summary.backlog:,} to be taken in, ", rejected, hint))
+    grid.add_row("Workers", _workers(status.workers))
+    grid.add_row("As of", clock(iso(summary.now_ms)) + " UTC")
+    return grid
+
+
+def _gate(status: Status) -> Text:
+    gate = status.gate
+    if gate.reason is None:
+        return Text("open", style="green")
+    since_ms = gate.since_ms or status.summary.now_ms
+    text = styled(f"SHUT: {gate.reason}", "wrong")
+    text.append(f" for {age((status.summary.now_ms - since_ms) / 1000)}, since {clock(iso(since_ms))} UTC")
+    text.append(plain(f", by {gate.by}")).append("\n").append(plain(gate.why or "no reason was given"))
+    if gate.until_ms:
+        text.append(f"\nopens by itself at {clock(iso(gate.until_ms))} UTC")
+    if advice := GATES.get(gate.reason):
+        text.append(f"\n{advice.remedy}\n", style="yellow")
+        text.append(advice.command, style="bold")
+    return text
+
+
+def _states(states: dict[State, int]) -> Text:
+    text = Text()
+    for state, number in states.items():
+        # A no-break space keeps the number beside its state.
+        text.append_text(styled(f"{number:,}", state if number else "dim")).append("\xa0")
+        text.append_text(styled(state, state if number else "dim")).append("  ")
+    return text
+
+
+def _failed(status: Status) -> Table:
+    rows = table("reason", ">count", "see", header=False)
+    for reason, number in sorted(status.summary.failed.items(), key=lambda item: -item[1]):
+        rows.add_row(styled(reason, "failed"), f"{number:,}", f"closer list --reason {reason}")
+    return rows
+
+
+def _workers(workers: list[Worker]) -> RenderableType:
+    if not workers:
+        return styled("none has given a sign of life: start one with `closer worker` or `closer up`", "wrong")
+    rows = table("name", "life", "work", header=False)
+    for worker in workers:
+        life = f"seen {age(worker.age_s)} ago" if worker.alive else f"SILENT for {age(worker.age_s)}"
+        said = worker.said
+        work = f"{said.get('in_flight', 0):,} in flight, {said.get('settled', 0):,} settled"
+        rows.add_row(styled(worker.name), styled(life, "ok" if worker.alive else "wrong"), work)
+        if trouble := said.get("trouble"):
+            rows.add_row("", styled("waits:", "warning"), styled(trouble, "warning"))
+    return rows
+
+
+def story_lines(story: Story) -> Iterator[RenderableType]:
+    """A closure's story, line by line."""
+    closure = story.closure
+    yield Text.assemble((plain(closure.reference), "bold"), "  ", _where(closure))
+    if closure.custom_reference:
+        yield styled(f"known to the warehouse as {closure.custom_reference}", "dim")
+    yield ""
+    yield _timeline(story)
+    if closure.next_attempt_ms:
+        yield f"\nThe next attempt is due at {clock(iso(closure.next_attempt_ms))} UTC."
+    if closure.reason:
+        advice = FAILURES[closure.reason]
+        indent = " " * 12
+        yield Text.assemble("\n", ("What it is  ", "bold"), paragraph(" " * 12 + advice.meaning, indent).lstrip())
+        yield Text.assemble(("What to do  ", "bold"), paragraph(" " * 12 + advice.remedy, indent).lstrip())
+        yield Text.assemble(
+            ("Begin with  ", "bold"), advice.command.replace(f"--reason {closure.reason}", closure.reference)
+        )
+
+
+def _where(closure: Closure) -> Text:
+    what = closure.reason or closure.outcome or closure.state
+    words = f"{closure.state}: {what}" if what != closure.state else str(closure.state)
+    return styled(f"{words.replace('_', ' ') if closure.outcome else words}", closure.state)
+
+
+def _timeline(story: Story) -> Table:
+    closure, grid = story.closure, facts()
+    rows: list[tuple[int, Text]] = [(closure.received_ms, _received(closure))]
+    first = closure.attempts - len(closure.history) + 1
+    rows += [(attempt.at_ms, _attempt(first + index, attempt)) for index, attempt in enumerate(closure.history)]
+    for deed, action in story.deeds:
+        by, why = (action.by, action.why) if action else ("somebody", "")
+        rows.append((deed.at_ms, styled(f"{deed.action} by {by}" + (f": {why}" if why else ""), "magenta")))
+    for at_ms, text in sorted(rows, key=lambda row: row[0]):
+        grid.add_row(Text(clock(iso(at_ms)), style="not bold dim"), text)
+    return grid
+
+
+def _received(closure: Closure) -> Text:
+    text = styled(f"event received from {closure.source}, id {closure.event_id}")
+    hidden = closure.attempts - len(closure.history)
+    return (
+        text.append(f"\n({count(hidden, 'older attempt is', 'older attempts are')} no longer kept)") if hidden else text
+    )
+
+
+def _attempt(number: int, attempt: Attempt) -> Text:
+    reply = f"HTTP {attempt.status}" if attempt.status else attempt.code or "no call was answered"
+    code = f" {attempt.code}" if attempt.status and attempt.code else ""
+    took = f", {attempt.duration_ms:,} ms" if attempt.duration_ms is not None else ""
+    text = styled(f"attempt {number} ({attempt.trigger or 'automatic'}) by {attempt.worker}: {reply}{code}{took}")
+    text.append("\n").append_text(styled(f"{attempt.verdict} → {attempt.decision}", "bold"))
+    if attempt.detail:
+        text.append(plain(f" · {attempt.detail}"))
+    if attempt.correlation_id:
+        text.append("\n").append_text(styled(f"correlation id {attempt.correlation_id}", "dim"))
+    return text

@@ -1,0 +1,33 @@
+"""A progress bar on stderr, where that is a terminal."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from worker.cli.output import console
+
+_WORTH_IT = 200
+
+
+class Bar:
+    """Shown while work on many goes on; silent for a few, and in a pipe."""
+
+    def __init__(self, total: int, what: str) -> None:
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        shown = sys.stderr.isatty() and total > _WORTH_IT
+        self._progress = Progress(*columns, console=console(sys.stderr), disable=not shown, transient=True)
+        self._task = self._progress.add_task(what, total=total)
+
+    def advance(self, done: int) -> None:
+        """So many more are done."""
+        self._progress.advance(self._task, done)
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._progress.stop()

@@ -1,0 +1,92 @@
+"""`closer publish`: put events on the stream by hand."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import sys
+from collections.abc import Iterator
+from typing import IO
+
+import click
+
+from worker.cli import options
+from worker.cli.output import count, plain, print_json, say
+from worker.cli.session import at_desk
+from worker.operations import publish as publishing
+from worker.operations.desk import Desk
+
+_NAMED = 20
+
+
+@click.command()
+@click.argument("references", nargs=-1, metavar="[REF]...")
+@click.option(
+    "--file", "file", type=click.File("rb"), help="A line each: a reference, or an event in JSON; - is stdin."
+)
+@click.option("--source", help="The events' source.  [default: closer-cli, you and this machine]")
+@click.option("--id", "event_id", help="The event's id, for one reference.  [default: one that no other has]")
+@options.as_json
+def publish(
+    references: tuple[str, ...], file: IO[bytes] | None, source: str | None, event_id: str | None, as_json: bool
+) -> None:
+    """Tell closer that groups are complete, as the warehouse system does.
+
+    All is checked before the first event is sent. A group that is closed already costs no call.
+
+    \b
+    Examples:
+      closer publish sg_00684650028894794889609836494848
+      closer publish --file groups.txt
+      cut -d, -f1 groups.csv | closer publish -
+    """
+    if event_id and (file or len(references) != 1 or references == ("-",)):
+        raise click.UsageError("--id names one event: give exactly one reference with it")
+    batch = publishing.prepare(_lines(references, file), source=source or _source(), event_id=event_id)
+    if batch.wrong:
+        _refuse(batch.wrong)
+    if not batch.events:
+        raise click.UsageError("nothing to publish: give references, --file FILE, or - for standard input")
+
+    async def work(desk: Desk) -> str:
+        await publishing.send(desk, batch.events)
+        return desk.settings.events_stream
+
+    stream = at_desk(work)
+    if as_json:
+        print_json({"published": len(batch.events), "stream": stream})
+    else:
+        click.echo(f"Published {count(len(batch.events), 'event')} to {plain(stream)}.")
+
+
+def _lines(references: tuple[str, ...], file: IO[bytes] | None) -> Iterator[tuple[str, bytes]]:
+    if "-" in references:
+        if len(references) > 1 or file:
+            raise click.UsageError("- alone reads standard input: give no references with it")
+        yield from _numbered(sys.stdin.buffer)
+        return
+    for reference in references:
+        yield plain(reference), reference.encode("utf-8", "surrogateescape")
+    if file is not None:
+        yield from _numbered(file)
+
+
+def _numbered(file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
+    for number, line in enumerate(file, start=1):
+        yield f"line {number}", line
+
+
+def _refuse(wrong: list[str]) -> None:
+    for line in wrong[:_NAMED]:
+        say(f"closer: {plain(line)}")
+    if len(wrong) > _NAMED:
+        say(f"closer: and {len(wrong) - _NAMED:,} more")
+    raise click.UsageError(f"nothing was published: {count(len(wrong), 'line is', 'lines are')} wrong")
+
+
+def _source() -> str:
+    try:
+        who = getpass.getuser()
+    except (OSError, KeyError):
+        who = "unknown"
+    return f"closer-cli/{who}@{socket.gethostname()}"

@@ -1,0 +1,83 @@
+"""`closer verify`: what the API itself says of groups."""
+
+from __future__ import annotations
+
+import click
+
+from worker.cli import options
+from worker.cli.output import count, counts, plain, print_json, say
+from worker.cli.progress import Bar
+from worker.cli.session import at_desk, operator, stop_on_interrupt
+from worker.operations import act
+from worker.operations import verify as verifying
+from worker.operations.desk import Desk
+from worker.operations.filters import Selection
+from worker.operations.pace import Manner
+from worker.operations.verify import Findings
+
+_NAMED = 20
+
+
+@click.command()
+@options.selection
+@options.signed(why_needed=False)
+@options.rate
+@options.dry_run
+@options.as_json
+def verify(chosen: Selection, by: str | None, why: str, rate: float | None, dry_run: bool, as_json: bool) -> None:
+    """Ask the API for the true state of groups, and mend the ledger where it disagrees.
+
+    A group that the API shows closed counts as closed (already_closed), whatever it was here. One that is
+    closed here and not there is told loudly, and fails with the reason `reopened`. Nothing is changed in
+    Sorted. At most CLOSER_RATE_LIMIT calls a second, unless --rate says otherwise.
+
+    \b
+    Example:
+      closer verify --reason deadline_exceeded --since 1d
+    """
+
+    async def work(desk: Desk) -> Findings:
+        who = operator(by, desk.settings)
+        api = verifying.api_of(desk.settings)
+        frozen = await act.freeze(desk, chosen, states=verifying.ASKED)
+        try:
+            with Bar(len(frozen.eligible), "verify") as bar:
+                manner = Manner(who, why, rate or desk.settings.rate_limit, stop_on_interrupt(), bar.advance)
+                return await verifying.verify(desk, api, frozen, manner, dry_run=dry_run)
+        finally:
+            await api.aclose()
+
+    findings = at_desk(work)
+    if as_json:
+        print_json(findings.as_json())
+    else:
+        _tell(findings)
+    _warn(findings)
+
+
+def _tell(findings: Findings) -> None:
+    would = "would be " if findings.dry_run else ""
+    click.echo(f"Asked the API for {count(findings.asked, 'group')} of {findings.matched:,}: {findings.agree:,} agree.")
+    if findings.closed:
+        click.echo(f"{len(findings.closed):,} {would}mended: closed at the API, and so here now (already_closed).")
+    if findings.unclear:
+        click.echo(f"Could not be told, and left as they are: {counts(findings.unclear)}.")
+    if findings.skipped:
+        click.echo(f"Not asked for: {counts(findings.skipped)}.")
+    if findings.dry_run:
+        click.echo("Nothing was changed: this was a dry run.")
+
+
+def _warn(findings: Findings) -> None:
+    if findings.reopened:
+        named = "\n".join(f"  {reference}" for reference in findings.reopened[:_NAMED])
+        more = len(findings.reopened) - _NAMED
+        now = "would now count" if findings.dry_run else "now count"
+        click.secho(
+            f"ATTENTION: {count(len(findings.reopened), 'group')} closed here, but NOT at the API; "
+            f"they {now} as failed (reopened):",
+            fg="red", bold=True, err=True,
+        )  # fmt: skip
+        say(plain(named).replace("\\n", "\n") + (f"\n  and {more} more" if more > 0 else ""))
+    if findings.stopped:
+        say("Stopped before all were asked for. The same command again asks for all that still match.")
