@@ -48,8 +48,10 @@ class Rate(click.ParamType[float]):
 _STATES = click.Choice([state.value for state in State])
 _REASONS = click.Choice([reason.value for reason in Reason])
 _FILTERS: tuple[Callable[[Any], Any], ...] = (
-    click.option("--state", "states", type=_STATES, multiple=True, help="In this state."),
-    click.option("--reason", "reasons", type=_REASONS, multiple=True, help="Failed for this reason."),
+    click.option("--state", "states", type=_STATES, multiple=True, metavar="STATE",
+                 help=f"In this state: {', '.join(State)}."),
+    click.option("--reason", "reasons", type=_REASONS, multiple=True, metavar="REASON",
+                 help=f"Failed for this reason: {', '.join(Reason)}."),
     click.option("--status-code", "statuses", type=click.IntRange(100, 599), multiple=True, metavar="N",
                  help="The last close call got this HTTP status."),
     click.option("--code", "codes", multiple=True, metavar="CODE",

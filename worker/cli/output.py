@@ -36,7 +36,7 @@ def show(page: RenderableType) -> None:
         return
     with out.capture() as captured:
         out.print(page)
-    click.echo("\n".join(line.rstrip() for line in captured.get().replace("\xa0", " ").splitlines()))
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def plain(text: object) -> str:

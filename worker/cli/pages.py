@@ -18,7 +18,8 @@ def status_screen(status: Status) -> Table:
     """The status, in 80 columns."""
     summary, grid = status.summary, facts()
     grid.add_row("Gate", _gate(status))
-    grid.add_row("Closures", _states(summary.states))
+    grid.add_row("Open", _states(summary.states, State.QUEUED, State.CLOSING, State.RETRYING))
+    grid.add_row("Ended", _states(summary.states, State.CLOSED, State.FAILED, State.DISCARDED))
     oldest = status.oldest_open_age_s
     waits = "nothing waits" if oldest is None else f"waits for {age(oldest)} to be closed"
     grid.add_row("Oldest", waits)
@@ -51,13 +52,9 @@ def _gate(status: Status) -> Text:
     return text
 
 
-def _states(states: dict[State, int]) -> Text:
-    text = Text()
-    for state, number in states.items():
-        # A no-break space keeps the number beside its state.
-        text.append_text(styled(f"{number:,}", state if number else "dim")).append("\xa0")
-        text.append_text(styled(state, state if number else "dim")).append("  ")
-    return text
+def _states(numbers: dict[State, int], *states: State) -> Text:
+    parts = [styled(f"{numbers[state]:,} {state}", state if numbers[state] else "dim") for state in states]
+    return Text("  ").join(parts)
 
 
 def _failed(status: Status) -> Table:
