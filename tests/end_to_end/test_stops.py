@@ -33,10 +33,10 @@ class Load:
     groups: list[str]
     folder: Path
 
-    def worker(self) -> Process:
+    def worker(self, **more: object) -> Process:
         """One more worker."""
-        base_url = self.simulator.base_url
-        return Process(self.folder, "worker", redis_url=self.url, api_base_url=base_url, **SETTINGS)
+        given = {**SETTINGS, "redis_url": self.url, "api_base_url": self.simulator.base_url, **more}
+        return Process(self.folder, "worker", **given)
 
     def until_in_the_middle(self) -> None:
         """Returns when some groups are closed and some calls are in flight."""
@@ -63,7 +63,7 @@ def load(store: redis.Redis, url: str, folder: Path, groups: int) -> Iterator[Lo
 def test_sigterm_under_load_loses_nothing(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
     """Told to stop, a worker ends its calls, hands the rest back at once, and the next one does that rest."""
     with load(store, store_url, tmp_path, 500) as work:
-        with work.worker() as first:
+        with work.worker(concurrency=8) as first:  # so that most of what is claimed has not begun
             work.until_in_the_middle()
             assert first.stop() == 0, first.output
         assert count(store, "closing") == 0, "a lease was left behind"
