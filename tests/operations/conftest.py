@@ -1,0 +1,56 @@
+"""The console script on an empty, real store."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from tests.operations.seed import Seed, sow
+from tests.support import environment, run
+from worker.cli.main import cli as cli_group
+
+
+class Cli:
+    """Runs commands of closer's against one store."""
+
+    def __init__(self, store_url: str) -> None:
+        self.url = store_url
+        self.settings: dict[str, object] = {"redis_url": store_url, "operator": "olga"}
+
+    def __call__(self, *arguments: str, code: int = 0, stdin: str = "", **settings: object) -> CompletedProcess[str]:
+        """Run the console script; it must end with that exit code."""
+        done = run(*arguments, timeout_s=60.0, stdin=stdin, **(self.settings | settings))
+        assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def text(self, *arguments: str, code: int = 0, **settings: object) -> str:
+        """The stdout of the same command, in this process: starting one for each look would cost most of the time."""
+        clean: dict[str, str | None] = {name: None for name in os.environ if name.startswith("CLOSER_")}
+        given = environment(**(self.settings | settings))
+        done = CliRunner(env=clean | given).invoke(cli_group, arguments, catch_exceptions=False)
+        assert done.exit_code == code, f"{arguments}: {done.exit_code}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+    def json(self, *arguments: str, code: int = 0, **settings: object) -> Any:
+        """Its one JSON document."""
+        return json.loads(self.text(*arguments, "--json", code=code, **settings))
+
+    def lines(self, *arguments: str, code: int = 0, **settings: object) -> list[Any]:
+        """Its JSON objects, one a line."""
+        return [json.loads(line) for line in self.text(*arguments, "--json", code=code, **settings).splitlines()]
+
+    def sow(self, seeds: Sequence[Seed]) -> None:
+        """Put closures into the ledger."""
+        sow(self.url, seeds)
+
+
+@pytest.fixture
+def cli(store_url: str) -> Cli:
+    """The console script on an empty store."""
+    return Cli(store_url)

@@ -1,0 +1,45 @@
+"""The advice: complete, plain, and the same in the documentation."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tasks.closure import Reason
+from tasks.scripts import source
+from worker.cli.main import COMMANDS
+from worker.operations.advice import FAILURES, GATES, Advice
+
+PAGE = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+
+
+def test_every_reason_has_its_advice() -> None:
+    """No failure leaves the operator alone."""
+    assert FAILURES.keys() == set(Reason)
+
+
+def test_every_state_of_the_gate_has_its_advice() -> None:
+    """The gate's reasons are those that the ledger's scripts know."""
+    ranks = re.search(r"local RANK = \{(.*?)\}", source("read"))
+    assert ranks is not None
+    assert GATES.keys() == set(re.findall(r"(\w+) =", ranks[1]))
+
+
+@pytest.mark.parametrize("advice", [*FAILURES.values(), *GATES.values()])
+def test_advice_begins_with_a_command_that_exists(advice: Advice) -> None:
+    """What the operator is told to type is there."""
+    assert advice.command.split()[1] in COMMANDS
+
+
+@pytest.mark.parametrize("name", [*Reason, *GATES])
+def test_the_page_about_operating_has_a_paragraph_for_each(name: str) -> None:
+    """docs/operating.md names every failure reason and every state of the gate in a heading."""
+    assert re.search(rf"^### `{name}`", PAGE, re.MULTILINE)
+
+
+def test_the_commands_in_the_page_exist() -> None:
+    """No command in docs/operating.md is made up."""
+    named = set(re.findall(r"^    closer ([a-z]+)|`closer ([a-z]+)", PAGE, re.MULTILINE))
+    assert {word for pair in named for word in pair if word} <= COMMANDS.keys()

@@ -1,0 +1,113 @@
+"""`closer check`: what is wrong comes with its remedy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tasks.reply import Body, Failure, NoReply, Reply
+from tests.operations.conftest import Cli
+from tests.support import API_KEY, run, url_of, valkey
+from worker.demo.simulator import Simulator, run_in_thread
+from worker.operations.check import Finding, judge
+
+
+@pytest.fixture
+def api_url() -> Iterator[str]:
+    """An API that knows one key."""
+    with run_in_thread(Simulator(api_key=API_KEY)) as (url, _):
+        yield url
+
+
+def findings(document: dict[str, list[dict[str, str]]]) -> dict[str, str]:
+    """The finding of each thing that was looked at; the gravest where there are more."""
+    order = ["ok", "warning", "wrong"]
+    found: dict[str, str] = {}
+    for line in document["checks"]:
+        found[line["name"]] = max(found.get(line["name"], "ok"), line["finding"], key=order.index)
+    return found
+
+
+def test_a_good_set_up(cli: Cli, api_url: str) -> None:
+    """Everything is ok, and the exit code says so; the key is not shown."""
+    done = cli("check", api_base_url=api_url)
+    assert done.stdout.count("ok:") == 4
+    assert API_KEY not in done.stdout
+    document = cli.json("check", api_base_url=api_url)
+    assert document["ok"] is True
+    assert findings(document) == dict.fromkeys(["configuration", "store", "broker", "api"], "ok")
+
+
+def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path, api_url: str) -> None:
+    """A misspelt variable, no store, no broker, a wrong key: four lines, each with its remedy, and no password."""
+    done = run(
+        "check", "--json", redis_url="redis://u:pa55@127.0.0.1:1/0", broker_url="amqp://u:pa55@127.0.0.1:1//",
+        api_base_url=api_url, api_key="wrong", concurency=3,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    document = json.loads(done.stdout)
+    assert findings(document) == dict.fromkeys(["configuration", "store", "broker", "api"], "wrong")
+    assert all(line["remedy"] for line in document["checks"])
+    assert "CLOSER_CONCURENCY" in done.stdout
+    assert "pa55" not in done.stdout + done.stderr
+
+
+def test_a_store_that_may_forget_is_warned_about(tmp_path: Path, api_url: str) -> None:
+    """No append-only file, and eviction: warnings with the remedy, no failure."""
+    with valkey(tmp_path) as server, redis.Redis.from_url(url_of(server)) as store:
+        store.config_set("appendonly", "no")
+        store.config_set("maxmemory-policy", "allkeys-lru")
+        done = run("check", redis_url=url_of(server), api_base_url=api_url)
+    assert done.returncode == 0
+    assert "append-only file is off" in done.stdout
+    assert "CONFIG SET maxmemory-policy noeviction" in done.stdout
+
+
+def test_a_wrong_configuration_is_exit_code_2(cli: Cli) -> None:
+    """As for every command; with --json there is a document all the same."""
+    done = cli("check", "--json", code=2, lease=1)
+    assert json.loads(done.stdout)["ok"] is False
+    assert "CLOSER_LEASE" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("reply", "finding"),
+    [
+        (Reply(404, Body(code="not_found")), Finding.OK),
+        (Reply(404), Finding.WRONG),
+        (Reply(200, Body()), Finding.OK),
+        (Reply(401), Finding.WRONG),
+        (Reply(403), Finding.WRONG),
+        (Reply(400), Finding.WARNING),
+        (Reply(429), Finding.WARNING),
+        (Reply(503), Finding.WARNING),
+        (Reply(302), Finding.WRONG),
+        (NoReply(Failure.CONNECT), Finding.WRONG),
+    ],
+)
+def test_what_a_reply_says_about_address_and_key(reply: Reply | NoReply, finding: Finding) -> None:
+    """A 404 in JSON comes from the API itself, which has accepted the key; a page does not."""
+    assert judge("https://api", reply).finding is finding
+    assert (judge("https://api", reply).remedy is None) == (finding is Finding.OK)
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script(shell: str) -> None:
+    """For each shell that click knows."""
+    done = run("completion", shell)
+    assert done.returncode == 0
+    assert "_CLOSER_COMPLETE" in done.stdout
+
+
+def test_commands_and_values_are_completed() -> None:
+    """What the script asks for comes back."""
+    asked = {"_CLOSER_COMPLETE": "bash_complete", "COMP_WORDS": "closer list --reason not_l", "COMP_CWORD": "3"}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in asked.items():
+            patch.setenv(name, value)
+        done = run()
+    assert "not_locked" in done.stdout

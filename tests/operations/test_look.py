@@ -1,0 +1,178 @@
+"""`closer status`, `list`, `show` and `audit`, through the real console script."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import redis
+
+from tasks.closure import Reason
+from tests.operations.conftest import Cli
+from tests.operations.seed import Seed
+from tests.support import API_KEY, Process, run, until
+from worker.demo.simulator import Simulator, run_in_thread
+
+NOT_LOCKED = Seed("sg_1", Reason.NOT_LOCKED, 409, "conflict", "wms-a", "HTTP 409 conflict; group is open")
+SEEDS = [NOT_LOCKED, Seed("sg_2", Reason.GONE, 410, "gone", "wms-b"), Seed("sg_3", None, 200, None, "wms-b")]
+
+
+def test_status_of_an_empty_store(cli: Cli) -> None:
+    """Every field is there from the beginning."""
+    status = cli.json("status")
+    assert status["closures"] == dict.fromkeys(["queued", "closing", "retrying", "closed", "failed", "discarded"], 0)
+    assert (status["failed"], status["oldest_open_age_s"], status["backlog"], status["rejected"]) == ({}, None, 0, 0)
+    assert status["workers"] == []
+    assert status["gate"] == {"open": True, "reason": None, "since": None, "by": None, "why": None}
+
+
+def test_status_counts_failures_by_reason_and_what_waits(cli: Cli, store: redis.Redis) -> None:
+    """Closures, failures, backlog and rejected events, for programs and for people."""
+    cli.sow(SEEDS)
+    store.xadd("closer:rejected", {"event": "x", "problems": "[]", "origin": "1-0"})
+    assert cli.json("publish", "sg_9") == {"published": 1, "stream": "shipment-groups.complete"}
+    status = cli.json("status")
+    assert (status["closures"]["failed"], status["closures"]["closed"]) == (2, 1)
+    assert status["failed"] == {"gone": 1, "not_locked": 1}
+    assert (status["backlog"], status["rejected"]) == (1, 1)
+    assert status["rate"] == {"last_minute": 1, "last_hour": 1}
+    text = cli.text("status")
+    assert "closer list --reason not_locked" in text
+    assert "1 rejected  (closer rejected list)" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_shut_gate_says_who_why_and_what_to_do_next(cli: Cli) -> None:
+    """Paused by hand: the words of the one who did it, and the way out."""
+    assert cli.json("pause", "--by", "pia", "--why", "upgrade")["reason"] == "paused"
+    gate = cli.json("status")["gate"]
+    assert (gate["open"], gate["reason"], gate["by"], gate["why"]) == (False, "paused", "pia", "upgrade")
+    assert gate["since"].endswith("Z")
+    text = cli.text("status")
+    assert "SHUT: paused" in text
+    assert "closer resume" in text
+    assert "open" in cli.text("resume")
+    assert cli.json("status")["gate"]["open"] is True
+    assert [(entry["by"], entry["action"], entry["changed"], entry["why"]) for entry in cli.lines("audit")] == [
+        ("pia", "pause", 1, "upgrade"),
+        ("olga", "resume", 1, ""),
+    ]
+
+
+def test_status_shows_workers_that_live_and_those_that_fell_silent(
+    cli: Cli, store: redis.Redis, tmp_path: Path
+) -> None:
+    """A real worker is listed while it lives; one that has given no sign for long is not taken for alive."""
+    store.hset("closer:workers", "gone:1", json.dumps({"at": (store.time()[0] - 60) * 1000, "in_flight": 3}))
+    with run_in_thread(Simulator()) as (url, _), Process(tmp_path, "worker", redis_url=cli.url, api_base_url=url):
+        until(lambda: cli.json("status")["workers"], "a worker's sign of life")
+        status = cli.json("status")
+    assert [worker["name"] for worker in status["silent_workers"]] == ["gone:1"]
+    [alive] = status["workers"]
+    assert alive["age_s"] < 20
+    assert "SILENT" in cli.text("status")
+
+
+def test_status_watch_goes_on_until_it_is_interrupted(cli: Cli, tmp_path: Path) -> None:
+    """In a pipe: one document after the other."""
+    with Process(tmp_path, "status", "--watch", "--json", redis_url=cli.url) as watching:
+        until(lambda: watching.output.count("oldest_open_age_s") > 1, "two documents")
+
+
+def test_list_gives_one_object_a_line(cli: Cli) -> None:
+    """The fields that the outside may rely on, newest first."""
+    cli.sow(SEEDS)
+    closures = cli.lines("list")
+    assert {closure["reference"] for closure in closures} == {"sg_1", "sg_2", "sg_3"}
+    [failed] = cli.lines("list", "--reason", "not_locked", "--source", "wms-a", "--since", "1h")
+    assert failed["state"] == "failed"
+    assert (failed["last_status"], failed["last_code"], failed["correlation_id"]) == (409, "conflict", "c-sg_1")
+    assert failed["received_at"].endswith("Z")
+    assert [closure["reference"] for closure in cli.lines("list", "--status-code", "410")] == ["sg_2"]
+    assert cli.lines("list", "--state", "queued") == []
+
+
+def test_list_pages_with_the_cursor_that_it_names(cli: Cli) -> None:
+    """The hint goes to stderr; the last page gives none."""
+    cli.sow(SEEDS)
+    first = cli("list", "--limit", "2", "--oldest-first")
+    cursor = first.stderr.split("--cursor ")[1].strip()
+    rest = cli("list", "--limit", "2", "--oldest-first", "--cursor", cursor)
+    assert first.stdout.count("sg_") + rest.stdout.count("sg_") == 3
+    assert rest.stderr == ""
+    cli("list", "--cursor", "nonsense", code=2)
+
+
+def test_list_groups(cli: Cli) -> None:
+    """Counts, the greatest first, with the oldest of each."""
+    cli.sow([*SEEDS, Seed("sg_4", Reason.GONE, 410, "gone")])
+    groups = cli.lines("list", "--state", "failed", "--group-by", "reason")
+    assert [(group["reason"], group["count"]) for group in groups] == [("gone", 2), ("not_locked", 1)]
+    assert groups[0]["oldest_reference"] == "sg_2"
+    assert "gone" in cli.text("list", "--group-by", "code")
+
+
+def test_show_tells_the_story_and_what_to_do(cli: Cli) -> None:
+    """The event, the attempt, the operator, the meaning; the same for programs."""
+    cli.sow(SEEDS)
+    cli("requeue", "sg_2", "--why", "looked wrong")
+    text = cli.text("show", "sg_1")
+    for words in ("event received from wms-a, id e-sg_1", "HTTP 409 conflict", "correlation id c-sg_1",
+                  "only a locked group can be closed", "closer requeue sg_1 --lock"):  # fmt: skip
+        assert words in text
+    assert "requeue by olga: looked wrong" in cli.text("show", "sg_2")
+    story = cli.json("show", "sg_1")
+    assert [attempt["status"] for attempt in story["history"]] == [409]
+    [action] = cli.json("show", "sg_2")["actions"]
+    assert (action["action"], action["by"], action["why"]) == ("requeue", "olga", "looked wrong")
+
+
+def test_show_of_an_unknown_reference_says_so(cli: Cli) -> None:
+    """Exit code 1: could not; a reference that can be none is wrong usage."""
+    assert "no closure of sg_9 is known" in cli("show", "sg_9", code=1).stderr
+    cli("show", "../etc", code=2)
+
+
+def test_show_curl_leaves_the_key_out(cli: Cli) -> None:
+    """The call can be pasted; the shell puts the key in."""
+    text = cli.text("show", "sg_1", "--curl", api_base_url="http://127.0.0.1:9/pro")
+    assert "curl -i -X POST 'http://127.0.0.1:9/pro/shipment_groups/sg_1/close'" in text
+    assert "$CLOSER_API_KEY" in text
+    assert API_KEY not in text
+
+
+def test_nothing_from_outside_steers_the_terminal(cli: Cli, store: redis.Redis) -> None:
+    """Escape sequences in a source, a gate's words or rejected bytes are shown, not obeyed."""
+    cli.sow([Seed("sg_1", Reason.GONE, 410, "gone", "wms\x1b[31m\u202e")])
+    store.xadd(
+        "closer:rejected", {"event": b'\x1b]0;x\x07\xff"', "problems": '["e\\u001b[2J: bad"]', "origin": "1\x1b"}
+    )
+    cli("pause", "--why", "a\x1b[5mb")
+    [rejected] = cli.lines("rejected", "list")
+    shown = [("list",), ("list", "--group-by", "source"), ("show", "sg_1"), ("status",), ("audit",)]
+    shown += [("rejected", "list"), ("rejected", "show", rejected["id"])]
+    for command in shown:
+        text = cli.text(*command)
+        assert all(char.isprintable() or char == "\n" for char in text), command
+    assert "\\x1b]0;x\\x07\\xff" in cli.text("rejected", "show", rejected["id"])
+
+
+@pytest.mark.parametrize("command", [["status"], ["list"], ["show", "sg_1"], ["audit"], ["requeue", "sg_1"], ["pause"]])
+def test_without_a_store_the_address_is_told_and_what_to_set(command: list[str], tmp_path: Path) -> None:
+    """Exit code 1, no traceback, and no password."""
+    done = run(*command, redis_url="redis://user:secret@127.0.0.1:1/0")
+    assert done.returncode == 1
+    assert "redis://127.0.0.1:1/0" in done.stderr
+    assert "CLOSER_REDIS_URL" in done.stderr
+    assert "secret" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_any_store_the_embedded_one_is_named(tmp_path: Path) -> None:
+    """Which socket, and the two ways on: start it, or name another."""
+    done = run("list", data_dir=tmp_path)
+    assert done.returncode == 1
+    assert f"{tmp_path}/store.sock" in done.stderr
+    assert "closer up" in done.stderr
+    assert "CLOSER_REDIS_URL" in done.stderr

@@ -1,0 +1,93 @@
+"""`closer verify`: what the API says counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tasks.closure import Reason
+from tasks.reply import Body, Failure, NoReply, Reply
+from tests.operations.conftest import Cli
+from tests.operations.seed import Seed
+from tests.support import API_KEY
+from worker.demo.simulator import Simulator, run_in_thread
+from worker.operations.verify import read_state
+
+SEEDS = [
+    Seed("sg_late", Reason.DEADLINE_EXCEEDED, None, "timeout"),
+    Seed("sg_open", Reason.NOT_LOCKED, 409, "conflict"),
+    Seed("sg_fine"),
+    Seed("sg_opened"),
+]
+
+
+@pytest.fixture
+def api(cli: Cli) -> Iterator[Cli]:
+    """A ledger that is wrong about two of four groups, and an API that knows better."""
+    cli.sow(SEEDS)
+    with run_in_thread(Simulator(api_key=API_KEY)) as (url, simulator):
+        for reference, state in (
+            ("sg_late", "closed"),
+            ("sg_fine", "closed"),
+            ("sg_open", "open"),
+            ("sg_opened", "open"),
+        ):
+            simulator.groups.add(reference, state)  # type: ignore[arg-type]
+        cli.settings["api_base_url"] = url
+        yield cli
+
+
+def test_the_ledger_is_mended_where_it_disagrees(api: Cli) -> None:
+    """A failed one that is closed is closed; a closed one that is open fails, loudly; the others stay."""
+    done = api("verify", "--text", "sg_", "--why", "doubts", "--json")
+    assert "sg_opened" in done.stderr
+    assert "NOT at the API" in done.stderr
+    closures = {closure["reference"]: closure for closure in api.lines("list")}
+    assert (closures["sg_late"]["state"], closures["sg_late"]["outcome"]) == ("closed", "already_closed")
+    assert (closures["sg_opened"]["state"], closures["sg_opened"]["reason"]) == ("failed", "reopened")
+    assert (closures["sg_open"]["reason"], closures["sg_fine"]["outcome"]) == ("not_locked", "closed")
+    [entry] = api.lines("audit")
+    assert (entry["action"], entry["matched"], entry["changed"], entry["skipped"]) == ("verify", 4, 2, {"agree": 2})
+    assert api.json("status")["failed"] == {"not_locked": 1, "reopened": 1}
+    assert "verify by olga: doubts" in api.text("show", "sg_late")
+
+
+def test_a_reopened_closure_can_be_queued_again(api: Cli) -> None:
+    """It has a deadline again, and closes as any other."""
+    api("verify", "sg_opened")
+    assert api.json("requeue", "sg_opened")["requeued"] == 1
+    assert api.json("show", "sg_opened")["state"] == "queued"
+
+
+def test_a_dry_run_only_tells(api: Cli) -> None:
+    """What would be mended is counted, nothing is changed, nothing is audited."""
+    found = api.json("verify", "--text", "sg_", "--dry-run")
+    assert (found["asked"], found["agree"], found["mended"]) == (4, 2, {"closed": 1, "reopened": 1})
+    assert api.json("status")["failed"] == {"deadline_exceeded": 1, "not_locked": 1}
+    assert api.lines("audit") == []
+
+
+def test_a_wrong_key_ends_it(api: Cli) -> None:
+    """Asking on would be useless; the key itself is not shown."""
+    done = api("verify", "sg_late", code=1, api_key="wrong-key")
+    assert "refuses the key" in done.stderr
+    assert "wrong-key" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("reply", "says"),
+    [
+        (Reply(200, Body(reference="sg_1", state="Closed")), "closed"),
+        (Reply(200, Body(reference="sg_1", state="locked")), "open"),
+        (Reply(200, Body(state="open")), "open"),
+        (Reply(200, Body(reference="sg_2", state="closed")), "unusable reply"),
+        (Reply(200, Body(reference="sg_1", state="melted")), "unusable reply"),
+        (Reply(200), "unusable reply"),
+        (Reply(404, Body(code="not_found")), "HTTP 404 not_found"),
+        (NoReply(Failure.TIMEOUT), "timeout"),
+    ],
+)
+def test_only_a_clear_reply_counts(reply: Reply | NoReply, says: str) -> None:
+    """A later 404 proves nothing, nor does a reply about another group."""
+    assert read_state(reply, "sg_1") == says
