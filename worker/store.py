@@ -24,4 +24,4 @@ def connect(settings: Settings) -> Redis:
         health_check_interval=15,
         retry=Retry(ConstantBackoff(0.05), 1),
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)  # it owns the pool: `aclose` closes its connections, too

@@ -115,8 +115,10 @@ def signed(*, why_needed: bool) -> Callable[[Command], Command]:
     """`--by` and `--why`, for the audit."""
 
     def decorate(command: Command) -> Command:
-        why = click.option("--why", required=why_needed, default=None if why_needed else "", metavar="TEXT",
-                           help="Why, for the audit." + (" Needed." if why_needed else ""))  # fmt: skip
+        if why_needed:
+            why = click.option("--why", required=True, metavar="TEXT", help="Why, for the audit.")
+        else:
+            why = click.option("--why", default="", metavar="TEXT", help="Why, for the audit.")
         by = click.option("--by", metavar="NAME", help="Who, for the audit.  [default: CLOSER_OPERATOR, or your login]")
         return by(why(command))
 

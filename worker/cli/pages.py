@@ -66,7 +66,7 @@ def _failed(status: Status) -> Table:
 
 def _workers(workers: list[Worker]) -> RenderableType:
     if not workers:
-        return styled("none has given a sign of life: start one with `closer worker` or `closer up`", "wrong")
+        return styled("none alive: start one with `closer worker` or `closer up`", "wrong")
     rows = table("name", "life", "work", header=False)
     for worker in workers:
         life = f"seen {age(worker.age_s)} ago" if worker.alive else f"SILENT for {age(worker.age_s)}"

@@ -11,7 +11,7 @@ from tasks.api import SortedApi
 from tasks.closure import Closure, State
 from tasks.errors import CloserError
 from tasks.ledger import Truth
-from tasks.reply import NoReply, Reply
+from tasks.reply import Body, NoReply, Reply
 from worker.operations import audit
 from worker.operations.act import Frozen
 from worker.operations.desk import Desk
@@ -89,9 +89,10 @@ async def verify(desk: Desk, api: SortedApi, frozen: Frozen, manner: Manner, *, 
 
 def read_state(reply: Reply | NoReply, reference: str) -> Says | str:
     """`closed`, `open` (whether locked or not), or why it cannot be told."""
-    if isinstance(reply, Reply) and reply.status == 200 and reply.body:
-        state = (reply.body.state or "").lower()
-        if reply.body.reference in (None, reference) and state in ("closed", "open", "locked"):
+    if isinstance(reply, Reply) and reply.status == 200:
+        body = reply.body or Body()
+        state = (body.state or "").lower()
+        if body.reference in (None, reference) and state in ("closed", "open", "locked"):
             return "closed" if state == "closed" else "open"
         return "unusable reply"
     return str(reply)
