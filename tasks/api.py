@@ -55,14 +55,15 @@ class SortedApi:
         self._base = base_url.rstrip("/")
         self._timeout_s = timeout_s
         self._connections = connections
-        self._headers = [
-            (b"Host", urlsplit(base_url).netloc.rpartition("@")[2].encode()),
-            (b"x-api-key", key.get_secret_value().encode()),
-            (b"x-api-version", version.encode()),
-            (b"Accept", b"application/json"),
-            (b"Accept-Encoding", b"gzip"),
-            (b"User-Agent", agent.encode()),
-        ]
+        # The same for every call, so they belong to the session; a request has none but Host.
+        self._session_headers = {
+            "x-api-key": key.get_secret_value(),
+            "x-api-version": version,
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip",
+            "User-Agent": agent,
+        }
+        self._headers = httpx.Headers({"Host": urlsplit(base_url).netloc.rpartition("@")[2]})
         self._transport = AiohttpTransport(client=self._session, proxy=_proxy(base_url))
 
     def __repr__(self) -> str:
@@ -102,7 +103,7 @@ class SortedApi:
 
     async def _exchange(self, request: httpx.Request) -> Reply | NoReply:
         # The transport itself rather than a client: no redirects, cookies or logging of each request to switch off,
-        # and 130 µs less CPU a call.
+        # and a third less CPU a call.
         response = await self._transport.handle_async_request(request)
         try:
             content = bytearray()
@@ -120,7 +121,10 @@ class SortedApi:
         )
         # There is no body, so there is no type of it: aiohttp would send `application/octet-stream`.
         return aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), skip_auto_headers=["Content-Type"]
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=["Content-Type"],
+            headers=self._session_headers,
         )
 
 

@@ -126,7 +126,8 @@ class Attempter:
         self, claim: Claim, trail: _Trail, verdict: Verdict, decision: Decision, took_s: float
     ) -> Settlement:
         attempt = self._record(claim, trail, verdict, decision, took_s)
-        _log.info("closure.attempted", extra={"fields": {"reference": claim.reference, **attempt.as_json()}})
+        if _log.isEnabledFor(logging.INFO):
+            _log.info("closure.attempted", extra={"fields": {"reference": claim.reference, **attempt.as_json()}})
         settlement = Settlement(
             claim.reference,
             claim.lease,

@@ -84,7 +84,11 @@ class Attempt:
         """The attempt as one compact line; `detail`, the longest, comes last and is cut at 160 characters."""
         fields = (self.at_ms, self.worker, self.trigger, self.status, self.code, self.correlation_id,
                   self.duration_ms, self.verdict, self.decision, self.detail[:160])  # fmt: skip
-        return "|".join("" if field is None else _clean(str(field)) for field in fields)
+        texts = ["" if field is None else str(field) for field in fields]
+        line = "|".join(texts)
+        if line.isprintable() and line.count("|") == len(texts) - 1:
+            return line
+        return "|".join(map(_clean, texts))
 
     @classmethod
     def unpack(cls, line: str) -> Attempt:

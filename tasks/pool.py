@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from tasks.attempt import Attempter
@@ -45,30 +46,33 @@ class AttemptPool:
         self._lease_s = lease_s
         self._patience_s = lease_s - budget_s
         self._rate_limit = rate_limit
-        self._slots = asyncio.Semaphore(concurrency)
+        self._concurrency = concurrency
         self._enough = max(1, concurrency // 4)
-        self._waiting: dict[asyncio.Task[None], Claim] = {}
-        self._running: set[asyncio.Task[None]] = set()
+        self._ready: asyncio.Queue[tuple[Claim, float]] = asyncio.Queue()
+        self._runners: list[asyncio.Task[None]] = []
+        self._idle = 0  # runners that wait for a claim
+        self._freed = asyncio.Event()  # set whenever a runner has nothing in hand
         self._room = asyncio.Event()
         self._room.set()
         self._turn = asyncio.Lock()
-        self.draining = False
+        self._stopping = asyncio.Event()
+        self.in_flight = 0
         self.taken_at = time.monotonic()
+
+    @property
+    def draining(self) -> bool:
+        """Whether the process is stopping."""
+        return self._stopping.is_set()
 
     @property
     def busy(self) -> bool:
         """Whether there is no room for another batch: then nothing is taken, and nothing is wrong."""
-        return not self._room.is_set() or self._slots.locked()
-
-    @property
-    def in_flight(self) -> int:
-        """Attempts that are being made now."""
-        return len(self._running)
+        return not self._room.is_set()
 
     @property
     def waiting(self) -> int:
-        """Closures claimed and not yet begun."""
-        return len(self._waiting)
+        """Closures claimed whose attempt has not begun."""
+        return self._ready.qsize() + len(self._runners) - self._idle - self.in_flight
 
     async def take(self, references: Any, origin: str) -> None:
         """Take a batch in hand; returns when every reference is claimed, or needs nothing now.
@@ -94,14 +98,16 @@ class AttemptPool:
 
     async def drain(self) -> None:
         """Take no more; hand back what has not begun; wait for what has. The caller sets the time-out."""
-        self.draining = True
-        self._room.set()
+        self._stopping.set()
+        self._set_room()
         async with self._turn:  # a batch that was being claimed is claimed now, and no other will be
-            for task, claim in self._waiting.items():
-                task.cancel()
-                self._hand_back(claim)
-        while tasks := self._waiting.keys() | self._running:
-            await asyncio.wait(tasks)
+            while not self._ready.empty():
+                self._hand_back(self._ready.get_nowait()[0])
+        while self._idle < len(self._runners):
+            self._freed.clear()
+            await self._freed.wait()
+        for runner in self._runners:
+            runner.cancel()
 
     async def _usable(self, references: Any, origin: str) -> list[str]:
         """The references without repeats; what is none is put aside as rejected: any program may send a task."""
@@ -127,38 +133,47 @@ class AttemptPool:
         )
 
     def _begin(self, claim: Claim) -> None:
-        task = asyncio.create_task(self._run(claim, time.monotonic()))
-        self._waiting[task] = claim
-        task.add_done_callback(self._ended)
+        self._ready.put_nowait((claim, time.monotonic()))
+        if self._ready.qsize() > self._idle and len(self._runners) < self._concurrency:
+            self._runners.append(asyncio.create_task(self._run()))
         self._set_room()
 
-    async def _run(self, claim: Claim, claimed: float) -> None:
-        """Wait for the slot that the rate limit reserved and for a free one here, attempt, hand over the result."""
-        task = asyncio.current_task()
-        assert task is not None
-        if claim.wait_s:
-            await asyncio.sleep(claim.wait_s)
-        async with self._slots:
-            self._waiting.pop(task, None)
-            self._running.add(task)
+    async def _run(self) -> None:
+        """One of `concurrency` runners: attempts what is claimed, one after the other, for as long as the process."""
+        while True:
+            self._idle += 1
+            self._freed.set()
+            claim, claimed = await self._ready.get()
+            self._idle -= 1
             self._set_room()
-            if time.monotonic() - claimed - claim.wait_s > self._patience_s:
-                self._hand_back(claim)
-            else:
-                self._settler.put(await self._attempter.attempt(claim))
+            try:
+                await self._work_on(claim, claimed)
+            except Exception:
+                _log.critical("an attempt died without a result; its lease ends by itself", exc_info=True)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._waiting.pop(task, None)
-        self._running.discard(task)
-        self._set_room()
-        if not task.cancelled() and (error := task.exception()):
-            _log.critical("an attempt died without a result; its lease ends by itself", exc_info=error)
+    async def _work_on(self, claim: Claim, claimed: float) -> None:
+        """Wait for the slot that the rate limit reserved, attempt, hand over the result."""
+        if claim.wait_s:
+            await self._until_stopping(claim.wait_s)
+        if self.draining or time.monotonic() - claimed - claim.wait_s > self._patience_s:
+            self._hand_back(claim)
+            return
+        self.in_flight += 1
+        try:
+            self._settler.put(await self._attempter.attempt(claim))
+        finally:
+            self.in_flight -= 1
+
+    async def _until_stopping(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     def _hand_back(self, claim: Claim) -> None:
         self._settler.put(Settlement(claim.reference, claim.lease, State.QUEUED))
 
     def _set_room(self) -> None:
-        if len(self._waiting) <= self._enough or self.draining:
+        if self._ready.qsize() <= self._enough or self.draining:
             self._room.set()
         else:
             self._room.clear()

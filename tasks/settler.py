@@ -12,7 +12,7 @@ from tasks.trouble import Trouble
 
 _BATCH = 200
 # After a write the next waits this long, so that under load many share one script call.
-_LINGER_S = 0.005
+_LINGER_S = 0.01
 _PAUSE_FIRST_S, _PAUSE_MOST_S = 0.1, 2.0
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
+from functools import lru_cache
 from typing import Any
 
 # What these say of each message and request is said better, once, by closure.attempted.
@@ -20,6 +22,7 @@ _QUIET = (
     "celery.bootsteps",
 )
 
+_WORD = re.compile(r"[A-Za-z0-9_.:+-]+")
 _REPETITIVE = ("celery.worker.consumer", "kombu")
 _SAY_AGAIN_S = 60.0
 
@@ -76,6 +79,9 @@ def configure(level: str, form: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     handler.addFilter(Brief())
+    # What no line of ours shows need not be found out for each ("Optimization", Python's Logging HOWTO).
+    logging._srcfile = None  # noqa: SLF001
+    logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -93,16 +99,17 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _time(record: logging.LogRecord) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
+    return f"{_second(int(record.created))}.{int(record.msecs):03d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(since_epoch_s: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since_epoch_s))
 
 
 def _plain(value: Any) -> str:
     text = str(value)
-    return (
-        text
-        if text.isascii() and text.replace("-", "").replace("_", "").replace(".", "").isalnum()
-        else json.dumps(text)
-    )
+    return text if _WORD.fullmatch(text) else json.dumps(text)
 
 
 def _line(text: str) -> str:

@@ -11,7 +11,7 @@ from tasks.trouble import Trouble
 
 Publish = Callable[[list[str]], Awaitable[None]]
 
-BATCH = 50  # references in one message: enough that Celery's cost per message is small against the calls'
+BATCH = 100  # references in one message: enough that Celery's cost per message is small against the calls'
 _ROUND = 500
 _GRACE_S = 10.0  # a message not worked on for so long is presumed lost: `most` keeps the queue far shorter than that
 _IDLE_S = 1.0
