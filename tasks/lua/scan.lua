@@ -18,7 +18,6 @@ local want, newest = cjson.decode(ARGV[3]), ARGV[4] == 'newest'
 local budget, room, wanted = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
 local must_decode = want.statuses or want.codes or want.sources or want.over or want.text
   or wanted ~= 'records' and wanted ~= 'references'
-local must_read = must_decode or wanted == 'records'
 
 -- The order -------------------------------------------------------------------------------------------------------
 
@@ -72,7 +71,7 @@ local function read(p)
   p.block = redis.call('ZRANGE', p.index, from, to - 1, 'WITHSCORES')
   if newest then p.high, p.at = from, #p.block - 1 else p.low, p.at = to, 1 end
   p.score = tonumber(p.block[p.at + 1])
-  p.raw = must_read and redis.call('MGET', keys(p.block)) or {}
+  p.raw = must_decode and redis.call('MGET', keys(p.block)) or {}
   return true
 end
 
@@ -147,7 +146,7 @@ local function may_match(ref, raw)
     if not holds_one(raw, any) then return false end
   end
   if want.over and tonumber(string.match(raw, '"n":(%d+)') or 0) <= want.over then return false end
-  return not text or holds_one(string.lower(raw), { encoded }) or holds_one(string.lower(ref), { text })
+  return not text or string.find(string.lower(ref .. raw), encoded, 1, true)
 end
 
 local function last_reply(c)
@@ -170,8 +169,8 @@ end
 -- The record, decoded where that is needed; nil when it does not match.
 local function match(ref, raw)
   if want.prefix and string.sub(ref, 1, #want.prefix) ~= want.prefix then return nil end
-  if must_read and not (raw and may_match(ref, raw)) then return nil end
   if not must_decode then return {} end
+  if not raw or not may_match(ref, raw) then return nil end
   local readable, c = pcall(cjson.decode, raw)
   return readable and matches(ref, c) and c or nil
 end
@@ -196,6 +195,8 @@ local function take(ref, at, state, c, raw)
   if wanted == 'references' then
     add(ref, state)
   elseif wanted == 'records' then
+    raw = raw or redis.call('GET', P .. 'c:' .. ref)
+    if not raw then return end
     add(ref, raw, string.format('%.0f', at), state == 'retrying' and redis.call('ZSCORE', P .. 'agenda', ref) or '')
   else
     local _, code = last_reply(c)
@@ -203,17 +204,14 @@ local function take(ref, at, state, c, raw)
   end
 end
 
+local ref, at, p, raw
 while budget > 0 and returned < room do
-  local ref, at, p, raw = next_one()
-  if not ref then
-    found[1], found[2], found[3] = '', '', ''
-    break
-  end
-  found[1], found[2], found[3] = at, p.name, ref
+  ref, at, p, raw = next_one()
+  if not ref then break end
   budget = budget - 1
   local c = match(ref, raw)
   if c then take(ref, at, p.state, c, raw) end
 end
-if found[1] ~= '' then found[1] = string.format('%.0f', found[1]) end
+if ref then found[1], found[2], found[3] = string.format('%.0f', at), p.name, ref end
 for value, group in pairs(groups) do add(value, group[1], string.format('%.0f', group[2]), group[3]) end
 return found
