@@ -13,8 +13,9 @@ from celery.worker import state as celery_state
 from tasks.close import register
 from tasks.errors import CloserError
 from worker import logs
-from worker.broker import Publisher, celery_settings
+from worker.broker import celery_settings
 from worker.embedded import EmbeddedStore
+from worker.publisher import Publisher
 from worker.runtime import Runtime
 from worker.settings import load, public_address
 
