@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     lease: Seconds = Field(60.0, description="How long a worker may hold a closure (s); more than a call takes.")
     rate_limit: float = Field(0.0, ge=0, le=100_000, description="Close calls per second, all workers; 0: no limit.")
     lock_before_close: Literal["never", "if-needed"] = Field(
-        "never", description="Whether to lock a group that is open, and then close it."
+        "never", description="Lock a group that is open, then close it? `never` or `if-needed`."
     )
     events_stream: str = Field(
         "shipment-groups.complete",
@@ -61,8 +61,10 @@ class Settings(BaseSettings):
     retain_closed_days: float = Field(90.0, gt=0, le=36_500, description="How long closed closures are kept (days).")
     allow_http: bool = Field(False, description="Allow an API address without TLS that is not this machine.")
     operator: str | None = Field(None, max_length=100, description="Your name in the audit; unset: your login name.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="What is logged.")
-    log_format: Literal["text", "json"] = Field("text", description="How it is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="`debug`, `info`, `warning` or `error`."
+    )
+    log_format: Literal["text", "json"] = Field("text", description="Log lines as `text` or `json`.")
 
     @field_validator("api_key")
     @classmethod
