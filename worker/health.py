@@ -23,26 +23,34 @@ class Sign:
     at_s: float
     trouble: str = ""
     stuck: bool = False
+    born: str = ""  # tells the process from a later one with the same pid
 
 
 class Watch:
     """Notices a consumer that is connected and takes nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, idle_s: float = IDLE_S) -> None:
+        """`idle_s`: for how long messages may be on their way, and none be taken."""
+        self._idle_s = idle_s
         self._wanted_since: float | None = None
 
     def stuck(self, *, now_s: float, on_their_way: int, taken_s: float, busy: bool) -> bool:
-        """Whether messages have been on their way, and none was taken though there was room, for `IDLE_S`."""
+        """Whether messages have been on their way, and none was taken though there was room, for too long."""
         if not on_their_way or busy:
             self._wanted_since = None
             return False
         if self._wanted_since is None:
             self._wanted_since = now_s
-        return now_s - max(taken_s, self._wanted_since) > IDLE_S
+        return now_s - max(taken_s, self._wanted_since) > self._idle_s
+
+
+def own_sign(trouble: str, *, stuck: bool) -> Sign:
+    """This process's sign of life, now."""
+    return Sign(os.getpid(), now_s(), trouble, stuck, _born(os.getpid()))
 
 
 def write(settings: Settings, sign: Sign) -> None:
-    """Put the sign where `read` finds it, whole or not at all."""
+    """Put the sign where `read` finds it, whole or not at all. Raises OSError."""
     folder = _folder(settings)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     fresh = folder / f"{sign.pid}.new"
@@ -59,8 +67,8 @@ def read(settings: Settings) -> list[Sign]:
     """The signs of the workers that run on this machine with this data directory; what the dead left is removed."""
     signs = []
     for path in sorted(_folder(settings).glob("*.json")):
-        sign = Sign(**json.loads(path.read_text()))
-        if _runs(sign.pid):
+        sign = _read(path)
+        if sign is not None and _runs(sign):
             signs.append(sign)
         else:
             path.unlink(missing_ok=True)
@@ -90,11 +98,28 @@ def _folder(settings: Settings) -> Path:
     return settings.data_dir.expanduser() / "workers"
 
 
-def _runs(pid: int) -> bool:
+def _read(path: Path) -> Sign | None:
+    """What stands there; None when it is no sign (a disk that was full, another version), or gone by now."""
     try:
-        os.kill(pid, 0)
+        return Sign(**json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _runs(sign: Sign) -> bool:
+    try:
+        os.kill(sign.pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    return _born(sign.pid) == sign.born
+
+
+def _born(pid: int) -> str:
+    """When the process began, in the kernel's ticks; empty where the kernel does not tell (not Linux)."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+    except OSError:
+        return ""
+    return after_name.split()[19]

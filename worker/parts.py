@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from tasks.api import SortedApi
@@ -68,7 +69,8 @@ class Parts:
         )
         self.intake = StreamIntake(self.redis, self.ledger, settings.events_stream, self.sweep.poke)
         self._taking = Trouble("taking batches")
-        self._watch = health.Watch()
+        self._signs = Trouble("signs of life (`closer health`)")
+        self._watch = health.Watch(health.IDLE_S)
         self._stopping = False
 
     async def hello(self) -> None:
@@ -122,7 +124,8 @@ class Parts:
         await _within(_SETTLE_S, self.settler.empty(), "the store did not take the last results; leases will end")
         settler.cancel()
         await _within(1.0, self.ledger.beat(self.name, None), "the store did not take this worker's goodbye")
-        health.remove(self._settings, os.getpid())
+        with suppress(OSError):  # a sign that is left behind is known to be a dead worker's
+            health.remove(self._settings, os.getpid())
         await _within(1.0, self.api.aclose(), "connections to the API did not close")
         await _within(1.0, self.redis.aclose(), "connections to the store did not close")
 
@@ -142,14 +145,24 @@ class Parts:
                 pause_s = _PAUSE_FIRST_S
 
     async def _health(self) -> None:
-        now_s, trouble = health.now_s(), self.settler.trouble.text or self._taking.text
         stuck = self._watch.stuck(
-            now_s=now_s, on_their_way=self.sweep.on_their_way, taken_s=self.pool.taken_at, busy=self.pool.busy
+            now_s=health.now_s(),
+            on_their_way=self.sweep.on_their_way,
+            taken_s=self.pool.taken_at,
+            busy=self.pool.busy,
         )
-        health.write(self._settings, health.Sign(os.getpid(), now_s, trouble, stuck))
+        self._give_sign(stuck=stuck)
         if stuck:
             raise CloserError("messages are on their way, and Celery's consumer, though connected, takes none")
         await asyncio.sleep(health.BEAT_S)
+
+    def _give_sign(self, *, stuck: bool) -> None:
+        try:
+            health.write(self._settings, health.own_sign(self.settler.trouble.text or self._taking.text, stuck=stuck))
+        except OSError as error:  # a full disk is no reason to stop closing groups
+            self._signs.begins(error)
+        else:
+            self._signs.ends()
 
     async def _beat(self) -> None:
         await self.ledger.beat(

@@ -8,8 +8,9 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from typing import Any
 
 from tasks.close import NotTaken
@@ -51,18 +52,26 @@ class Runtime:
 
     def take(self, references: Any, origin: str) -> None:
         """Take a batch in hand, from a thread of Celery's pool; every wait in it ends. Raises NotTaken."""
-        future = asyncio.run_coroutine_threadsafe(self._parts.take(references, origin), self._loop)
+        batch = self._parts.take(references, origin)
+        try:
+            future = asyncio.run_coroutine_threadsafe(batch, self._loop)
+        except RuntimeError:  # the loop has ended, and Celery's consumer not yet
+            batch.close()
+            raise NotTaken("this process is stopping") from None
         try:
             future.result(timeout=BATCH_DEADLINE_S)
         except FutureTimeout:
             future.cancel()
             raise NotTaken("there was no room for it in time") from None
+        except CancelledError:
+            raise NotTaken("this process is stopping") from None
         except Draining as error:
             raise NotTaken(str(error)) from None
 
     def drain(self) -> None:
         """Begin to stop: nothing new is begun, what is in flight ends. Returns at once."""
-        self._loop.call_soon_threadsafe(self._drain.set)
+        with suppress(RuntimeError):  # told twice: the loop has ended
+            self._loop.call_soon_threadsafe(self._drain.set)
 
     def stop(self) -> None:
         """Stop; returns when all is written down, or after `GOODBYE_S` without it (leases then end by themselves)."""
@@ -76,7 +85,9 @@ class Runtime:
         except Exception as error:
             if not self._ready.done():
                 self._ready.set_exception(error)
-            elif not self._drain.is_set():
+            elif self._drain.is_set():
+                _log.error("the worker stopped, but not cleanly; leases end by themselves", exc_info=error)
+            else:
                 _log.critical("%s; this process stops, start it again", error, exc_info=error)
                 self._died()
 
@@ -93,4 +104,5 @@ class Runtime:
                 task = ended.pop()
                 raise CloserError(f"the part {task.get_name()!r} died") from task.exception()
         finally:
+            self._open.set()  # parts that have not begun must end, too
             await self._parts.goodbye(background)

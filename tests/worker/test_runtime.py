@@ -1,0 +1,99 @@
+"""The runtime: a message that cannot be taken in hand stays in the queue, whatever state the loop is in."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from pydantic import SecretStr
+
+from tasks.close import NotTaken
+from tests.support import until
+from worker.runtime import Runtime
+from worker.settings import Settings
+
+
+async def _publish(references: list[str]) -> None:
+    """A broker that takes every message, and delivers none."""
+
+
+@pytest.fixture
+def died() -> threading.Event:
+    """Set when a part of the runtime has died."""
+    return threading.Event()
+
+
+@pytest.fixture
+def settings(store_url: str, tmp_path: Path) -> Settings:
+    """A worker's settings."""
+    return Settings(redis_url=SecretStr(store_url), api_key=SecretStr("k"), data_dir=tmp_path / "data", lease=20)
+
+
+@pytest.fixture
+def runtime(settings: Settings, died: threading.Event) -> Iterator[Runtime]:
+    """A running one."""
+    made = Runtime(settings, _publish, died.set)
+    made.start()
+    yield made
+    made.stop()
+
+
+def test_after_the_end(runtime: Runtime, store: redis.Redis, died: threading.Event) -> None:
+    """A message that Celery still delivers when the loop has ended goes back; being told to stop twice is no error."""
+    runtime.stop()
+    with pytest.raises(NotTaken, match="stopping"):
+        runtime.take(["sg_1"], "t")
+    runtime.drain()
+    runtime.stop()
+    assert not died.is_set()
+    assert not store.exists("closer:c:sg_1")
+
+
+def test_while_it_ends(runtime: Runtime, store: redis.Redis) -> None:
+    """A message that waits for a store that is full goes back when the worker is told to stop."""
+    store.config_set("maxmemory", 1)
+    try:
+        with ThreadPoolExecutor(1) as celery:
+            taking = celery.submit(runtime.take, ["sg_1"], "t")
+            until(lambda: store.info("commandstats").get("cmdstat_evalsha", {}).get("rejected_calls", 0), "a refusal")
+            runtime.stop()
+            with pytest.raises(NotTaken):
+                taking.result(20)
+    finally:
+        store.config_set("maxmemory", 0)
+
+
+def test_a_part_that_dies_gives_its_messages_back(
+    runtime: Runtime, store: redis.Redis, died: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When a part dies the process is told, the log names the part, and a message in hand goes back to the queue."""
+    store.config_set("maxmemory", 1)
+    try:
+        with ThreadPoolExecutor(1) as celery:
+            taking = celery.submit(runtime.take, ["sg_1"], "t")
+            no_settlement: Any = None
+            runtime._loop.call_soon_threadsafe(runtime._parts.settler.put, no_settlement)
+            assert died.wait(60), "nobody was told"
+            with pytest.raises(NotTaken):
+                taking.result(20)
+    finally:
+        store.config_set("maxmemory", 0)
+    assert "the part 'settler' died; this process stops, start it again" in caplog.text
+
+
+def test_a_disk_that_is_full(
+    runtime: Runtime, settings: Settings, died: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A sign of life that cannot be written is said, and stops nothing."""
+    shutil.rmtree(settings.data_dir, ignore_errors=True)
+    settings.data_dir.write_text("no folder")
+    runtime.open()
+    until(lambda: "signs of life (`closer health`) waits" in caplog.text, "the trouble")
+    assert not died.is_set()
+    runtime.take(["sg_1"], "t")
