@@ -8,27 +8,32 @@ from typing import Any
 from celery import bootsteps
 from celery.worker import consumer
 
-from worker.rabbitmq import DEAD_LETTERS, dead_letters
+from tasks.trouble import Trouble
+from worker.rabbitmq import DEAD_LETTERS, ForeignQueue, declare
 
 _log = logging.getLogger("closer.consumer")
 _CelerysSteps: Any = consumer.Consumer.Blueprint  # its stub knows no class
 
 
-class DeadLetters(bootsteps.StartStopStep):
-    """Declares the queue of dead letters at every connection, and says when it holds some."""
+class Queues(bootsteps.StartStopStep):
+    """Declares the queues at every connection, and says what is wrong with them."""
 
     requires = ("celery.worker.consumer.connection:Connection",)
 
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self._trouble = Trouble("consumer")
+
     def start(self, parent: Any) -> None:
-        """Celery has connected. Errors are Celery's to handle: it connects again."""
-        if held := declare(parent.connection.default_channel):
+        """Celery has connected. After an error it connects again."""
+        try:
+            held = declare(parent.connection.default_channel)
+        except ForeignQueue as error:
+            self._trouble.begins(error)
+            raise error.cause from error  # Celery knows what to do about RabbitMQ's own errors
+        self._trouble.ends()
+        if held:
             _log.warning("%d messages in %s were given up; docs/rabbitmq.md tells what to do", held, DEAD_LETTERS)
-
-
-def declare(channel: Any) -> int:
-    """Declare the queue of dead letters; returns how many it holds."""
-    answer: Any = dead_letters().bind(channel).queue_declare()  # its stub knows a name only
-    return int(answer.message_count)
 
 
 class Steps(_CelerysSteps):  # type: ignore[misc]
@@ -37,7 +42,7 @@ class Steps(_CelerysSteps):  # type: ignore[misc]
     name = "Consumer"
     default_steps = (
         *(step for step in _CelerysSteps.default_steps if not str(step).endswith(":DelayedDelivery")),
-        DeadLetters,
+        Queues,
     )
 
 

@@ -23,7 +23,7 @@ _QUIET = (
 )
 
 _WORD = re.compile(r"[A-Za-z0-9_.:+-]+")
-_REPETITIVE = ("celery.worker.consumer", "kombu")
+_REPETITIVE = ("celery.worker.consumer", "celery.worker.request", "kombu")
 _SAY_AGAIN_S = 60.0
 
 

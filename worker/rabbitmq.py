@@ -5,17 +5,30 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
+from amqp.exceptions import NotFound, PreconditionFailed
 from kombu import Queue
+
+from tasks.errors import CloserError
 
 QUEUE = "celery"  # Celery's default: other programs reach the task by its name alone
 DEAD_LETTERS = "celery.dead"
 # Each delivery waits for the store for BATCH_DEADLINE_S before it is given back: this is more than a day without a
 # store, and still an end for a message that kills every worker that takes it.
 DELIVERY_LIMIT = 1000
+REMEDY = "give closer a virtual host of its own, or delete the queue when it is empty (docs/rabbitmq.md)"
 _HEARTBEAT_S = 15
 _CONNECT_S = 5
 _READ_S = 30  # for replies to commands such as the declaration of a queue; who waits for messages polls
 _TLS = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
+
+
+class ForeignQueue(CloserError):
+    """A queue is there, and is not as closer declares it."""
+
+    def __init__(self, cause: PreconditionFailed) -> None:
+        self.cause = cause
+        self.problem = f"another program has declared a queue of ours in another way ({cause})"
+        super().__init__(f"{self.problem}; {REMEDY}")
 
 
 def is_amqp(url: str) -> bool:
@@ -30,7 +43,6 @@ def broker_settings(url: str) -> dict[str, Any]:
         "broker_use_ssl": tls(url),
         "broker_connection_timeout": _CONNECT_S,
         "broker_heartbeat": _HEARTBEAT_S,
-        "broker_heartbeat_checkrate": 2.0,
         "broker_transport_options": {"confirm_publish": True, "read_timeout": _READ_S, "write_timeout": _READ_S},
         "task_default_queue": QUEUE,
         "task_default_queue_type": "quorum",
@@ -56,6 +68,26 @@ def task_queue() -> Queue:
 def dead_letters() -> Queue:
     """The queue of dead letters. RabbitMQ 4 would drop what has been looked at 20 times."""
     return Queue(DEAD_LETTERS, queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": 1_000_000})
+
+
+def declare(channel: Any) -> int:
+    """Declare both queues; returns how many dead letters there are. Raises ForeignQueue; the channel is closed then."""
+    try:
+        held: Any = dead_letters().bind(channel).queue_declare()  # its stub knows a name only
+        task_queue().bind(channel).queue_declare()
+    except PreconditionFailed as error:
+        raise ForeignQueue(error) from error
+    return int(held.message_count)
+
+
+def declared(connection: Any) -> int:
+    """As `declare`, but what is not there stays so: nothing is changed."""
+    for queue in (task_queue(), dead_letters()):
+        try:
+            queue.bind(connection.channel()).queue_declare(passive=True)
+        except NotFound:
+            return 0
+    return declare(connection.channel())
 
 
 def tls(url: str) -> dict[str, Any] | bool:

@@ -8,7 +8,7 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -18,6 +18,7 @@ from tasks.errors import ConfigurationError
 PREFIX = "CLOSER_"
 _SOCKET_PATH_MAX = 100  # sockaddr_un holds 108 bytes on Linux, 104 on macOS
 _SECRET = {"api_key", "redis_url", "broker_url"}
+_AMQPS_PARAMETERS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 Seconds = Annotated[float, Field(gt=0, le=30 * 86_400)]
 
@@ -84,7 +85,10 @@ class Settings(BaseSettings):
     @field_validator("broker_url")
     @classmethod
     def _broker_scheme(cls, url: SecretStr | None) -> SecretStr | None:
-        return _with_scheme(url, "redis", "rediss", "redis+socket", "amqp", "amqps", "sentinel")
+        checked = _with_scheme(url, "redis", "rediss", "redis+socket", "amqp", "amqps", "sentinel")
+        if checked is not None and checked.get_secret_value().startswith("amqps"):
+            _check_amqps(checked.get_secret_value())
+        return checked
 
     @model_validator(mode="after")
     def _together(self) -> Self:
@@ -155,9 +159,9 @@ def unknown_variables() -> list[str]:
 
 
 def public_address(url: str) -> str:
-    """An address without user, password and parameters, for people to read."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    """An address, or several with `;` between them, without user, password and parameters, for people to read."""
+    several = [urlsplit(each) for each in url.split(";")]
+    return ";".join(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" for parts in several)
 
 
 def _explain(detail: Any) -> str:
@@ -173,6 +177,14 @@ def _with_scheme(url: SecretStr | None, *schemes: str) -> SecretStr | None:
     if url is not None and url.get_secret_value().partition("://")[0] not in schemes:
         raise ValueError(f"must begin with one of {', '.join(f'{scheme}://' for scheme in schemes)}")
     return url
+
+
+def _check_amqps(url: str) -> None:
+    if ";" in url:
+        raise ValueError("with amqps:// it is one address: the certificate is checked against one host's name")
+    for name, _ in parse_qsl(urlsplit(url).query):
+        if name.startswith("ssl_") and name not in _AMQPS_PARAMETERS:
+            raise ValueError(f"of TLS, amqps:// knows only the parameters {', '.join(_AMQPS_PARAMETERS)}")
 
 
 def _check_api(url: str, allow_http: bool) -> None:

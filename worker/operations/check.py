@@ -110,15 +110,19 @@ def _store_lines(address: str, info: dict[str, Any]) -> list[Line]:
 
 
 def broker(settings: Settings) -> Line:
-    """Celery's broker: whether it can be reached. Blocking."""
+    """Celery's broker: whether it can be reached, and whether messages were given up there. Blocking."""
     from kombu import Connection
+
+    from worker.broker import broker_settings
 
     address = public_address(settings.celery_broker_url)
     if settings.broker_url is None:
         return Line("broker", Finding.OK, "the store is the broker, too (CLOSER_BROKER_URL is not set)")
-    connection = Connection(settings.celery_broker_url, connect_timeout=_BROKER_S)
+    given = broker_settings(settings.celery_broker_url)
+    connection = Connection(given["broker_url"], ssl=given.get("broker_use_ssl", False), connect_timeout=_BROKER_S)
     try:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=_BROKER_S)
+        return _queues(settings, address, connection)
     except Exception as error:
         # What a client library raises here depends on the broker; whatever it is, the broker cannot be reached.
         said = f"{type(error).__name__}: {error}".replace(settings.celery_broker_url, address)
@@ -127,6 +131,18 @@ def broker(settings: Settings) -> Line:
     finally:
         with suppress(Exception):
             connection.release()
+
+
+def _queues(settings: Settings, address: str, connection: Any) -> Line:
+    from worker import rabbitmq
+
+    try:
+        held = rabbitmq.declared(connection) if rabbitmq.is_amqp(settings.celery_broker_url) else 0
+    except rabbitmq.ForeignQueue as error:
+        return Line("broker", Finding.WRONG, f"{address}: {error.problem}", rabbitmq.REMEDY)
+    if held:
+        message = f"{address} answers; {held} messages in {rabbitmq.DEAD_LETTERS} were given up"
+        return Line("broker", Finding.WARNING, message, "look at them, then put them back: docs/rabbitmq.md tells how")
     return Line("broker", Finding.OK, f"{address} answers")
 
 
