@@ -6,6 +6,8 @@ import fcntl
 import logging
 import os
 import signal
+import socket
+import threading
 import time
 from pathlib import Path
 from typing import IO
@@ -19,7 +21,8 @@ from tasks.errors import CloserError, StoreUnavailable
 from worker.settings import Settings
 
 _log = logging.getLogger("closer.embedded")
-_START_S, _STOP_S, _LOOK_S = 30.0, 10.0, 0.1
+_START_S, _STOP_S, _CONNECT_S = 30.0, 10.0, 2.0
+_LOOK_S, _WATCH_S = 0.1, 1.0
 
 
 class EmbeddedStore:
@@ -32,6 +35,8 @@ class EmbeddedStore:
         self._socket = settings.socket_path
         self._lock: IO[bytes] | None = None
         self._server: ValkeyServer | None = None
+        self._stopping = threading.Event()
+        self._watch = threading.Thread(target=self._keep_alive, name="store-watch", daemon=True)
 
     def start(self) -> None:
         """Returns when the store answers. Raises StoreUnavailable."""
@@ -44,6 +49,7 @@ class EmbeddedStore:
                     f"another process owns {self._folder}, but its store does not answer on {self._socket}"
                 )
             time.sleep(_LOOK_S)
+        self._watch.start()
 
     def _joined_or_started(self) -> bool:
         """False while another process owns the store, and it does not answer: it may be about to."""
@@ -58,6 +64,9 @@ class EmbeddedStore:
 
     def stop(self) -> None:
         """Stop the store if this process owns it, the last thing it does: all is on disk then."""
+        self._stopping.set()
+        if self._watch.is_alive():
+            self._watch.join(_START_S)
         if self._lock is None:
             return
         if self._server is not None:
@@ -66,6 +75,38 @@ class EmbeddedStore:
             _shutdown(self._socket)
         self._lock.close()
         self._lock = None
+
+    def _keep_alive(self) -> None:
+        """A store that dies has nobody else to start it again; its append-only file has all that it acknowledged."""
+        while not self._stopping.wait(_WATCH_S):
+            if not self._gone():
+                continue
+            _log.critical("the embedded store in %s is gone; starting it again", self._folder)
+            try:
+                self._restart()
+            except StoreUnavailable as error:
+                _log.critical("%s", error)
+
+    def _restart(self) -> None:
+        if self._server is not None:
+            self._server.terminate()
+            self._server = None
+        if self._lock is None:
+            self._lock = _own(self._folder / "owner.lock")
+        if self._lock is not None:  # else its owner is another process, and starts it
+            self._start()
+
+    def _gone(self) -> bool:
+        """Whether nobody listens; a store that is only slow, or frozen, is not gone."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_CONNECT_S)
+            try:
+                probe.connect(str(self._socket))
+            except (ConnectionRefusedError, FileNotFoundError):
+                return True
+            except OSError:
+                return False
+            return False
 
     def _start(self) -> None:
         server = ValkeyServer(
@@ -99,15 +140,17 @@ class EmbeddedStore:
             return False
 
 
-def _client(socket: Path) -> redis.Redis:
+def _client(path: Path) -> redis.Redis:
     # No retries: whether a store answers is asked at every start, and by default a "no" takes three seconds.
     no_retry = Retry(NoBackoff(), 0)
-    return redis.Redis(unix_socket_path=str(socket), socket_timeout=_STOP_S, socket_connect_timeout=2.0, retry=no_retry)
+    return redis.Redis(
+        unix_socket_path=str(path), socket_timeout=_STOP_S, socket_connect_timeout=_CONNECT_S, retry=no_retry
+    )
 
 
-def _shutdown(socket: Path) -> None:
+def _shutdown(path: Path) -> None:
     try:
-        _client(socket).shutdown()
+        _client(path).shutdown()
     except redis.RedisError as error:
         _log.warning("the store may still be running: %s", error)
 

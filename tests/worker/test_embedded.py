@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -92,6 +94,30 @@ def test_adopted(settings: Settings) -> None:
             return True
 
     until(gone, "the store stops")
+
+
+def test_a_killed_store_is_started_again(settings: Settings) -> None:
+    """A store killed with -9 is back by itself, with all it had acknowledged; a stop still stops it."""
+    store = EmbeddedStore(settings)
+    store.start()
+    try:
+        with client(settings) as redis_client:
+            redis_client.set("x", 1)
+            pid = int(redis_client.info("server")["process_id"])
+            os.kill(pid, signal.SIGKILL)
+            until(lambda: _process(settings) not in (None, pid), "started again")
+            assert redis_client.get("x") == b"1"
+    finally:
+        store.stop()
+    assert _process(settings) is None
+
+
+def _process(settings: Settings) -> int | None:
+    try:
+        with client(settings) as redis_client:
+            return int(redis_client.info("server")["process_id"])
+    except redis.RedisError:
+        return None
 
 
 def test_a_long_name(tmp_path: Path) -> None:
