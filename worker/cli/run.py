@@ -43,9 +43,10 @@ def _run() -> None:
     settings.need_api_key()
     for name in unknown_variables():
         click.echo(f"closer: {name} is no setting of closer's; is it misspelt?", err=True)
-    from worker.app import app
+    from celery.bin.celery import celery
 
     level = settings.log_level.upper()
     node = f"closer-{os.getpid()}@%h"
     options = ["--without-gossip", "--without-mingle", f"--loglevel={level}", f"--hostname={node}"]
-    sys.exit(app.worker_main(["--quiet", "worker", *options]))
+    # Not `app.worker_main`, which forgets the exit code: a supervisor must see that a worker has failed.
+    sys.exit(celery.main(["--app", "worker.app", "--quiet", "worker", *options], standalone_mode=False))

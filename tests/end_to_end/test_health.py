@@ -1,0 +1,131 @@
+"""`closer health`, and workers that are ill inside: they end as a failure that says why, and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from redis.asyncio import Redis
+
+from tasks.ledger import Ledger
+from tests.end_to_end.fleet import wait_for_all
+from tests.faults.inside import planted
+from tests.support import STREAM, Process, cloud_event, count, publish, run, until
+from worker.demo.faults import Faults
+from worker.demo.simulator import Simulator, run_in_thread
+
+SETTINGS = {"retry_base": 0.05, "retry_cap": 0.2, "request_timeout": 2, "lease": 3}
+SOFTWARE_ERROR = 70
+
+# The limit of 40 s, shortened.
+IMPATIENT = """
+import worker.health
+worker.health.IDLE_S = 2.0
+"""
+# A part breaks as soon as there is a file `break` in the worker's folder.
+BREAKS = """
+import os
+from {module} import {kind}
+sound = {kind}.{method}
+async def {method}(self, *arguments):
+    if os.path.exists("break"):
+        raise LookupError("a defect of our own")
+    return await sound(self, *arguments)
+{kind}.{method} = {method}
+"""
+PARTS = {
+    "intake": ("worker.intake.stream", "StreamIntake", "step"),
+    "sweep": ("worker.sweep", "Sweep", "step"),
+    "settler": ("tasks.settler", "Settler", "_write"),
+}
+
+
+def gate(url: str, verb: str, why: str) -> None:
+    """Pause or resume, as an operator does."""
+
+    async def do() -> None:
+        client = Redis.from_url(url)
+        await Ledger(client).gate(verb, by="test", why=why)
+        await client.aclose()
+
+    asyncio.run(do())
+
+
+def test_health(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
+    """Without a worker nothing lives; one that runs does, and is ready while gate, store and broker are."""
+    settings: dict[str, Any] = {**SETTINGS, "redis_url": store_url, "data_dir": tmp_path / "data"}
+
+    def health(*options: str, **changed: object) -> tuple[int, str]:
+        done = run("health", *options, **{**settings, **changed})
+        assert len(done.stdout.splitlines()) == 1
+        return done.returncode, done.stdout
+
+    code, line = health("--live")
+    assert (code, "no worker runs here" in line) == (1, True)
+    with (
+        run_in_thread(Simulator()) as (base_url, _),
+        Process(tmp_path, "worker", api_base_url=base_url, **settings) as worker,
+    ):
+        until(lambda: list((tmp_path / "data" / "workers").glob("*.json")), "a sign of life")
+        assert health() == (0, "1 live\n")
+        assert health("--ready") == (0, "1 live, store and broker answer, the gate is open\n")
+        gate(store_url, "pause", "Sorted upgrades")
+        assert health("--live")[0] == 0
+        assert health("--ready") == (1, "1 live; the gate is shut (paused): Sorted upgrades\n")
+        gate(store_url, "resume", "")
+        code, line = health("--ready", redis_url="redis://127.0.0.1:1/0")
+        assert (code, "the store does not answer" in line) == (1, True)
+        code, line = health("--ready", broker_url="redis://127.0.0.1:1/0")
+        assert (code, "the broker does not answer" in line) == (1, True)
+        worker.stop(signal.SIGKILL)
+        assert health()[0] == 1
+
+
+def test_a_consumer_that_takes_nothing(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
+    """A worker that is connected, and whose consumer takes no messages, ends as a failure, and the next one works."""
+    settings = {**SETTINGS, "redis_url": store_url, "data_dir": tmp_path / "data"}
+    with run_in_thread(Simulator()) as (base_url, _):
+        given = {**settings, "api_base_url": base_url}
+        with planted(tmp_path / "impatient", IMPATIENT):
+            deaf = Process(tmp_path, "worker", **given)
+        with deaf:
+            publish(store, ["sg_first"])
+            wait_for_all(store, 1, deaf)
+            with Celery("stranger", broker=store_url, set_as_current=False) as app:
+                assert until(lambda: app.control.cancel_consumer("celery", reply=True), "a consumer that is cancelled")
+            publish(store, ["sg_second"])
+            assert deaf.process.wait(60) == SOFTWARE_ERROR, deaf.output
+        [line] = [line for line in deaf.output.splitlines() if " CRITICAL " in line]
+        assert "messages are on their way, and Celery's consumer, though connected, takes none" in line
+        with Process(tmp_path, "worker", **given) as worker:
+            wait_for_all(store, 2, worker)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_that_dies(store: redis.Redis, store_url: str, tmp_path: Path, part: str) -> None:
+    """A defect in a part ends the process as a failure that names the part; the next worker closes all, none twice."""
+    groups = [f"sg_{number:03d}" for number in range(200)]
+    module, kind, method = PARTS[part]
+    settings = {**SETTINGS, "redis_url": store_url, "data_dir": tmp_path / "data"}
+    with run_in_thread(Simulator(faults=Faults(latency_s=0.05))) as (base_url, simulator):
+        given = {**settings, "api_base_url": base_url}
+        with planted(tmp_path / "breaks", BREAKS.format(module=module, kind=kind, method=method)):
+            ill = Process(tmp_path, "worker", **given, concurrency=4)
+        with ill:
+            publish(store, groups)
+            until(lambda: count(store, "closed") >= 10, "the middle of the work")
+            (tmp_path / "break").touch()
+            store.xadd(STREAM, {"event": cloud_event("sg_last")})
+            assert ill.process.wait(60) == SOFTWARE_ERROR, ill.output
+        (tmp_path / "break").unlink()
+        assert f"the part '{part}' died (a defect of our own); this process stops, start it again" in ill.output
+        assert ill.output.count("reject requeue") < 20, "Celery went on taking messages"
+        with Process(tmp_path, "worker", **given) as worker:
+            wait_for_all(store, len(groups) + 1, worker)
+            assert worker.stop() == 0, worker.output
+        assert {simulator.records()[ref].effective_closes for ref in [*groups, "sg_last"]} == {1}

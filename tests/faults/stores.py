@@ -1,0 +1,135 @@
+"""Faults of the store: killed, frozen, full, read-only, loading; and of the messages in it."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from threading import Thread
+
+import redis
+
+from tests.faults.rig import DRAIN_S, Rig
+from tests.support import STREAM, cloud_event, until
+
+_TRICKLE_S = 10.0
+
+
+def killed_store(rig: Rig, away_s: float = 3.0) -> None:
+    """kill -9 of the store, which comes back from its append-only file three seconds later."""
+    rig.start_worker()
+    rig.wait_closed(0.3)
+    rig.kill_store()
+    time.sleep(away_s)
+    rig.start_store()
+
+
+def killed_store_light_load(rig: Rig) -> None:
+    """The same while events come steadily and the worker is only partly busy: here Celery consumers have died."""
+    rig.start_worker()
+    with _trickle(rig):
+        rig.wait_closed(0.3)
+        rig.kill_store()
+        time.sleep(3)
+        rig.start_store()
+
+
+def frozen_store(rig: Rig, seconds: float = 20.0) -> None:
+    """The store is stopped (SIGSTOP) for 20 seconds."""
+    rig.start_worker()
+    rig.wait_closed(0.3)
+    process = rig.server._process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGCONT)
+
+
+def full_store(rig: Rig) -> None:
+    """The store answers OOM for five seconds (maxmemory, noeviction)."""
+    rig.start_worker()
+    rig.wait_closed(0.3)
+    rig.store.config_set("maxmemory", 1)
+    time.sleep(5)
+    rig.store.config_set("maxmemory", 0)
+
+
+def read_only_store(rig: Rig) -> None:
+    """The store is a read-only replica for five seconds, as in a failover."""
+    rig.start_worker()
+    rig.wait_closed(0.3)
+    rig.store.config_set("repl-diskless-sync-delay", 0)
+    rig.store.replicaof("127.0.0.1", "1")  # nobody is there, so it keeps its data
+    time.sleep(5)
+    rig.store.replicaof("NO", "ONE")
+
+
+def loading_store(rig: Rig) -> None:
+    """The store is restarted and answers LOADING for some seconds."""
+    rig.start_worker()
+    rig.wait_closed(0.5)
+    rig.kill_store()
+    loading = Thread(target=rig.start_store, kwargs={"key-load-delay": 300})
+    loading.start()
+    until(lambda: _refuses(rig, redis.BusyLoadingError), "a store that says LOADING", 20)
+    loading.join(60)
+    rig.store.config_set("key-load-delay", 0)
+
+
+def purged_queue(rig: Rig) -> None:
+    """The Celery queue is purged by hand, three times."""
+    rig.start_worker(concurrency=8)
+    for share in (0.1, 0.3, 0.5):
+        rig.wait_closed(share)
+        rig.store.delete("celery", "unacked", "unacked_index")
+
+
+def doubled_messages(rig: Rig) -> None:
+    """Every message, event and task, is there twice."""
+    for reference in rig.references:
+        rig.store.xadd(STREAM, {"event": cloud_event(reference, f"e-{reference}")})
+    rig.start_worker(concurrency=8)
+    until(lambda: _double_tasks(rig) or rig.closed() == rig.groups, "all closed", DRAIN_S)
+
+
+def _double_tasks(rig: Rig) -> bool:
+    """Put every waiting task message in once more; always False: it goes on until all is closed."""
+    for message in rig.store.lrange("celery", 0, -1):
+        rig.store.lpush("celery", message)
+    time.sleep(0.1)
+    return False
+
+
+@contextmanager
+def _trickle(rig: Rig) -> Iterator[None]:
+    """Meanwhile events come, one by one; their source sends each until the store has taken it. Waits for the last."""
+    source = Thread(target=_publish_slowly, args=(rig,))
+    source.start()
+    yield
+    source.join(DRAIN_S)
+
+
+def _publish_slowly(rig: Rig) -> None:
+    for reference in rig.references:
+        until(partial(_sent, rig, reference), "an event taken", DRAIN_S)
+        time.sleep(_TRICKLE_S / rig.groups)
+
+
+def _sent(rig: Rig, reference: str) -> bool:
+    try:
+        rig.publish([reference])
+    except (redis.RedisError, OSError):
+        return False
+    return True
+
+
+def _refuses(rig: Rig, error: type[redis.RedisError]) -> bool:
+    try:
+        rig.store.get("x")
+    except error:
+        return True
+    except (redis.RedisError, OSError):
+        return False
+    return False

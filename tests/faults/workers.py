@@ -1,0 +1,76 @@
+"""Faults of workers: killed, restarted, stopped impatiently, with wrong clocks."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+
+from tests.faults.inside import wall_clock
+from tests.faults.rig import Rig
+from tests.support import count, until
+
+_KILLS = 5
+_GAP_S = 5.0
+# So few calls at a time that the load lasts for as long as the fault.
+_SLOW = {"concurrency": 8}
+
+
+def killed_workers(rig: Rig) -> None:
+    """kill -9 of a worker, five times at random moments, a new one each time."""
+    dice = random.Random(1)
+    worker = rig.start_worker(**_SLOW)
+    for share in sorted(dice.uniform(0.02, 0.8) for _ in range(_KILLS)):
+        rig.wait_closed(share)
+        time.sleep(dice.uniform(0, 0.1))
+        rig.stop_worker(worker, signal.SIGKILL)
+        worker = rig.start_worker(**_SLOW)
+
+
+def killed_once(rig: Rig) -> None:
+    """kill -9 of a worker that has calls in flight; another takes over."""
+    worker = rig.start_worker(**_SLOW)
+    rig.wait_closed(0.2)
+    until(lambda: count(rig.store, "closing"), "calls in flight")
+    rig.stop_worker(worker, signal.SIGKILL)
+    rig.start_worker()
+
+
+def rolling_restart(rig: Rig) -> None:
+    """SIGTERM of two workers under load, one after the other, each replaced before."""
+    rig.simulator.configure(faults={"latency_s": 0.1})
+    old = [rig.start_worker(**_SLOW), rig.start_worker(**_SLOW)]
+    for share, worker in zip((0.15, 0.4), old, strict=True):
+        rig.wait_closed(share)
+        rig.start_worker(**_SLOW)
+        if rig.stop_worker(worker, signal.SIGTERM) != 0:
+            raise AssertionError(f"a worker did not stop cleanly:\n{worker.output}")
+    rig.wait_closed(1.0)
+    if (gap_s := rig.longest_gap_s()) > _GAP_S:
+        raise AssertionError(f"no group was closed for {gap_s:.1f} s")
+
+
+def impatient_stop(rig: Rig) -> None:
+    """SIGTERM, and while the worker ends its calls a second one; SIGINT twice; SIGTERM and then SIGKILL."""
+    rig.simulator.configure(faults={"latency_s": 0.4})
+    pairs = (
+        (signal.SIGTERM, signal.SIGTERM),
+        (signal.SIGINT, signal.SIGINT),
+        (signal.SIGTERM, signal.SIGKILL),
+    )
+    for share, (first, second) in zip((0.05, 0.2, 0.35), pairs, strict=True):
+        worker = rig.start_worker()
+        rig.wait_closed(share)
+        worker.process.send_signal(first)
+        time.sleep(0.15)
+        rig.stop_worker(worker, second)
+    rig.start_worker()
+
+
+def skewed_clock(rig: Rig) -> None:
+    """Two workers, one whose clock is an hour ahead of the store's and one an hour behind; replies are lost, too."""
+    rig.simulator.configure(faults={"cut_after": 0.1})
+    for offset_s in (3600, -3600):
+        with wall_clock(rig.folder, offset_s):
+            rig.start_worker()
+    rig.wait_closed(0.9)
