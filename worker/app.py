@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import threading
@@ -53,6 +54,7 @@ class Worker:
     def ready(self) -> None:
         """Celery consumes: begin to take in events."""
         assert self._runtime is not None
+        _collect_less()
         self._runtime.open()
 
     def take(self, references: Any, origin: str) -> None:
@@ -80,6 +82,13 @@ app = Celery("closer", set_as_current=False)
 app.add_defaults(lambda: celery_settings(load()))
 worker = Worker()
 close_groups = register(app, worker.take)
+
+
+def _collect_less() -> None:
+    """What a closure leaves behind is freed without the collector; with its defaults that takes a tenth of the CPU."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def _stop_process() -> None:
