@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check lint format requirements clean
+.PHONY: help demo test faults fuzz bench check lint format requirements clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,6 +13,7 @@ UV ?= uv
 PYTEST_ARGS ?=
 BENCH_ARGS ?= all --write
 DEMO_ARGS ?=
+FAULTS_ARGS ?= --write docs/faults.md
 
 ifdef PYTHON
 MADE := $(VENV)/.made-with-$(subst /,_,$(PYTHON))
@@ -30,6 +31,12 @@ demo: $(VENV)/.runtime  ## close sample groups against a simulated API; DEMO_ARG
 
 test: $(VENV)/.dev  ## run the tests; PYTEST_ARGS="-k ledger"
 	@$(BIN)/pytest -q $(PYTEST_ARGS)
+
+faults: $(VENV)/.dev  ## kill, freeze and starve everything, into docs/faults.md; FAULTS_ARGS="--only store"
+	@$(BIN)/python -m tests.faults $(FAULTS_ARGS)
+
+fuzz: $(VENV)/.dev  ## 100,000 events and as many replies through the parsers
+	@HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -q -o timeout=0 tests/fuzz $(PYTEST_ARGS)
 
 bench: $(VENV)/.dev  ## measure, beside other task queues, into bench/results.md; BENCH_ARGS="throughput --groups 2000"
 	@$(BIN)/python -m bench $(BENCH_ARGS)

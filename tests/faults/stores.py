@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from threading import Thread
+from typing import Any
 
 import redis
 
@@ -15,6 +17,8 @@ from tests.faults.rig import DRAIN_S, Rig
 from tests.support import STREAM, cloud_event, until
 
 _TRICKLE_S = 10.0
+QUEUE, UNACKED = "celery", "unacked"
+BROKER_KEYS = (QUEUE, UNACKED, "unacked_index")
 
 
 def killed_store(rig: Rig, away_s: float = 3.0) -> None:
@@ -78,27 +82,36 @@ def loading_store(rig: Rig) -> None:
     rig.store.config_set("key-load-delay", 0)
 
 
-def purged_queue(rig: Rig) -> None:
-    """The Celery queue is purged by hand, three times."""
-    rig.start_worker(concurrency=8)
-    for share in (0.1, 0.3, 0.5):
+def purged_queue(rig: Rig, shares: tuple[float, ...] = (0.1, 0.3, 0.5)) -> None:
+    """The Celery queue is purged by hand while messages wait in it, or in the hands of the dead: the ledger knows."""
+    for number, share in enumerate(shares):
+        worker = rig.start_worker(concurrency=8)
         rig.wait_closed(share)
-        rig.store.delete("celery", "unacked", "unacked_index")
+        until(lambda: rig.store.hlen(UNACKED), "messages in hand")
+        rig.stop_worker(worker, signal.SIGTERM if number % 2 else signal.SIGKILL)
+        if not rig.store.delete(*BROKER_KEYS):
+            raise AssertionError("there was nothing to purge: this row has proved nothing")
+    rig.start_worker()
 
 
 def doubled_messages(rig: Rig) -> None:
-    """Every message, event and task, is there twice."""
+    """Every event is there twice, and every task message that is seen is put in once more."""
     for reference in rig.references:
         rig.store.xadd(STREAM, {"event": cloud_event(reference, f"e-{reference}")})
     rig.start_worker(concurrency=8)
-    until(lambda: _double_tasks(rig) or rig.closed() == rig.groups, "all closed", DRAIN_S)
+    doubled: set[bytes] = set()
+    until(lambda: _double_tasks(rig, doubled) or rig.closed() == rig.groups, "all closed", DRAIN_S)
+    if not doubled:
+        raise AssertionError("no task message was there to be doubled: this row has proved nothing")
 
 
-def _double_tasks(rig: Rig) -> bool:
-    """Put every waiting task message in once more; always False: it goes on until all is closed."""
-    for message in rig.store.lrange("celery", 0, -1):
-        rig.store.lpush("celery", message)
-    time.sleep(0.1)
+def _double_tasks(rig: Rig, doubled: set[bytes]) -> bool:
+    """Double the messages that a worker has in hand; always False: it goes on until all is closed."""
+    in_hand: Any = rig.store.hgetall(UNACKED)
+    for tag, kept in in_hand.items():
+        if tag not in doubled:
+            rig.store.lpush(QUEUE, json.dumps(json.loads(kept)[0]))
+            doubled.add(tag)
     return False
 
 
