@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
@@ -72,22 +73,26 @@ def dead_letters() -> Queue:
 
 def declare(channel: Any) -> int:
     """Declare both queues; returns how many dead letters there are. Raises ForeignQueue; the channel is closed then."""
-    try:
-        held: Any = dead_letters().bind(channel).queue_declare()  # its stub knows a name only
-        task_queue().bind(channel).queue_declare()
-    except PreconditionFailed as error:
-        raise ForeignQueue(error) from error
-    return int(held.message_count)
+    _declare(task_queue(), channel)
+    return _declare(dead_letters(), channel)
 
 
 def declared(connection: Any) -> int:
     """As `declare`, but what is not there stays so: nothing is changed."""
+    held = 0
     for queue in (task_queue(), dead_letters()):
-        try:
+        with suppress(NotFound):
             queue.bind(connection.channel()).queue_declare(passive=True)
-        except NotFound:
-            return 0
-    return declare(connection.channel())
+            held = _declare(queue, connection.channel())
+    return held
+
+
+def _declare(queue: Queue, channel: Any) -> int:
+    try:
+        answer: Any = queue.bind(channel).queue_declare()  # its stub knows a name only
+    except PreconditionFailed as error:
+        raise ForeignQueue(error) from error
+    return int(answer.message_count)
 
 
 def tls(url: str) -> dict[str, Any] | bool:

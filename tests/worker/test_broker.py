@@ -1,0 +1,175 @@
+"""Tests of the broker: Celery's settings for each kind, and RabbitMQ in earnest where it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from kombu import Connection, Queue
+
+from tasks.close import TASK_NAME
+from tasks.errors import ConfigurationError
+from tests.end_to_end.fleet import SETTINGS, wait_for_all
+from tests.support import Process, count, publish, run, until
+from tests.worker.rabbit import Rabbit, program, rabbit
+from worker.broker import BATCH_DEADLINE_S, celery_settings
+from worker.demo.faults import Faults
+from worker.demo.simulator import Simulator, run_in_thread
+from worker.rabbitmq import DEAD_LETTERS, DELIVERY_LIMIT, dead_letters, task_queue
+from worker.settings import load, public_address
+
+REDIS = ["redis://h:1/0", "rediss://h:1/0", "redis+socket:///s.sock", "sentinel://a:1;sentinel://b:1"]
+AMQP = ["amqp://u:p@h//", "amqps://u:p@h/v"]
+
+
+def given(url: str) -> dict[str, Any]:
+    """Celery's settings with this broker."""
+    return celery_settings(load(broker_url=url))
+
+
+@pytest.mark.parametrize("url", REDIS)
+def test_a_batch_never_outlives_its_message_on_redis(url: str) -> None:
+    """The visibility time-out is well above a batch's deadline, every wait ends, and no queue is RabbitMQ's."""
+    settings = given(url)
+    options = settings["broker_transport_options"]
+    assert settings["broker_url"] == url
+    assert options["visibility_timeout"] >= 2 * BATCH_DEADLINE_S
+    assert options.keys() >= {"socket_timeout", "socket_connect_timeout", "health_check_interval"}
+    assert not settings.keys() & {"task_queues", "worker_consumer", "broker_heartbeat"}
+
+
+def test_tls_asks_for_a_certificate() -> None:
+    """The broker's certificate is checked with rediss:// and amqps://, the name in it, too; else there is no TLS."""
+    assert given("rediss://h/0")["broker_use_ssl"] == {"ssl_cert_reqs": "required"}
+    assert given("amqps://h//")["broker_use_ssl"] == {"server_hostname": None}
+    assert given("amqp://h//")["broker_use_ssl"] is False
+    assert "broker_use_ssl" not in given("redis://h/0")
+
+
+def test_a_socket_of_the_store_is_its_broker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a store and a broker of your own, messages go over the embedded store's socket."""
+    monkeypatch.delenv("CLOSER_BROKER_URL", raising=False)
+    settings = load(redis_url=None, data_dir=tmp_path)
+    assert celery_settings(settings)["broker_url"] == f"redis+socket://{settings.socket_path}"
+
+
+def test_amqps_takes_the_same_parameters_as_rediss() -> None:
+    """Files given in the address go to the TLS layer, under the names it knows, and other parameters stay."""
+    settings = given("amqps://u:p@h:5671/v?ssl_ca_certs=/ca.pem&heartbeat=9&ssl_certfile=/c.pem&ssl_keyfile=/k.pem")
+    assert settings["broker_url"] == "amqps://u:p@h:5671/v?heartbeat=9"
+    assert settings["broker_use_ssl"] == {
+        "server_hostname": None, "ca_certs": "/ca.pem", "certfile": "/c.pem", "keyfile": "/k.pem",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("url", ["amqps://h//?ssl_cert_reqs=none", "amqps://a//;amqps://b//"])
+def test_amqps_cannot_be_weakened(url: str) -> None:
+    """Parameters that would switch checks off, and lists whose hosts cannot each be checked, are refused."""
+    with pytest.raises(ConfigurationError, match=r"CLOSER_BROKER_URL: .*amqps"):
+        load(broker_url=url)
+
+
+def test_no_password_of_a_list_is_shown() -> None:
+    """Of several addresses each is shown without user and password."""
+    assert public_address("sentinel://:one@a:1;sentinel://:two@b:2") == "sentinel://a:1;sentinel://b:2"
+
+
+@pytest.mark.parametrize("url", AMQP)
+def test_nothing_is_dropped_silently_on_rabbitmq(url: str) -> None:
+    """Publishing is confirmed; the quorum queue has Celery's name, a limit of its own, and gives up nothing unseen."""
+    settings = given(url)
+    assert settings["broker_transport_options"]["confirm_publish"] is True
+    assert settings["worker_detect_quorum_queues"] is True
+    [queue] = settings["task_queues"]
+    arguments, dead_arguments = queue.queue_arguments, dead_letters().queue_arguments or {}
+    assert (queue.name, queue.routing_key, settings["task_default_queue"]) == ("celery", "celery", "celery")
+    assert arguments["x-queue-type"] == dead_arguments["x-queue-type"] == "quorum"
+    assert arguments["x-delivery-limit"] == DELIVERY_LIMIT
+    assert (arguments["x-dead-letter-exchange"], arguments["x-dead-letter-routing-key"]) == ("", DEAD_LETTERS)
+    assert arguments["x-dead-letter-strategy"] == "at-least-once"
+
+
+def test_a_day_without_a_store_does_not_exhaust_the_deliveries() -> None:
+    """A message that waits for the store is delivered anew once a deadline, and that may go on for a day at least."""
+    assert DELIVERY_LIMIT * BATCH_DEADLINE_S >= 86_400
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
+    """A real RabbitMQ."""
+    if program() is None:
+        pytest.skip("rabbitmq-server is not installed here")
+    with rabbit(tmp_path_factory.mktemp("rabbit")) as running:
+        yield running
+
+
+@pytest.fixture
+def broker(node: Rabbit) -> Rabbit:
+    """The RabbitMQ, without the queues of the test before."""
+    with Connection(node.url) as connection:
+        for queue in (task_queue(), dead_letters()):
+            queue.bind(connection.channel()).delete()
+    return node
+
+
+def test_rabbitmq_carries_the_tasks(broker: Rabbit, store: redis.Redis, store_url: str, tmp_path: Path) -> None:
+    """Events and a foreign program's task are closed once; a message nobody knows is kept, and `check` tells of it."""
+    groups = [f"sg_{number:03d}" for number in range(200)]
+    with run_in_thread(Simulator()) as (api, simulator):
+        settings: dict[str, Any] = {**SETTINGS, "redis_url": store_url, "broker_url": broker.url, "api_base_url": api}
+        with Process(tmp_path, "worker", **settings) as worker:
+            publish(store, groups)
+            wait_for_all(store, len(groups), worker)
+            with Celery("stranger", broker=broker.url, set_as_current=False) as stranger:
+                stranger.conf.task_queues = [Queue("celery", no_declare=True)]
+                stranger.send_task(TASK_NAME, [["foreign"]])
+                stranger.send_task("no.such.task", ["kept"])
+            wait_for_all(store, len(groups) + 1, worker)
+            until(lambda: dead(broker) == 1, "the dead letter")
+            checked = run("check", **settings)
+            assert worker.stop() == 0, worker.output
+        records = simulator.records()
+    assert {records[reference].close_calls for reference in [*groups, "foreign"]} == {1}
+    assert f"1 messages in {DEAD_LETTERS} were given up" in " ".join(checked.stdout.split())
+
+
+def test_a_rabbitmq_that_restarts_costs_nothing(
+    broker: Rabbit, store: redis.Redis, store_url: str, tmp_path: Path
+) -> None:
+    """Stopped in mid-run and started again, it goes on; every group is closed once, and the worker has survived."""
+    groups = [f"sg_{number:03d}" for number in range(300)]
+    with run_in_thread(Simulator(faults=Faults(latency_s=0.2))) as (api, simulator):
+        settings: dict[str, Any] = {**SETTINGS, "redis_url": store_url, "broker_url": broker.url, "api_base_url": api}
+        with Process(tmp_path, "worker", concurrency=10, **settings) as worker:
+            publish(store, groups)
+            until(lambda: count(store, "closed") >= 20, "the middle of the work")
+            broker.stop()
+            assert count(store, "closed") < len(groups)
+            until(lambda: "dispatch waits" in worker.output, "a word about the broker")
+            broker.start()
+            wait_for_all(store, len(groups), worker)
+            assert worker.stop() == 0, worker.output
+        effective = {reference: record.effective_closes for reference, record in simulator.records().items()}
+    assert effective == dict.fromkeys(groups, 1)
+    assert dead(broker) == 0
+
+
+def test_a_queue_of_somebody_elses_is_named(broker: Rabbit, store_url: str) -> None:
+    """A queue that another program has declared in its own way is told by `check`, and is left alone."""
+    with Connection(broker.url) as connection:
+        Queue("celery", routing_key="celery").bind(connection.channel()).queue_declare()
+        checked = run("check", redis_url=store_url, broker_url=broker.url, api_base_url="http://127.0.0.1:1")
+        Queue("celery", routing_key="celery").bind(connection.channel()).queue_declare()
+    assert checked.returncode == 1
+    assert "another program has declared a queue of ours" in " ".join(checked.stdout.split())
+
+
+def dead(broker: Rabbit) -> int:
+    """How many dead letters there are."""
+    with Connection(broker.url) as connection:
+        answer: Any = dead_letters().bind(connection.channel()).queue_declare()
+        return int(answer.message_count)
