@@ -53,7 +53,7 @@ class Rabbit:
             self._process = subprocess.Popen(
                 [str(program())], env=self._environment, stdout=output, stderr=output, start_new_session=True
             )
-        until(self._listens, f"RabbitMQ's start, see {self.log}")
+        until(lambda: _listens(self._port), f"RabbitMQ's start, see {self.log}")
 
     def stop(self) -> None:
         """Stop it as its supervisor would; returns when it is gone."""
@@ -71,15 +71,23 @@ class Rabbit:
             self._process.wait(30)
 
     def forget(self) -> None:
-        """Kill what it has left behind."""
-        subprocess.run(["epmd", "-port", str(self._epmd), "-kill"], capture_output=True, timeout=10, check=False)
+        """Kill what it has left behind: epmd, once it has noticed that its node is gone."""
 
-    def _listens(self) -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", self._port), 1).close()
-        except OSError:
-            return False
-        return True
+        def gone() -> bool:
+            if _listens(self._epmd):
+                kill = ["epmd", "-port", str(self._epmd), "-kill"]
+                subprocess.run(kill, capture_output=True, timeout=10, check=False)
+            return not _listens(self._epmd)
+
+        until(gone, "epmd's end", 10)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
