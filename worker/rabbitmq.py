@@ -19,7 +19,7 @@ DELIVERY_LIMIT = 1000
 REMEDY = "give closer a virtual host of its own, or delete the queue when it is empty (docs/rabbitmq.md)"
 _HEARTBEAT_S = 15
 _CONNECT_S = 5
-_READ_S = 30  # for replies to commands such as the declaration of a queue; who waits for messages polls
+_READ_S = 10  # for replies to commands such as the declaration of a queue; who waits for messages polls
 _TLS = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
 
 
