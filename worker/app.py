@@ -31,6 +31,7 @@ class Worker:
         self._runtime: Runtime | None = None
         self._publisher: Publisher | None = None
         self._store: EmbeddedStore | None = None
+        self.interrupted = False  # told to stop by Ctrl-C
 
     def start(self) -> None:
         """Start the parts, before Celery connects to its broker. Raises CloserError."""
@@ -120,7 +121,8 @@ def _ready(**_: Any) -> None:
 
 
 @signals.worker_shutting_down.connect
-def _drain(**_: Any) -> None:
+def _drain(sig: str, **_: Any) -> None:
+    worker.interrupted = sig == "SIGINT"
     worker.drain()
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 
 import click
+from celery.platforms import EX_FAILURE
 
 from worker.settings import load, unknown_variables
 
@@ -45,8 +46,12 @@ def _run() -> None:
         click.echo(f"closer: {name} is no setting of closer's; is it misspelt?", err=True)
     from celery.bin.celery import celery
 
+    from worker.app import worker
+
     level = settings.log_level.upper()
     node = f"closer-{os.getpid()}@%h"
     options = ["--without-gossip", "--without-mingle", f"--loglevel={level}", f"--hostname={node}"]
     # Not `app.worker_main`, which forgets the exit code: a supervisor must see that a worker has failed.
-    sys.exit(celery.main(["--app", "worker.app", "--quiet", "worker", *options], standalone_mode=False))
+    code = celery.main(["--app", "worker.app", "--quiet", "worker", *options], standalone_mode=False)
+    # Celery takes Ctrl-C for a failure of its own; here it is how `closer up` is stopped.
+    sys.exit(0 if code == EX_FAILURE and worker.interrupted else code)
