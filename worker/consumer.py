@@ -9,6 +9,7 @@ from celery import bootsteps
 from celery.worker import consumer
 
 from tasks.trouble import Trouble
+from worker.hardy import HardyConsumer
 from worker.rabbitmq import DEAD_LETTERS, ForeignQueue, declare
 
 _log = logging.getLogger("closer.consumer")
@@ -46,7 +47,7 @@ class Steps(_CelerysSteps):  # type: ignore[misc]
     )
 
 
-class RabbitConsumer(consumer.Consumer):
+class RabbitConsumer(HardyConsumer):
     """Celery's consumer, with these steps."""
 
     Blueprint = Steps

@@ -39,7 +39,7 @@ def test_a_batch_never_outlives_its_message_on_redis(url: str) -> None:
     assert settings["broker_url"] == url
     assert options["visibility_timeout"] >= 2 * BATCH_DEADLINE_S
     assert options.keys() >= {"socket_timeout", "socket_connect_timeout", "health_check_interval"}
-    assert not settings.keys() & {"task_queues", "worker_consumer", "broker_heartbeat"}
+    assert not settings.keys() & {"task_queues", "broker_heartbeat"}
 
 
 def test_tls_asks_for_a_certificate() -> None:

@@ -180,3 +180,20 @@ def test_any_value(name: str, value: str) -> None:
         assert "CLOSER_" in str(error)  # noqa: PT017
     finally:
         patch.undo()
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("redis_url", f"redis://closer:{SECRET}@store:6379/0"),
+        ("redis_url", f"rediss://closer:{SECRET}@store:6380/1?ssl_cert_reqs=required"),
+        ("broker_url", f"rediss://closer:{SECRET}@store:6380/1?ssl_cert_reqs=required"),
+        ("broker_url", f"amqps://closer:{SECRET}@rabbit:5671/vhost"),
+    ],
+)
+def test_users_and_tls(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
+    """TLS and ACL users in addresses reach the clients unchanged, and no password is shown."""
+    monkeypatch.setenv(f"CLOSER_{name.upper()}", url)
+    settings = load()
+    assert (settings.store_url if name == "redis_url" else settings.celery_broker_url) == url
+    assert SECRET not in repr(settings) + public_address(url)
