@@ -16,7 +16,6 @@ _QUIET = (
     "httpcore",
     "aiohttp",
     "celery.worker.strategy",
-    "celery.app.trace",
     "kombu",
     "amqp",
     "celery.bootsteps",
@@ -85,10 +84,10 @@ def configure(level: str, form: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    # It logs a traceback for each message that goes back to the queue when the process stops.
-    logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # As a warning it logs a traceback for each message that goes back to the queue when the process stops.
+    logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -47,7 +47,7 @@ async def test_batches(ledger: Ledger) -> None:
     broker = Broker()
     sweep = Sweep(ledger, broker, most=400)
     await sweep.step()
-    assert [len(batch) for batch in broker.batches] == [BATCH, BATCH, 20]
+    assert [len(batch) for batch in broker.batches] == [BATCH, 20]
     assert sorted(broker.named) == GROUPS
     sweep.poke()
     await asyncio.wait_for(sweep.step(), 10)
