@@ -114,10 +114,10 @@ class Settings(BaseSettings):
     def socket_path(self) -> Path:
         """Where the embedded store listens; every command finds it by the data directory alone."""
         path = self.data_dir.expanduser().resolve() / "store.sock"
-        if len(os.fsencode(path)) <= _SOCKET_PATH_MAX:
-            return path
         digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"closer-{os.getuid()}-{digest}" / "store.sock"
+        short = Path(f"closer-{os.getuid()}-{digest}", "store.sock")
+        places = (path, Path(tempfile.gettempdir()) / short, Path("/tmp") / short)  # noqa: S108  (private, see embedded)
+        return next((place for place in places if len(os.fsencode(place)) <= _SOCKET_PATH_MAX), places[-1])
 
     @property
     def store_url(self) -> str:

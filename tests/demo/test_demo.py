@@ -6,7 +6,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -19,7 +19,14 @@ LIMIT_S = 60.0
 
 def parts(demo: psutil.Process, command: str) -> list[psutil.Process]:
     """The demo's processes whose command line holds this."""
-    return [child for child in demo.children(recursive=True) if command in " ".join(child.cmdline())]
+    return [child for child in demo.children(recursive=True) if command in _command(child)]
+
+
+def _command(process: psutil.Process) -> str:
+    """Its command line; nothing when it has just ended."""
+    with suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
 
 
 @contextmanager

@@ -46,6 +46,14 @@ def test_defaults() -> None:
         settings.need_api_key()
 
 
+def test_a_long_temporary_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A socket's path is never too long for the kernel, however long the names of the folders; nor are two the same."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("t" * 100)))
+    paths = {Settings(data_dir=tmp_path / ("d" * 100) / name).socket_path for name in "ab"}
+    assert len(paths) == 2
+    assert all(len(str(path)) <= 100 for path in paths)
+
+
 def test_given(monkeypatch: pytest.MonkeyPatch) -> None:
     """Variables are read by their names; the broker is the store unless it is named; a secret stays one in a repr."""
     monkeypatch.setenv("CLOSER_REDIS_URL", f"rediss://u:{SECRET}@host:6379/2")
