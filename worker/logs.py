@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import re
 import sys
+import threading
 import time
+from contextlib import suppress
 from functools import lru_cache
-from typing import Any
+from typing import Any, TextIO
 
 # What these say of each message and request is said better, once, by closure.attempted.
 _QUIET = (
@@ -24,6 +27,7 @@ _QUIET = (
 _WORD = re.compile(r"[A-Za-z0-9_.:+-]+")
 _REPETITIVE = ("celery.worker.consumer", "celery.worker.request", "kombu")
 _SAY_AGAIN_S = 60.0
+_HOLD_S = 0.2
 
 
 class TextFormatter(logging.Formatter):
@@ -73,9 +77,37 @@ class Brief(logging.Filter):
         return True
 
 
+class Held(logging.StreamHandler[TextIO]):
+    """To stderr, a line at most `_HOLD_S` late: a write for each line costs more than all else about it.
+
+    Warnings and what came before them are written at once.
+    """
+
+    def __init__(self) -> None:
+        if isinstance(sys.stderr, io.TextIOWrapper):
+            sys.stderr.reconfigure(line_buffering=False)
+        super().__init__(sys.stderr)
+        threading.Thread(target=self._write_what_is_held, name="log-flush", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hold the line, or write all that is held."""
+        try:
+            self.stream.write(self.format(record) + self.terminator)
+            if record.levelno >= logging.WARNING:
+                self.flush()
+        except Exception:
+            self.handleError(record)
+
+    def _write_what_is_held(self) -> None:
+        while True:
+            time.sleep(_HOLD_S)
+            with suppress(ValueError):  # closed: the process ends
+                self.flush()
+
+
 def configure(level: str, form: str) -> None:
     """Send all logs to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Held()
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     handler.addFilter(Brief())
     # What no line of ours shows need not be found out for each ("Optimization", Python's Logging HOWTO).

@@ -5,7 +5,7 @@
 -- A pause or resume is written into the audit in the same step, see lib.lua; `changed` is 0 when it changed nothing.
 -- Returns  the gate's fields as a flat list: name, value, …, with "now" among them
 
-local WINDOW_START = 32
+local WINDOW_START = 48
 
 gate_reason()
 local verb, before = ARGV[3], gate.shut

@@ -119,7 +119,7 @@ async def test_a_good_probe_opens_the_gate(book: Book) -> None:
 async def test_the_window_is_lifted(book: Book) -> None:
     """After a slow start a thousand good replies lift the limit."""
     await book.ledger.gate("start")
-    assert (await book.ledger.gate())["window"] == "32"
+    assert (await book.ledger.gate())["window"] == "48"
     await book.redis.hset("closer:gate", "window", "1023")
     for reference in ("sg_1", "sg_2"):
         await book.receive(reference)
