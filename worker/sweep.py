@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
+from tasks.errors import StoreUnavailable
 from tasks.ledger import Ledger
 from tasks.trouble import Trouble
 
@@ -48,7 +49,11 @@ class Sweep:
         """Dispatch what is due now, then wait until something may be due again. Raises StoreUnavailable."""
         self._poked.clear()
         started = time.monotonic()
-        due = await self._ledger.due(limit=_ROUND, grace_s=_GRACE_S, most=self._most)
+        try:
+            due = await self._ledger.due(limit=_ROUND, grace_s=_GRACE_S, most=self._most)
+        except StoreUnavailable:
+            self.on_their_way = 0  # unknown: a store that is away must not pass for a consumer that takes nothing
+            raise
         self._blocked = due.next_s is None
         self.on_their_way = due.on_their_way
         if due.references:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
 from tasks.closure import State
+from tasks.errors import StoreUnavailable
 from tasks.event import GroupComplete
 from tasks.ledger import Claim, Ledger, Settlement
+from tests.support import url_of, valkey
 from worker.sweep import BATCH, BrokerUnavailable, Sweep
 
 GROUPS = [f"sg_{number:03d}" for number in range(120)]
@@ -115,3 +118,21 @@ async def test_a_poke_ends_the_wait(ledger: Ledger) -> None:
     await asyncio.wait_for(step, 10)
     await asyncio.wait_for(sweep.step(), 10)
     assert broker.named[-1] == "new"
+
+
+async def test_a_store_that_is_away_is_no_deaf_consumer(tmp_path: Path) -> None:
+    """While the store is away no message counts as on its way: an outage does not end the worker as a deaf one."""
+    with valkey(tmp_path) as server:
+        client = Redis.from_url(url_of(server))
+        ledger = Ledger(client)
+        await ledger.receive([GroupComplete(ref, "wms", "e1") for ref in GROUPS])
+        sweep = Sweep(ledger, Broker(), most=400)
+        await sweep.step()
+        sweep.poke()
+        await asyncio.wait_for(sweep.step(), 10)
+        assert sweep.on_their_way == len(GROUPS)
+        server.terminate()
+        with pytest.raises(StoreUnavailable):
+            await sweep.step()
+        assert sweep.on_their_way == 0
+        await client.aclose()
