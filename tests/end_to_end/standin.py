@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from threading import Thread
 from typing import Literal
 
@@ -21,11 +22,21 @@ Endpoint = Literal["close", "lock", "get", "other"]
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """An HTTP reply; `REF` in the body stands for the reference, the header `Retry-After` may be made on the spot."""
+    """An HTTP reply; `REF` in the body stands for the reference.
+
+    With `on_date` it has a `Retry-After` with that date: a function of the moment of the call, in seconds since 1970.
+    """
 
     status: int
     body: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    on_date: Callable[[float], int] | None = None
+
+    def headers_at(self, on: float) -> Mapping[str, str]:
+        """The headers of the reply to a call of that moment."""
+        if self.on_date is None:
+            return self.headers
+        return {**self.headers, "Retry-After": formatdate(self.on_date(on), usegmt=True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +99,10 @@ class StandIn:
         reference, endpoint = _target(request)
         number = sum(call.endpoint == endpoint for call in self.of(reference))
         body = await request.read()
-        self.calls.append(
-            Call(
-                reference, endpoint, request.method, request.path_qs, request.headers, body,
-                time.monotonic(), time.time(),
-            )
-        )  # fmt: skip
+        at, on = time.monotonic(), time.time()
+        self.calls.append(Call(reference, endpoint, request.method, request.path_qs, request.headers, body, at, on))
         reply = self._scripts.get(reference, self._default).reply(endpoint, number)
-        return await _send(request, reply, reference)
+        return await _send(request, reply, reference, on)
 
 
 @contextmanager
@@ -121,10 +128,11 @@ async def _listen(stand_in: StandIn) -> tuple[web.ServerRunner, str]:
     return runner, f"http://127.0.0.1:{runner.addresses[0][1]}{BASE_PATH}"
 
 
-async def _send(request: web.BaseRequest, reply: Reply, reference: str) -> web.Response:
+async def _send(request: web.BaseRequest, reply: Reply, reference: str, on: float) -> web.Response:
     match reply:
-        case Say(status, body, headers):
-            return web.Response(status=status, body=body.replace("REF", reference).encode(), headers=headers)
+        case Say(status, body):
+            content = body.replace("REF", reference).encode()
+            return web.Response(status=status, body=content, headers=reply.headers_at(on))
         case Raw(sent):
             assert request.transport is not None
             request.transport.write(sent)
