@@ -11,7 +11,7 @@ import click
 from bench.lab import Lab, lab
 from bench.options import Options
 from bench.report import Section, document
-from bench.scenarios import drain, idle, latency, store, sweep, throughput, two
+from bench.scenarios import drain, idle, latency, profile, store, sweep, throughput, two
 
 RESULTS = Path(__file__).parent / "results.md"
 SCENARIOS: dict[str, Callable[[Lab, Options], Iterator[Section]]] = {
@@ -24,10 +24,11 @@ SCENARIOS: dict[str, Callable[[Lab, Options], Iterator[Section]]] = {
     "drain": drain.measure,
     "sweep": sweep.measure,
 }
+BY_NAME = {"profile": profile.measure}  # not in `all`: looking into another process takes rights that not all have
 
 
 @click.command()
-@click.argument("names", nargs=-1, type=click.Choice([*SCENARIOS, "all"]), metavar="SCENARIO…")
+@click.argument("names", nargs=-1, type=click.Choice([*SCENARIOS, *BY_NAME, "all"]), metavar="SCENARIO…")
 @click.option("--groups", default=5_000, show_default=True, help="Groups to close in one run.")
 @click.option("--concurrency", multiple=True, type=int, default=(100, 300), show_default=True, help="Calls in flight.")
 @click.option("--latency", "latency_ms", default=100.0, show_default=True, help="The API's time for a call (ms).")
@@ -35,15 +36,20 @@ SCENARIOS: dict[str, Callable[[Lab, Options], Iterator[Section]]] = {
 @click.option("--only", multiple=True, help="Measure only this system in throughput (may be repeated).")
 @click.option("--many", default=100_000, show_default=True, help="Closures or events for store, parked and drain.")
 @click.option("--seconds", default=20.0, show_default=True, help="How long latency, idle and parked look.")
+@click.option(
+    "--tree",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Another checkout, for profile: its worker is measured, too.",
+)
 @click.option("--write", is_flag=True, help="Write bench/results.md.")
 def main(names: tuple[str, ...], latency_ms: float, write: bool, **given: object) -> None:
-    """Measure: throughput (the default), latency, store, idle, parked, two, drain, sweep, or all."""
+    """Measure: throughput (the default), latency, store, idle, parked, two, drain, sweep, or all; or profile."""
     options = Options(latency_s=latency_ms / 1000, **given)  # type: ignore[arg-type]  # checked by click
     chosen = list(SCENARIOS) if "all" in names else list(names or ["throughput"])
     sections = []
     with lab() as place:
         for name in chosen:
-            for section in SCENARIOS[name](place, options):
+            for section in (SCENARIOS | BY_NAME)[name](place, options):
                 click.echo(f"{section}\n")
                 sections.append(section)
     if write:

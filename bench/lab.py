@@ -58,7 +58,7 @@ class Lab:
         """What a process of the system is told."""
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("CLOSER_", "BENCH_"))}
         return clean | {
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": str(system.folder),
             "BENCH_API_URL": self.api.url,
             "BENCH_STORE_URL": self.store_url,
             "BENCH_CONCURRENCY": str(concurrency),
@@ -74,15 +74,15 @@ class Lab:
         """A worker of the system, as a process tree; yields its pid."""
         flight = system.flight(concurrency)
         command = [system.python(), *system.work(flight, groups)]
-        with self.process(command, self.environment(system, flight)) as pid:
+        with self.process(command, self.environment(system, flight), system.folder) as pid:
             yield pid
 
     @contextmanager
-    def process(self, command: Sequence[str], environment: dict[str, str]) -> Iterator[int]:
+    def process(self, command: Sequence[str], environment: dict[str, str], folder: Path = ROOT) -> Iterator[int]:
         """A process and its children, with their output in a file; told to stop, then made to."""
         with (self.folder / "output.log").open("ab") as output:
             process = subprocess.Popen(
-                command, env=environment, cwd=ROOT, stdout=output, stderr=output, start_new_session=True
+                command, env=environment, cwd=folder, stdout=output, stderr=output, start_new_session=True
             )
         try:
             yield process.pid

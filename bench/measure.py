@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,8 +85,19 @@ def usage(*pids: int) -> Usage:
     return Usage(cpu, rss, peak, count)
 
 
-def run(lab: Lab, system: System, *, groups: int, concurrency: int, latency_s: float) -> Run:
-    """Give the system `groups` groups, start its worker, measure until the last is closed."""
+def run(
+    lab: Lab,
+    system: System,
+    *,
+    groups: int,
+    concurrency: int,
+    latency_s: float,
+    watch: Callable[[int], AbstractContextManager[object]] = nullcontext,
+) -> Run:
+    """Give the system `groups` groups, start its worker, measure until the last is closed.
+
+    `watch` is entered with the worker's pid at its first call, and left when all has been closed and written down.
+    """
     lab.clear(groups, latency_s)
     lab.enqueue(system, groups)
     store, api = usage(lab.store_pid), usage(lab.api.pid)
@@ -92,8 +105,9 @@ def run(lab: Lab, system: System, *, groups: int, concurrency: int, latency_s: f
     with lab.running(system, concurrency, groups) as pid:
         lab.follow(pid, "first", _WAIT_S)
         ready = usage(pid)
-        lab.follow(pid, "done", _WAIT_S)
-        time.sleep(_QUIET_S)
+        with watch(pid):
+            lab.follow(pid, "done", _WAIT_S)
+            time.sleep(_QUIET_S)
         used = usage(pid)
     store_used, api_used = usage(lab.store_pid), usage(lab.api.pid)
     report = lab.api.report()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.environments import python_of
+from bench.environments import ROOT, python_of
 
 _PEERS = Path(__file__).parent / "peers"
 
@@ -16,7 +16,8 @@ _PEERS = Path(__file__).parent / "peers"
 class System:
     """One system under test. `python` is asked for when it is needed: it may have to be installed first.
 
-    `work` builds the worker's command line from (concurrency, groups). `kind` is closer, peer or limit.
+    `work` builds the worker's command line from (concurrency, groups). `kind` is closer, peer or limit. `folder` is the
+    checkout whose code runs.
     """
 
     name: str
@@ -27,6 +28,7 @@ class System:
     module: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     fixed_concurrency: int | None = None
+    folder: Path = ROOT
 
     def flight(self, concurrency: int) -> int:
         """How many calls it may have in flight when `concurrency` is asked for."""

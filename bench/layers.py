@@ -1,0 +1,103 @@
+"""Which layer a sampled stack belongs to, by its innermost known package: every sample belongs to exactly one."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from functools import cache
+
+from bench.samples import Frame, Sample
+
+
+class Layer(StrEnum):
+    """Where the CPU of a worker process goes, from the wire inwards."""
+
+    WIRE = "the wire: aiohttp, asyncio's transport"
+    HTTPX = "httpx, and its bridge to aiohttp"
+    CALL = "our client of the API, verdict, retry"
+    RUNNERS = "handing out claims (the bare loop's own lines)"
+    LEDGER = "ledger and settler, with redis-py"
+    CELERY = "Celery and kombu, their threads"
+    INTAKE = "intake and events"
+    SWEEP = "sweep, beat and health"
+    LOGS = "log lines"
+    LOOP = "the event loop itself"
+    REST = "rest"
+
+
+# The first frame that has one of these decides, from the innermost outwards. What is in neither table (json, re, uuid,
+# pydantic, redis-py, yarl, asyncio's locks and time-outs) works for whoever has called it.
+_KNOWN: tuple[tuple[Layer, tuple[str, ...]], ...] = (
+    (Layer.WIRE, ("aiohttp/",)),
+    (Layer.HTTPX, ("httpx/", "httpx_aiohttp/", "httpcore/")),
+    (Layer.CALL, ("tasks/api.py", "tasks/attempt.py", "tasks/reply.py", "tasks/retry.py", "tasks/verdict.py")),
+    (Layer.RUNNERS, ("tasks/pool.py", "bench/limits/")),
+    (Layer.LEDGER, ("tasks/ledger.py", "tasks/scripts.py", "tasks/settler.py")),
+    (Layer.CELERY, ("celery/", "kombu/", "amqp/", "vine/", "billiard/")),
+    (Layer.CELERY, ("tasks/close.py", "worker/app.py", "worker/publisher.py", "worker/hardy.py", "worker/consumer.py")),
+    (Layer.INTAKE, ("worker/intake/", "tasks/event.py")),
+    (Layer.SWEEP, ("worker/sweep.py", "worker/parts.py", "worker/health.py")),
+    (Layer.LOGS, ("logging/", "worker/logs.py")),
+)
+# Of what the loop calls by itself, and threads that wait for work: these decide only when no known package does.
+_ALONE: tuple[tuple[Layer, tuple[str, ...]], ...] = (
+    (Layer.LEDGER, ("redis/", "asyncio/streams.py")),  # nothing else here uses asyncio's streams
+    (Layer.CELERY, ("worker/runtime.py", "concurrent/futures/", "threading.py")),
+    (Layer.WIRE, ("asyncio/selector_events.py", "asyncio/sslproto.py")),
+)
+# Further out is who has started the loop, which is no news.
+_LOOP = ("_run_once", "run_forever")
+_SELECT = "selectors.py"
+_LIBRARY = re.compile(r".*/(?:site-packages|lib/python3\.\d+)/")
+_OWN = re.compile(r".*/(?=(?:tasks|worker|bench)/)")
+
+
+def layer_of(stack: Sequence[Frame]) -> Layer:
+    """The layer of a stack, whose outermost frame is the first."""
+    alone: Layer | None = None
+    for frame in reversed(stack):
+        place = _place(frame.path)
+        if known := _find(_KNOWN, place):
+            return known
+        if place == "asyncio/base_events.py" and frame.name.endswith(_LOOP):
+            return alone or Layer.LOOP
+        alone = alone or _find(_ALONE, place)
+    return alone or Layer.REST
+
+
+def shares(samples: Iterable[Sample], cpu_s: Mapping[int, float]) -> dict[Layer, float]:
+    """Each layer's share of the CPU. `cpu_s`: each thread's, by the kernel. Raises ValueError when nothing was used.
+
+    Samples only divide what their own thread has used: one that is woken often is seen far more often than it works.
+    """
+    counts: dict[int, Counter[Layer]] = defaultdict(Counter)
+    for sample in samples:
+        if not _waits(sample.stack):
+            counts[sample.thread][layer_of(sample.stack)] += sample.times
+    found = dict.fromkeys(Layer, 0.0)
+    for thread, seconds in cpu_s.items():
+        seen = counts.get(thread) or Counter({Layer.REST: 1})
+        for layer, count in seen.items():
+            found[layer] += seconds * count / seen.total()
+    total = sum(found.values())
+    if not total:
+        raise ValueError("the worker has used no CPU while it was looked at")
+    return {layer: seconds / total for layer, seconds in found.items()}
+
+
+def _waits(stack: Sequence[Frame]) -> bool:
+    """Whether the loop has nothing to do. The kernel calls it running from the moment that it is to be woken."""
+    return bool(stack) and _place(stack[-1].path) == _SELECT
+
+
+@cache
+def _place(path: str) -> str:
+    """The path inside its library or checkout; a library may have a folder that is called as one of ours."""
+    inside = _LIBRARY.match(path) or _OWN.match(path)
+    return path[inside.end() :] if inside else path
+
+
+def _find(table: tuple[tuple[Layer, tuple[str, ...]], ...], place: str) -> Layer | None:
+    return next((layer for layer, places in table if place.startswith(places)), None)
