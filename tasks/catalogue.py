@@ -154,7 +154,7 @@ class Catalogue:
         closures: list[Closure] = []
         # One more than asked for: its place alone tells that there is a next page.
         async for rows in self._stretches(query, "records", order, cursor or _START, limit + 1):
-            closures.extend(_closure(*rows[at : at + 4]) for at in range(0, len(rows), 4))
+            closures.extend(_closure(*rows[at : at + 5]) for at in range(0, len(rows), 5))
         if len(closures) <= limit:
             return Page(closures, None)
         last = closures[limit - 1]
@@ -183,7 +183,7 @@ class Catalogue:
         """What each script call returned, until there is no more or `limit` closures were returned."""
         # Closures move to the newest end while we read: what came after we began is another reading's.
         query = await self._until_now(query) if order == "oldest" else query
-        per_row = 2 if wanted == "references" else 4
+        per_row = {"references": 2, "records": 5}.get(wanted, 4)
         left = limit
         while query.indexes and left != 0:
             room = _STRETCH if left is None or wanted not in ("records", "references") else min(left, _RETURNED)
@@ -210,5 +210,6 @@ class Catalogue:
         return int(seconds * 1000 + microseconds // 1000)
 
 
-def _closure(reference: bytes, raw: bytes, entered: bytes, agenda: bytes) -> Closure:
-    return Closure.from_record(reference.decode(), raw, float(entered), float(agenda) if agenda else None)
+def _closure(reference: bytes, raw: bytes, entered: bytes, agenda: bytes, state: bytes) -> Closure:
+    due = float(agenda) if agenda else None
+    return Closure.from_record(reference.decode(), raw, float(entered), due, State(state.decode()))

@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import Any
 
 HISTORY_LIMIT = 20
+UNREADABLE = "the store holds a damaged record of it; `closer publish` it again: whether it is closed, the API tells"
 
 
 class State(StrEnum):
@@ -151,9 +152,23 @@ class Closure:
     actions: tuple[Action, ...] = ()
 
     @classmethod
-    def from_record(cls, reference: str, raw: bytes | str, entered: float, agenda: float | None) -> Closure:
-        """Read a record of the ledger; its short field names are listed at the top of `lua/lib.lua`."""
-        record: Mapping[str, Any] = json.loads(raw)
+    def from_record(
+        cls, reference: str, raw: bytes | str, entered: float, agenda: float | None, held: State
+    ) -> Closure:
+        """Read a record of the ledger; its short field names are listed at the top of `lua/lib.lua`.
+
+        One that cannot be read, damaged in the store, is shown as that, in the state `held` whose index holds it.
+        """
+        try:
+            return cls._read(reference, json.loads(raw), entered, agenda)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            note = Attempt(int(entered), "", code="unreadable", verdict="unreadable", detail=UNREADABLE)
+            return cls(
+                reference, held, None, None, 0, "", "", int(entered), int(entered), None, None, None, None, (note,)
+            )  # fmt: skip
+
+    @classmethod
+    def _read(cls, reference: str, record: Mapping[str, Any], entered: float, agenda: float | None) -> Closure:
         state = State(record["s"])
         return cls(
             reference=reference,

@@ -20,6 +20,7 @@ from tasks.scripts import Scripts
 from tasks.verdict import Health
 
 DEFAULT_PREFIX = "closer:"
+_REASONS = " ".join(Reason)
 
 
 class Received(StrEnum):
@@ -48,9 +49,10 @@ class Claim:
 
 
 class Unclaimed(StrEnum):
-    """Why a reference was not claimed: no such closure, the gate is shut, or there is nothing to do now."""
+    """Why a reference was not claimed: no (readable) record of it, the gate is shut, or there is nothing to do now."""
 
     UNKNOWN = "unknown"
+    UNREADABLE = "unreadable"
     LATER = "later"
     NO = "no"
 
@@ -117,7 +119,7 @@ class Ledger:
     async def receive(self, events: Sequence[GroupComplete]) -> list[Received]:
         """Write events down: after this they cannot be lost. Deduplicated by event and by group."""
         arguments = [_event_argument(event) for event in events]
-        return [Received(word.decode()) for word in await self._scripts.run("receive", *arguments)]
+        return [Received(word.decode()) for word in await self._scripts.run("receive", _REASONS, *arguments)]
 
     async def reject(self, body: bytes, rejection: Rejection, origin: str, stream: str = "", group: str = "") -> str:
         """Put aside what is no event, with its bytes and why; takes it off `stream` in the same step."""
@@ -218,8 +220,9 @@ def _claim(reference: str, row: list[Any]) -> Claim | Unclaimed:
 def _closure(reference: str, row: list[Any]) -> Closure | None:
     if not row:
         return None
-    raw, entered, agenda = row
-    return Closure.from_record(reference, raw, float(entered), float(agenda) if agenda else None)
+    raw, entered, agenda, state = row
+    due = float(agenda) if agenda else None
+    return Closure.from_record(reference, raw, float(entered), due, State(state.decode()))
 
 
 def _json(value: dict[str, Any]) -> str:

@@ -88,8 +88,9 @@ class AttemptPool:
             if self.draining:
                 raise Draining("this process is stopping")
             claims = await self._claim(good)
-            unknown = [ref for ref in good if claims[ref] is Unclaimed.UNKNOWN]
+            unknown = [ref for ref in good if claims[ref] in (Unclaimed.UNKNOWN, Unclaimed.UNREADABLE)]
             if unknown:
+                _say_unreadable([ref for ref in unknown if claims[ref] is Unclaimed.UNREADABLE])
                 await self._ledger.receive([GroupComplete(ref, "celery", origin) for ref in unknown])
                 claims |= await self._claim(unknown)
             for claim in claims.values():
@@ -177,3 +178,14 @@ class AttemptPool:
             self._room.set()
         else:
             self._room.clear()
+
+
+def _say_unreadable(references: list[str]) -> None:
+    if references:
+        _log.error(
+            "the store holds damaged records of %d groups (%s%s): they are attempted anew, what was known of them is "
+            "lost; find out what else writes to closer's keys, or what the store's disk has lost",
+            len(references),
+            ", ".join(references[:3]),
+            " …" if references[3:] else "",
+        )

@@ -6,7 +6,7 @@
 -- ARGV[6..] references
 -- Returns   for each: { "claimed", lease number, failures, not-founds, ms to its deadline, ms to wait before the call,
 --           the time (ms), trigger, 1 when it must be locked first, custom reference, traceparent }
---           or { "unknown" }, { "later" } (the gate does not let it through), { "no" } (nothing to do now)
+--           or { "unknown" }, { "unreadable" } (its record is damaged), { "later" } (the gate does not let it through), { "no" } (nothing to do now)
 
 local lease, pause, worker = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local shut = gate_reason()
@@ -31,8 +31,8 @@ local function is_due(ref)
 end
 
 local function claim(ref)
-  local c = load(ref)
-  if not c then return { 'unknown' } end
+  local c, raw = load(ref)
+  if not c then return { raw and 'unreadable' or 'unknown' } end
   if c.s == 'closing' and is_due(ref) then
     lose_lease(ref, c)
     save(ref, c)

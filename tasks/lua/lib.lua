@@ -29,11 +29,39 @@ local SPAN = tonumber(ARGV[2])
 local HISTORY_LIMIT = 20
 local ACTIONS_LIMIT = 10
 
+-- What a record's fields are; `list`: of strings. One that is otherwise was not written by these scripts, and would
+-- break them in the middle, and with them whatever else is in the same call.
+local FIELDS = { s = 'string', o = 'string', r = 'string', n = 'number', k = 'number', m = 'number', e = 'string',
+  i = 'string', v = 'list', u = 'string', t = 'string', p = 'string', a = 'number', d = 'number', x = 'number',
+  w = 'string', g = 'string', l = 'number', h = 'list', q = 'list' }
+local NEEDED = { queued = 'd', closing = 'd', retrying = 'd', failed = 'r', closed = 'o', discarded = 'a' }
+
+local function is(value, kind)
+  if kind ~= 'list' then return type(value) == kind end
+  if type(value) ~= 'table' then return false end
+  local size = 0
+  for _, item in pairs(value) do
+    size = size + 1
+    if type(item) ~= 'string' then return false end
+  end
+  return size == #value
+end
+
+-- The record in a text, or nil when it is none.
+local function decode(raw)
+  local readable, c = pcall(cjson.decode, raw)
+  if not (readable and type(c) == 'table' and c.e and c.i and c.a and NEEDED[c.s] and c[NEEDED[c.s]]) then return nil end
+  for name, value in pairs(c) do
+    if FIELDS[name] and not is(value, FIELDS[name]) then return nil end
+  end
+  return c
+end
+
+-- The closure's record; nil when there is none, or none that can be read: then its text is the second result.
 local function load(ref)
   local raw = redis.call('GET', P .. 'c:' .. ref)
   if not raw then return nil end
-  local readable, c = pcall(cjson.decode, raw)
-  return readable and type(c) == 'table' and c.s and c or nil
+  return decode(raw), raw
 end
 
 local function save(ref, c)

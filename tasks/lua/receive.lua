@@ -1,9 +1,12 @@
 -- Receives events: a new closure each, or a duplicate of one; a new event for a failed closure queues it again.
 -- KEYS, ARGV[1..2]  see lib.lua
--- ARGV[3..]  one event each, JSON: {ref, e, i, u, t, p} (record fields)
+-- ARGV[3]    every failure reason, separated by spaces
+-- ARGV[4..]  one event each, JSON: {ref, e, i, u, t, p} (record fields)
+-- One whose record cannot be read is received anew: whether it is closed only the API can tell.
 -- Returns    one of new, requeued, duplicate for each
 
 local EVENTS_LIMIT = 16
+local REASONS = ARGV[3]
 
 local function seen(c, event)
   if c.e == event.e and c.i == event.i then return true end
@@ -19,10 +22,18 @@ local function remember(c, event)
   if #c.v > EVENTS_LIMIT then table.remove(c.v, 1) end
 end
 
+-- Takes the closure off every index: which of them hold it the damaged record does not tell.
+local function clear(ref)
+  for state in pairs(NEEDED) do redis.call('ZREM', P .. state, ref) end
+  for reason in string.gmatch(REASONS, '%S+') do redis.call('ZREM', P .. 'failed:' .. reason, ref) end
+  redis.call('ZREM', P .. 'dispatched', ref)
+end
+
 local function receive(event)
   local ref = event.ref
-  local c = load(ref)
+  local c, damaged = load(ref)
   if not c then
+    if damaged then clear(ref) end
     event.ref = nil
     event.a = NOW
     event.d = open_clock() + SPAN
@@ -39,5 +50,5 @@ local function receive(event)
 end
 
 local received = {}
-for i = 3, #ARGV do received[#received + 1] = receive(cjson.decode(ARGV[i])) end
+for i = 4, #ARGV do received[#received + 1] = receive(cjson.decode(ARGV[i])) end
 return received

@@ -9,7 +9,7 @@
 -- ARGV[8]  most closures to look at    ARGV[9]  most to return
 -- ARGV[10] what to return: records, references, or counts by reason, source or code
 -- Returns  { time, index and reference where this stretch ended ("" when there is no more), then
---            records:    reference, record, when it entered its state (ms), when a retry is due (ms) or "", …
+--            records:    reference, record, when it entered its state (ms), when a retry is due (ms) or "", state, …
 --            references: reference, state, …
 --            counts:     value ("" for none), count, oldest: when it entered its state (ms), and its reference, … }
 
@@ -171,8 +171,8 @@ local function match(ref, raw)
   if want.prefix and string.sub(ref, 1, #want.prefix) ~= want.prefix then return nil end
   if not must_decode then return {} end
   if not raw or not may_match(ref, raw) then return nil end
-  local readable, c = pcall(cjson.decode, raw)
-  return readable and matches(ref, c) and c or nil
+  local c = decode(raw)
+  return c and matches(ref, c) and c or nil
 end
 
 -- What is returned -------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ local function take(ref, at, state, c, raw)
   elseif wanted == 'records' then
     raw = raw or redis.call('GET', P .. 'c:' .. ref)
     if not raw then return end
-    add(ref, raw, string.format('%.0f', at), state == 'retrying' and redis.call('ZSCORE', P .. 'agenda', ref) or '')
+    add(ref, raw, string.format('%.0f', at), state == 'retrying' and redis.call('ZSCORE', P .. 'agenda', ref) or '', state)
   else
     local _, code = last_reply(c)
     tally(({ reason = c.r, source = c.e, code = code })[wanted] or '', at, ref)

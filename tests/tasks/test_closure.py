@@ -56,7 +56,7 @@ def test_attempt_as_json() -> None:
 
 def test_queued_closure() -> None:
     """A new closure has no outcome, no attempts and no next attempt: it is due as soon as there is room."""
-    closure = Closure.from_record("sg_1", record(), 1_500.0, 31_500.0)
+    closure = Closure.from_record("sg_1", record(), 1_500.0, 31_500.0, State.QUEUED)
     shown = {name: value for name, value in closure.as_json().items() if name in PROMISED}
     assert list(shown) == PROMISED
     assert shown == dict.fromkeys(PROMISED) | {
@@ -69,7 +69,8 @@ def test_queued_closure() -> None:
 def test_retrying_closure() -> None:
     """A retry shows when, and its last attempt's reply; the newest attempt is the last."""
     lines = [Attempt(500, "w", status=500).pack(), ATTEMPT.pack()]
-    closure = Closure.from_record("sg_1", record(s="retrying", n=2, h=lines, u="c", t="t", p="tp").encode(), 1, 9_000)
+    raw = record(s="retrying", n=2, h=lines, u="c", t="t", p="tp").encode()
+    closure = Closure.from_record("sg_1", raw, 1, 9_000, State.RETRYING)
     shown = closure.as_json()
     assert (shown["next_attempt_at"], shown["attempts"]) == ("1970-01-01T00:00:09.000Z", 2)
     assert (shown["last_status"], shown["last_code"], shown["correlation_id"]) == (503, "busy", "c-1")
@@ -87,7 +88,7 @@ def test_retrying_closure() -> None:
 )
 def test_ended_closures(fields: dict[str, object], outcome: Outcome | None, reason: Reason | None) -> None:
     """Only what is closed has an outcome and a time of closing, only what failed has a reason."""
-    closure = Closure.from_record("sg_1", record(**fields), 7_000, None)
+    closure = Closure.from_record("sg_1", record(**fields), 7_000, None, State.CLOSED)
     assert (closure.outcome, closure.reason) == (outcome, reason)
     assert closure.as_json()["closed_at"] == ("1970-01-01T00:00:07.000Z" if outcome else None)
 
