@@ -49,6 +49,7 @@ _ALONE: tuple[tuple[Layer, tuple[str, ...]], ...] = (
 )
 # Further out is who has started the loop, which is no news.
 _LOOP = ("_run_once", "run_forever")
+_BEGIN = ("_bootstrap", "_run_module_as_main")
 _SELECT = "selectors.py"
 _LIBRARY = re.compile(r".*/(?:site-packages|lib/python3\.\d+)/")
 _OWN = re.compile(r".*/(?=(?:tasks|worker|bench)/)")
@@ -74,8 +75,9 @@ def shares(samples: Iterable[Sample], cpu_s: Mapping[int, float]) -> dict[Layer,
     """
     counts: dict[int, Counter[Layer]] = defaultdict(Counter)
     for sample in samples:
-        if not _waits(sample.stack):
-            counts[sample.thread][layer_of(sample.stack)] += sample.times
+        layer = layer_of(sample.stack)
+        if not _waits(sample.stack) and (layer is not Layer.REST or _is_whole(sample.stack)):
+            counts[sample.thread][layer] += sample.times
     found = dict.fromkeys(Layer, 0.0)
     for thread, seconds in cpu_s.items():
         seen = counts.get(thread) or Counter({Layer.REST: 1})
@@ -90,6 +92,11 @@ def shares(samples: Iterable[Sample], cpu_s: Mapping[int, float]) -> dict[Layer,
 def _waits(stack: Sequence[Frame]) -> bool:
     """Whether the loop has nothing to do. The kernel calls it running from the moment that it is to be woken."""
     return bool(stack) and _place(stack[-1].path) == _SELECT
+
+
+def _is_whole(stack: Sequence[Frame]) -> bool:
+    """Whether it goes back to where a thread or process begins: one read while it changed may be its last frames."""
+    return bool(stack) and stack[0].name.endswith(_BEGIN)
 
 
 @cache

@@ -26,10 +26,11 @@ REDIS = f"Redis.execute_command ({SITE}/redis/asyncio/client.py:929)"
 WRITE = f"_SelectorSocketTransport.write ({LIB}/asyncio/selector_events.py:1057)"
 DUMPS = f"dumps ({LIB}/json/__init__.py:238)"
 READ = f"{RUN};_SelectorSocketTransport._read_ready ({LIB}/asyncio/selector_events.py:952)"
-CELERY = f"{THREAD};main ({TREE}/worker/cli/main.py:63);asynloop ({SITE}/celery/worker/loops.py:97)"
+CELERY = f"_run_module_as_main (<frozen runpy>:198);main ({TREE}/worker/cli/main.py:63);asynloop ({SITE}/celery/worker/loops.py:97)"
 
 STACKS = {
     f"{AIOHTTP};{WRITE}": Layer.WIRE,
+    f"{AIOHTTP};BaseEventLoop.call_later ({LIB}/asyncio/base_events.py:720)": Layer.WIRE,
     READ: Layer.WIRE,
     f"{READ};ResponseHandler.data_received ({SITE}/aiohttp/client_proto.py:392)": Layer.WIRE,
     f"{HTTPX};urlparse ({SITE}/httpx/_urlparse.py:210);search ({LIB}/re/__init__.py:176)": Layer.HTTPX,
@@ -102,6 +103,18 @@ def test_waiting_in_epoll_is_no_work() -> None:
     """A loop that waits is not seen to work, in whichever thread it is."""
     waiting = stack(f"{LOOP};EpollSelector.select ({LIB}/selectors.py:468)")
     assert shares([Sample(1, waiting, 50), Sample(1, stack(CALL), 1)], {1: 1.0})[Layer.CALL] == 1.0
+
+
+def test_torn_stack_counts_where_it_can_be_told() -> None:
+    """Of a stack that was read while it changed, what has no known package is left out; what has one counts."""
+    torn = [Sample(1, stack(DUMPS), 7), Sample(1, (), 5), Sample(1, stack(f"{SETTLER};{DUMPS}")[-2:], 1)]
+    assert shares([*torn, Sample(1, stack(CALL), 1)], {1: 1.0})[Layer.LEDGER] == 0.5
+
+
+def test_what_is_none_of_ours_is_the_rest() -> None:
+    """A whole stack without any known package is no torn one."""
+    foreign = stack(f"_run_module_as_main (<frozen runpy>:198);serve ({SITE}/uvicorn/main.py:1)")
+    assert shares([Sample(1, foreign, 1), Sample(1, stack(CALL), 3)], {1: 1.0})[Layer.REST] == 0.25
 
 
 def test_a_worker_that_did_nothing_has_no_shares() -> None:
