@@ -26,7 +26,8 @@ REDIS = f"Redis.execute_command ({SITE}/redis/asyncio/client.py:929)"
 WRITE = f"_SelectorSocketTransport.write ({LIB}/asyncio/selector_events.py:1057)"
 DUMPS = f"dumps ({LIB}/json/__init__.py:238)"
 READ = f"{RUN};_SelectorSocketTransport._read_ready ({LIB}/asyncio/selector_events.py:952)"
-CELERY = f"_run_module_as_main (<frozen runpy>:198);main ({TREE}/worker/cli/main.py:63);asynloop ({SITE}/celery/worker/loops.py:97)"
+MAIN = f"_run_module_as_main (<frozen runpy>:198);main ({TREE}/worker/cli/main.py:63)"
+CELERY = f"{MAIN};asynloop ({SITE}/celery/worker/loops.py:97)"
 
 STACKS = {
     f"{AIOHTTP};{WRITE}": Layer.WIRE,
