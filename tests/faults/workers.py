@@ -1,4 +1,4 @@
-"""Faults of workers: killed, restarted, stopped impatiently, with wrong clocks."""
+"""Faults of workers: killed, restarted, stopped impatiently, with wrong clocks and clocks that jump."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import random
 import signal
 import time
 
-from tests.faults.inside import wall_clock
+from tests.faults.inside import Clock, wall_clock
 from tests.faults.rig import Rig
 from tests.support import count, until
 
 _KILLS = 5
 _GAP_S = 5.0
+_JUMP_S, _DEADLINE_S = 3600, 600
 # So few calls at a time that the load lasts for as long as the fault.
 _SLOW = {"concurrency": 8}
 
@@ -74,3 +75,21 @@ def skewed_clock(rig: Rig) -> None:
         with wall_clock(rig.folder, offset_s):
             rig.start_worker()
     rig.wait_closed(0.9)
+
+
+def jumping_clock(rig: Rig) -> None:
+    """A worker's clock jumps an hour ahead under load, then two hours back, then to the right time."""
+    rig.simulator.configure(faults={"latency_s": 0.1, "error_500": 0.1, "throttle_429": 0.1})
+    clock = Clock(rig.folder)
+    with clock.worn():
+        rig.start_worker(**_SLOW, retry_deadline=_DEADLINE_S)
+    for share, offset_s in zip((0.1, 0.4, 0.7), (_JUMP_S, -_JUMP_S, 0), strict=True):
+        rig.wait_closed(share)
+        if rig.store.zcard("closer:retrying") == 0:
+            raise AssertionError("nothing waits for its retry as the clock jumps: this row has proved nothing")
+        clock.set(offset_s)
+    rig.wait_closed(1.0)
+    if early := rig.early_attempts():
+        raise AssertionError(f"{len(early)} attempts came too early, the first: {early[0]}")
+    if (gap_s := rig.longest_gap_s()) > _GAP_S:
+        raise AssertionError(f"no group was closed for {gap_s:.1f} s")
