@@ -74,7 +74,7 @@ class Parts:
         self._stopping = False
 
     async def hello(self) -> None:
-        """Start slowly: this process has not yet seen that the API answers and knows its key."""
+        """Few calls first: this process has not yet seen that the API answers and knows its key."""
         try:
             await self.ledger.gate("start")
         except StoreUnavailable as error:

@@ -1,6 +1,6 @@
 -- Opens or shuts the gate by hand, or begins a slow start.
 -- KEYS, ARGV[1..2]  see lib.lua
--- ARGV[3]  pause, resume, start (a worker that starts knows nothing of the API yet: few calls first) or look
+-- ARGV[3]  pause, resume, start (a worker that starts does not know yet whether its key is good: few calls first) or look
 -- ARGV[4]  by whom    ARGV[5]  why
 -- A pause or resume is written into the audit in the same step, see lib.lua; `changed` is 0 when it changed nothing.
 -- Returns  the gate's fields as a flat list: name, value, …, with "now" among them
@@ -13,8 +13,8 @@ if verb == 'pause' then
   gate_shut('paused', ARGV[5], ARGV[4])
 elseif verb == 'resume' and gate.shut then
   gate_open()
-elseif verb == 'start' and not gate.shut then
-  ramp(WINDOW_START)
+elseif verb == 'start' and not gate.shut and (gate.fresh or not gate.window) then
+  ramp(WINDOW_START, 1)
 end
 if verb == 'pause' or verb == 'resume' then
   redis.call('XADD', P .. 'audit', '*', 'by', ARGV[4], 'action', verb, 'filter', '', 'matched', 1, 'why', ARGV[5],

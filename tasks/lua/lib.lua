@@ -136,6 +136,7 @@ end
 --   since by why   when (ms), by whom, and why in words     till  opens by itself then (ms)
 --   probe     the one closure that may be attempted while it is shut; probe_at, every  the next one (ms), the pause (ms)
 --   window    most calls in flight while it opens again, counted from `ramp` (ms); absent: no limit
+--   fresh     1: the window is only a start's, and the first good reply lifts it
 --   bad       share of calls that found the API ill, 0 to 1, moving; ill: the groups that counted for it
 --   forbidden groups refused with 403 in a row
 --   lost      how long it was shut in all (ms): deadlines run on a clock that stands still meanwhile
@@ -191,9 +192,10 @@ local function gate_add(field, ref, most)
   return #refs
 end
 
-local function ramp(window)
+local function ramp(window, fresh)
   gate_set('window', window)
   gate_set('ramp', NOW)
+  gate_set('fresh', fresh)
 end
 
 local function gate_open()

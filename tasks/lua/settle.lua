@@ -38,7 +38,8 @@ local function good(ref)
   gate_set('forbidden', nil)
   if gate.bad then breathe() end
   if gate.window then
-    gate_set('window', tonumber(gate.window) < WINDOW_MOST and gate.window + 1 or nil)
+    gate_set('window', not gate.fresh and tonumber(gate.window) < WINDOW_MOST and gate.window + 1 or nil)
+    gate_set('fresh', nil)
   end
 end
 

@@ -116,15 +116,54 @@ async def test_a_good_probe_opens_the_gate(book: Book) -> None:
     assert len(await book.due()) == 10
 
 
+async def window(book: Book) -> str | None:
+    """How many calls the gate lets into flight, None for any number."""
+    return (await book.ledger.gate()).get("window")
+
+
+async def close_one(book: Book, reference: str) -> None:
+    """One good reply."""
+    await book.receive(reference)
+    await book.closed(await book.claim(reference))
+
+
 async def test_the_window_is_lifted(book: Book) -> None:
-    """After a slow start a thousand good replies lift the limit."""
-    await book.ledger.gate("start")
-    assert (await book.ledger.gate())["window"] == "48"
+    """After an outage a thousand good replies lift the limit."""
+    await outage(book)
+    await book.ledger.gate("resume")
     await book.redis.hset("closer:gate", "window", "1023")
-    for reference in ("sg_1", "sg_2"):
-        await book.receive(reference)
-        await book.closed(await book.claim(reference))
-    assert "window" not in await book.ledger.gate()
+    await close_one(book, "more-1")
+    assert await window(book) == "1024"
+    await close_one(book, "more-2")
+    assert await window(book) is None
+
+
+async def test_the_window_of_a_start(book: Book) -> None:
+    """A worker that starts lets few calls into flight, until one good reply shows that its key is good."""
+    await book.ledger.gate("start")
+    await book.ledger.gate("start")
+    assert await window(book) == "48"
+    await close_one(book, "sg_1")
+    assert await window(book) is None
+
+
+async def test_a_start_while_the_gate_opens_again(book: Book) -> None:
+    """A worker that starts after an outage does not widen the window: each good reply still lets one more in."""
+    await outage(book)
+    await book.ledger.gate("resume")
+    await book.ledger.gate("start")
+    assert await window(book) == "4"
+    await close_one(book, "more-1")
+    assert await window(book) == "5"
+
+
+async def test_an_outage_right_after_a_start(book: Book) -> None:
+    """When the gate shuts before the first good reply, it opens again as after any outage."""
+    await book.ledger.gate("start")
+    await outage(book)
+    await book.ledger.gate("resume")
+    await close_one(book, "more-1")
+    assert await window(book) == "5"
 
 
 async def test_deadlines_stand_still_while_shut(book: Book) -> None:
