@@ -10,12 +10,11 @@ from tests.faults.rig import Rig
 from tests.support import count, run, until
 
 _POISONED = 20
-_TRIES = 3
 _DAMAGES = (b"", b"{", b"[1]", b'{"s":"queued"}', b"\xff\xfe")
 _WRONG_TYPES: tuple[dict[str, object], ...] = ({"h": [1]}, {"d": "soon"}, {"x": "first"}, {"v": 7}, {"k": {}})
 
 
-def broken_attempts(rig: Rig) -> None:
+def broken_attempts(rig: Rig, tries: int = 3) -> None:
     """Attempts at some groups raise what no network does; all else is closed meanwhile, then they are cured.
 
     They are tried again, later and later, and the operator sees why.
@@ -25,7 +24,7 @@ def broken_attempts(rig: Rig) -> None:
     with poison(rig.folder, poisoned, cure):
         worker = rig.start_worker()
     until(lambda: rig.closed() >= rig.groups - _POISONED, "all but the poisoned closed")
-    until(lambda: all(len(rig.history(ref)) >= _TRIES for ref in poisoned), "each poisoned one tried three times")
+    until(lambda: all(len(rig.history(ref)) >= tries for ref in poisoned), "each poisoned one tried again")
     for reference in poisoned:
         _check_tries(rig, reference)
     _check_seen(rig, min(poisoned), "RuntimeError: poison")

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from tests.faults import apis, stores, workers
+from tests.faults import apis, poisons, stores, workers
 from tests.faults.battery import Row, play
 
 GROUPS = 250
@@ -19,6 +19,8 @@ ROWS = [
     Row("lost replies", apis.lost_replies),
     Row("wrong key, then right", partial(apis.wrong_key, seconds=1)),
     Row("stopped twice", workers.impatient_stop),
+    Row("poison: attempts break", partial(poisons.broken_attempts, tries=2)),
+    Row("poison: damaged records", poisons.damaged_records),
 ]
 
 
