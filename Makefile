@@ -36,7 +36,8 @@ faults: $(VENV)/.dev  ## kill, freeze and starve everything, into docs/faults.md
 	@$(BIN)/python -m tests.faults $(FAULTS_ARGS)
 
 fuzz: $(VENV)/.dev  ## 100,000 events and as many replies through the parsers
-	@HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -q -o timeout=0 tests/fuzz $(PYTEST_ARGS)
+	@HYPOTHESIS_PROFILE=fuzz $(BIN)/pytest -v -n auto --dist worksteal -o timeout=3600 tests/fuzz $(PYTEST_ARGS)
+	@echo "The fuzz tests ended well: no input was found that breaks a parser."
 
 bench: $(VENV)/.dev  ## measure, beside other task queues, into bench/results.md; BENCH_ARGS="throughput --groups 2000"
 	@$(BIN)/python -m bench $(BENCH_ARGS)
