@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import urllib.request
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -105,15 +106,18 @@ class SortedApi:
         # The transport itself rather than a client: no redirects, cookies or logging of each request to switch off,
         # and a third less CPU a call.
         response = await self._transport.handle_async_request(request)
+        wait_s = _wait_s(response.headers)
         try:
             content = bytearray()
             async for chunk in response.aiter_bytes():
                 content += chunk
                 if len(content) > MAX_REPLY_BYTES:
-                    return NoReply(Failure.TOO_LARGE, f"HTTP {response.status_code}")
+                    return NoReply(Failure.TOO_LARGE, f"HTTP {response.status_code}", wait_s)
+        except Exception as error:  # what the headers told counts, whatever became of the body
+            return replace(_no_reply(error), retry_after_s=wait_s)
         finally:
             await response.aclose()
-        return _reply(response, bytes(content))
+        return Reply(response.status_code, parse_body(bytes(content)) if content else None, wait_s)
 
     def _session(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
@@ -128,14 +132,9 @@ class SortedApi:
         )
 
 
-def _reply(response: httpx.Response, content: bytes) -> Reply:
-    headers = response.headers
+def _wait_s(headers: httpx.Headers) -> float | None:
     retry_after = headers.get("retry-after")
-    return Reply(
-        response.status_code,
-        parse_body(content) if content else None,
-        parse_retry_after(retry_after, headers.get("date"), datetime.now(UTC)) if retry_after else None,
-    )
+    return parse_retry_after(retry_after, headers.get("date"), datetime.now(UTC)) if retry_after else None
 
 
 def _no_reply(error: Exception) -> NoReply:

@@ -47,7 +47,7 @@ class _Trail:
     @property
     def retry_after_s(self) -> float:
         """The longest Retry-After of the replies."""
-        return max((reply.retry_after_s or 0.0 for reply in self.replies if isinstance(reply, Reply)), default=0.0)
+        return max((reply.retry_after_s or 0.0 for reply in self.replies), default=0.0)
 
     async def ask(self, call: Call) -> Reply | NoReply:
         left_s = self.ends - time.monotonic()

@@ -56,10 +56,14 @@ class Failure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NoReply:
-    """Nothing came back, or nothing that HTTP allows; whether the call took effect is unknown."""
+    """Nothing came back, or nothing that HTTP allows; whether the call took effect is unknown.
+
+    `retry_after_s` is None unless headers came, and this one was among them.
+    """
 
     failure: Failure
     detail: str = ""
+    retry_after_s: float | None = None
 
     def __str__(self) -> str:
         return self.failure.value

@@ -180,3 +180,15 @@ async def test_proxy(standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     past = SortedApi(base_url=url, key=SecretStr(API_KEY), version="1.1", timeout_s=5, connections=1)
     assert await failure(past) is Failure.CONNECT
     await past.aclose()
+
+
+async def test_retry_after_counts_without_a_body(api: SortedApi, standin: StandIn) -> None:
+    """What the headers tell about waiting counts, even where the body cannot be read or is too large."""
+    wait = {"Retry-After": "7"}
+    standin.script.append((503, b"no gzip", wait | {"Content-Encoding": "gzip"}))
+    standin.script.append((503, b"x" * (MAX_REPLY_BYTES + 1), wait))
+    replies = [await api.close(REF), await api.close(REF)]
+    assert [(reply.failure, reply.retry_after_s) for reply in replies if isinstance(reply, NoReply)] == [
+        (Failure.PROTOCOL, 7.0),
+        (Failure.TOO_LARGE, 7.0),
+    ]
