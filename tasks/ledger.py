@@ -153,7 +153,7 @@ class Ledger:
     async def requeue(
         self, references: Sequence[str], *, trigger: str = "requeue", lock: bool = False, audit: str = ""
     ) -> list[str]:
-        """Queue failed closures again, with a new deadline: "done", "unknown", or the state that forbids it.
+        """Queue failed closures again, with a new deadline: "done", "unknown", "unreadable", or the state it is in.
 
         What was changed is added to the audit's entry `audit` in the same step.
         """
@@ -161,7 +161,7 @@ class Ledger:
         return [word.decode() for word in words]
 
     async def discard(self, references: Sequence[str], *, audit: str = "") -> list[str]:
-        """Give up failed closures for good: "done", "unknown", or the state that forbids it; `audit` as above."""
+        """Give up failed closures for good: "done", or why not, and `audit`, as above."""
         words = await self._scripts.run("operate", "discard", "", "", audit, *references)
         return [word.decode() for word in words]
 

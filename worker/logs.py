@@ -9,6 +9,7 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, TextIO
@@ -57,8 +58,10 @@ class JsonFormatter(logging.Formatter):
 class Brief(logging.Filter):
     """Celery says the same with a traceback several times a second while its broker is away: say it once a minute."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock`: seconds that are never set back, or what is wrong would not be said for as long."""
         super().__init__()
+        self._clock = clock
         self._said: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -71,9 +74,10 @@ class Brief(logging.Filter):
             record.msg, record.args = f"{record.getMessage()} ({record.exc_info[1]})", ()
             record.exc_info = None
         said = (record.name, str(record.msg))
-        if record.created - self._said.get(said, 0.0) < _SAY_AGAIN_S:
+        now_s = self._clock()
+        if now_s - self._said.get(said, float("-inf")) < _SAY_AGAIN_S:
             return False
-        self._said[said] = record.created
+        self._said[said] = now_s
         return True
 
 

@@ -6,7 +6,8 @@
 -- ARGV[6..] references
 -- Returns   for each: { "claimed", lease number, failures, not-founds, ms to its deadline, ms to wait before the call,
 --           the time (ms), trigger, 1 when it must be locked first, custom reference, traceparent }
---           or { "unknown" }, { "unreadable" } (its record is damaged), { "later" } (the gate does not let it through), { "no" } (nothing to do now)
+--           or { "unknown" }, { "unreadable" } (its record is damaged), { "later" } (the gate does not let it through),
+--           { "no" } (nothing to do now)
 
 local lease, pause, worker = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local shut = gate_reason()

@@ -5,11 +5,11 @@
 -- ARGV[5]   "1": lock the group before closing it, "" otherwise
 -- ARGV[6]   id of the action's announcement in the audit, "" for none
 -- ARGV[7..] references
--- Returns   for each: "done", "unknown", or the state that it is in and that forbids it
+-- Returns   for each: "done", or else "unknown", "unreadable" (its record is damaged) or the state it is in
 
 local function operate(ref)
-  local c = load(ref)
-  if not c then return 'unknown' end
+  local c, damaged = load(ref)
+  if not c then return damaged and 'unreadable' or 'unknown' end
   if c.s ~= 'failed' then return c.s end
   if ARGV[3] == 'requeue' then
     queue_again(ref, c, ARGV[4])

@@ -2,8 +2,8 @@
 -- Reads closures; also where the store is full or a replica: that is when operators look.
 -- KEYS, ARGV[1..2]  see lib.lua
 -- ARGV[3..]  references
--- Returns    for each: { record (JSON; "" when it cannot be read), when it entered its state (ms), its time on the agenda (ms) or "", its state },
---            or {}; the state is that of an index that holds it when the record cannot be read
+-- Returns    for each: { record (JSON), when it entered its state (ms), its time on the agenda (ms) or "", its state } or {};
+--            a record that cannot be read is "", and the state then that of an index that holds it
 
 local function state_of(ref, c)
   if c then return c.s end

@@ -70,7 +70,7 @@ async def test_the_rest_of_its_batch_goes_on(book: Book, state: State, how: byte
     assert claims["bad"] is Unclaimed.UNREADABLE
     closed = [Settlement(ref, 1, State.CLOSED, "h", Outcome.CLOSED) for ref in ("bad", "good")]
     assert await book.ledger.settle(closed) == [False, True]
-    assert await book.ledger.requeue(["bad", "good"]) == ["unknown", "closed"]
+    assert await book.ledger.requeue(["bad", "good"]) == ["unreadable", "closed"]
 
 
 @pytest.mark.parametrize("state", STATES)
