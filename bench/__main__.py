@@ -45,15 +45,15 @@ BY_NAME = {"profile": profile.measure}  # not in `all`: looking into another pro
 def main(names: tuple[str, ...], latency_ms: float, write: bool, **given: object) -> None:
     """Measure: throughput (the default), latency, store, idle, parked, two, drain, sweep, or all; or profile."""
     options = Options(latency_s=latency_ms / 1000, **given)  # type: ignore[arg-type]  # checked by click
-    chosen = list(SCENARIOS) if "all" in names else list(names or ["throughput"])
+    chosen = [*(SCENARIOS if "all" in names else ()), *names] or ["throughput"]
     sections = []
     with lab() as place:
-        for name in chosen:
+        for name in dict.fromkeys(name for name in chosen if name != "all"):
             for section in (SCENARIOS | BY_NAME)[name](place, options):
                 click.echo(f"{section}\n")
                 sections.append(section)
-    if write:
-        RESULTS.write_text(document(sections, " ".join(sys.argv[1:])))
+                if write:  # each time: what has been measured is not lost when a later scenario fails
+                    RESULTS.write_text(document(sections, " ".join(sys.argv[1:])))
 
 
 if __name__ == "__main__":
