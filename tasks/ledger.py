@@ -110,11 +110,12 @@ class Ledger:
         deadline_s: float = 86_400.0,
         prefix: str = DEFAULT_PREFIX,
         clock: Callable[[], int] | None = None,
+        stopwatch: Callable[[], float] | None = None,
     ) -> None:
-        """`deadline_s`: how long a closure is tried for. `clock` (ms) replaces the store's clock, for tests."""
+        """`deadline_s`: how long a closure is tried for. `clock`, `stopwatch`: for tests, see `Scripts`."""
         self.redis = redis
         self.prefix = prefix
-        self._scripts = Scripts(redis, prefix, deadline_s, clock)
+        self._scripts = Scripts(redis, prefix, deadline_s, clock, stopwatch)
 
     async def receive(self, events: Sequence[GroupComplete]) -> list[Received]:
         """Write events down: after this they cannot be lost. Deduplicated by event and by group."""

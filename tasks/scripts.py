@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -38,11 +39,21 @@ _REMEDIES: dict[type[RedisError] | str, str] = {
 class Scripts:
     """Runs scripts by name; every key is built from `prefix`."""
 
-    def __init__(self, redis: Redis, prefix: str, deadline_s: float, clock: Callable[[], int] | None) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        prefix: str,
+        deadline_s: float,
+        clock: Callable[[], int] | None,
+        stopwatch: Callable[[], float] | None = None,
+    ) -> None:
+        """`clock` (ms) replaces the store's clock, `stopwatch` (s) what its jumps are told by; for tests."""
         self._redis = redis
         self._prefix = prefix
         self._span_ms = int(deadline_s * 1000)
         self._clock = clock
+        self._stopwatch = stopwatch or (None if clock else _uptime_s)
+        self._looked_s: float | None = None  # when the last script was sent that has looked at the store's clock
         self._loaded: dict[str, AsyncScript] = {}
 
     async def run(self, name: str, *arguments: Any, keys: tuple[str, ...] = ()) -> Any:
@@ -51,10 +62,20 @@ class Scripts:
         if script is None:
             script = self._loaded[name] = self._redis.register_script(source(name))
         now = self._clock() if self._clock else ""
+        looks_s = self._stopwatch() if self._stopwatch and not _only_reads(name) else None
         try:
-            return await script([self._prefix, *keys], [now, self._span_ms, *arguments])
+            reply = await script([self._prefix, *keys], [f"{now}|{self._since(looks_s)}", self._span_ms, *arguments])
         except (RedisError, OSError) as error:
             raise unavailable(error) from error
+        if looks_s is not None:
+            self._looked_s = looks_s
+        return reply
+
+    def _since(self, looks_s: float | None) -> str:
+        """How long ago this process last looked at the store's clock, see `lua/lib.lua`."""
+        if looks_s is None:
+            return ""
+        return "-" if self._looked_s is None else str(max(0, int((looks_s - self._looked_s) * 1000)))
 
 
 @cache
@@ -67,6 +88,16 @@ def source(name: str) -> str:
         # without it, the first half of a script would be written and the rest not.
         shebang, _, body = body.partition("\n")
     return f"{shebang}\n{(_FOLDER / 'lib.lua').read_text()}\n{body}"
+
+
+@cache
+def _only_reads(name: str) -> bool:
+    return "no-writes" in source(name).partition("\n")[0]
+
+
+def _uptime_s() -> float:
+    """Seconds that no clock's being set changes; they go on while the machine sleeps, where the system tells that."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def unavailable(error: Exception) -> StoreUnavailable:

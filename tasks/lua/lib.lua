@@ -9,7 +9,8 @@
 --   open             zset    every unfinished closure, by when its first event was received (ms)
 --   audit            stream  operators' actions, see "The audit" below
 --   gate             hash    see "The gate" below; absent: open
--- ARGV[1]  the time (ms), or "" for the store's clock, which is the only clock the ledger knows
+-- ARGV[1]  "now|since". now: the time (ms); "": the store's clock, which is the only clock the ledger knows.
+--          since: how long ago this caller last looked at that clock (ms); "-": never; "": it only reads, and does not look
 -- ARGV[2]  how long a closure is tried for, from the event or the re-queue (ms)
 --
 -- A record's fields (absent when they say nothing, for there are many records):
@@ -20,7 +21,8 @@
 --   q operators' actions, the last ten, "ms|action|audit id"
 
 local P = KEYS[1]
-local NOW = tonumber(ARGV[1])
+local NOW, SINCE = string.match(ARGV[1], '^(%d*)|([%d-]*)$')
+NOW = tonumber(NOW)
 if not NOW then
   local t = redis.call('TIME')
   NOW = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -141,6 +143,7 @@ end
 --   forbidden groups refused with 403 in a row
 --   lost      how long it was shut in all (ms): deadlines run on a clock that stands still meanwhile
 --   tat       when the rate limit allows the next call (ms)
+--   clock     the store's clock when it was last looked at (ms), see "The clock" below
 
 local gate = {}
 do
@@ -249,3 +252,32 @@ end
 local function in_flight()
   return redis.call('ZCOUNT', P .. 'closing', gate.ramp or '-inf', '+inf')
 end
+
+-- The clock ------------------------------------------------------------------------------------------------------
+-- It may be set while work waits, or another store with another clock takes over. That is seen when it stands before
+-- where it stood, or further on than the caller knows time to have passed; then all that is planned moves with it. A store
+-- that was frozen for a while looks the same: then, too, everything is as far off as it was.
+
+local JUMP = 5000  -- less cannot be told from a slow network
+local LOOK = 500
+
+local function move_plans(by)
+  for _, index in ipairs({ 'agenda', 'dispatched', 'open', 'closing' }) do
+    local planned = redis.call('ZRANGE', P .. index, 0, -1, 'WITHSCORES')
+    for i = 1, #planned, 2 do redis.call('ZADD', P .. index, planned[i + 1] + by, planned[i]) end
+  end
+  for _, field in ipairs({ 'since', 'till', 'probe_at', 'ramp', 'tat' }) do
+    if gate[field] then gate_set(field, gate[field] + by) end
+  end
+  gate_set('lost', tonumber(gate.lost or 0) + by)  -- the open clock does not jump
+end
+
+local function look_at_clock(since)
+  local passed = NOW - tonumber(gate.clock or NOW)
+  local jump = passed - (since or 0)
+  local jumped = passed < -JUMP or since and jump > JUMP
+  if jumped then move_plans(jump) end
+  if jumped or not gate.clock or passed >= LOOK then gate_set('clock', NOW) end
+end
+
+if SINCE ~= '' then look_at_clock(tonumber(SINCE)) end

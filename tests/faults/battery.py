@@ -41,6 +41,7 @@ BATTERY = [
     Row("store out of memory, 5 s", stores.full_store),
     Row("store read-only, 5 s", stores.read_only_store),
     Row("store restarted, LOADING", stores.loading_store),
+    Row("store's clock is set, 3 times", stores.set_clock),
     Row("purged queue, 3 times", stores.purged_queue),
     Row("doubled messages", stores.doubled_messages, most_calls=1.0),
     _outage("API answers 500, 10 s", apis.server_errors),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,35 @@ time.time = lambda: real() + offset_s()
 real_ns = time.time_ns
 time.time_ns = lambda: real_ns() + offset_s() * 1_000_000_000
 """
+# The same for a program that is not Python's.
+_PRELOADED = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+static long offset_s(void) {
+    char text[32];
+    ssize_t size = readlink("%s", text, sizeof text - 1);
+    if (size < 0) return 0;
+    text[size] = 0;
+    return atol(text);
+}
+int gettimeofday(struct timeval *now, void *zone) {
+    int (*real)(struct timeval *, void *) = dlsym(RTLD_NEXT, "gettimeofday");
+    int result = real(now, zone);
+    now->tv_sec += offset_s();
+    return result;
+}
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    int (*real)(clockid_t, struct timespec *) = dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(clock, now);
+    if (clock == CLOCK_REALTIME) now->tv_sec += offset_s();
+    return result;
+}
+"""
+_COMPILE_S = 60.0
 # What calls the API raises what nothing on the network does, for these references, until the cure is there.
 _POISON = """
 import aiohttp, os
@@ -79,6 +110,21 @@ class Clock:
         """Processes started meanwhile go by this clock."""
         with planted(self._folder, _JUMPS.format(link=str(self._folder / "offset"))):
             yield
+
+    @contextmanager
+    def preloaded(self) -> Iterator[None]:
+        """Programs in C that are started meanwhile go by this clock. Raises AssertionError without a compiler."""
+        compiler = shutil.which("cc")
+        assert compiler, "a C compiler (cc) is needed, to give the store a clock that can be set"
+        library = self._folder / "clock.so"
+        command = [compiler, "-shared", "-fPIC", "-x", "c", "-", "-o", str(library), "-ldl"]
+        code = _PRELOADED % (self._folder / "offset")
+        subprocess.run(command, input=code, text=True, check=True, timeout=_COMPILE_S)
+        os.environ["LD_PRELOAD"] = str(library)
+        try:
+            yield
+        finally:
+            del os.environ["LD_PRELOAD"]
 
 
 @contextmanager

@@ -15,10 +15,12 @@ from typing import Any
 import psutil
 import redis
 
+from tests.faults.inside import Clock
 from tests.faults.rig import DRAIN_S, Rig
 from tests.support import STREAM, Process, cloud_event, until
 
 _TRICKLE_S = 10.0
+_HOUR_S, _GAP_S = 3600, 5.0
 _IDLE_SHARE, _FEW_LINES = 0.2, 40
 QUEUE, UNACKED = "celery", "unacked"
 BROKER_KEYS = (QUEUE, UNACKED, "unacked_index")
@@ -93,6 +95,32 @@ def read_only_store(rig: Rig) -> None:
     rig.store.replicaof("127.0.0.1", "1")  # nobody is there, so it keeps its data
     time.sleep(5)
     rig.store.replicaof("NO", "ONE")
+
+
+def set_clock(rig: Rig) -> None:
+    """The store's own clock is set an hour ahead under load, then two hours back, then right."""
+    rig.simulator.configure(faults={"latency_s": 0.1, "error_500": 0.1, "throttle_429": 0.1})
+    clock = Clock(rig.folder)
+    rig.kill_store()
+    with clock.preloaded():
+        rig.start_store()
+    rig.start_worker(concurrency=8, retry_deadline=600)
+    for share, offset_s in zip((0.1, 0.4, 0.7), (_HOUR_S, -_HOUR_S, 0), strict=True):
+        rig.wait_closed(share)
+        if rig.store.zcard("closer:retrying") == 0:
+            raise AssertionError("nothing waits for its retry as the clock is set: this row has proved nothing")
+        before = _time_s(rig)
+        clock.set(offset_s)
+        if abs(_time_s(rig) - before) < _HOUR_S / 2:
+            raise AssertionError("the store does not go by that clock: this row has proved nothing")
+    rig.wait_closed(1.0)
+    if (gap_s := rig.longest_gap_s()) > _GAP_S:
+        raise AssertionError(f"no group was closed for {gap_s:.1f} s")
+
+
+def _time_s(rig: Rig) -> int:
+    reply: Any = rig.store.time()
+    return int(reply[0])
 
 
 def loading_store(rig: Rig) -> None:

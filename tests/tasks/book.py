@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from redis.asyncio import Redis
@@ -32,10 +33,10 @@ class Clock:
 class Book:
     """A ledger, its clock, and short words for what workers do."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, stopwatch: Callable[[], float] | None = None) -> None:
         self.redis = redis
         self.clock = Clock()
-        self.ledger = Ledger(redis, deadline_s=DEADLINE_S, clock=self.clock)
+        self.ledger = Ledger(redis, deadline_s=DEADLINE_S, clock=self.clock, stopwatch=stopwatch)
 
     async def receive(self, *references: str, event_id: str = "e1", source: str = "wms") -> list[Received]:
         """Receive an event for each."""
