@@ -34,9 +34,15 @@ def main() -> int:
     for result in wrong:
         print(f"\n{result.name}: {'; '.join(result.wrong)}\n{result.logs}", file=sys.stderr)
     if options.write:
-        options.write.write_text("\n".join(["# The battery of faults, last run", "", title, "", HEAD,
-                                            *map(_line, results), ""]))  # fmt: skip
+        options.write.write_text(_document(title, results))
     return 1 if wrong or not results else 0
+
+
+def _document(title: str, results: list[Result]) -> str:
+    """The table, and below it how each fault is done."""
+    how = [f"- **{row.name}**: {' '.join((row.fault.__doc__ or '').split())}" for row in BATTERY]
+    head = ["# The battery of faults, last run", "", title, "", HEAD]
+    return "\n".join([*head, *map(_line, results), "", "## How each is done", "", *how, ""])
 
 
 def _line(result: Result) -> str:
