@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import time
+from functools import partial
 
 from tests.faults.inside import Clock, wall_clock
 from tests.faults.rig import Rig
@@ -59,13 +60,18 @@ def impatient_stop(rig: Rig) -> None:
         (signal.SIGINT, signal.SIGINT),
         (signal.SIGTERM, signal.SIGKILL),
     )
-    for share, (first, second) in zip((0.05, 0.2, 0.35), pairs, strict=True):
-        worker = rig.start_worker()
-        rig.wait_closed(share)
+    for first, second in pairs:
+        before = rig.closed()
+        worker = rig.start_worker(concurrency=20)
+        until(partial(_closed_more, rig, before), "a worker at work")  # earlier it may not hear signals yet
         worker.process.send_signal(first)
         time.sleep(0.15)
         rig.stop_worker(worker, second)
     rig.start_worker()
+
+
+def _closed_more(rig: Rig, before: int) -> bool:
+    return rig.closed() > before
 
 
 def skewed_clock(rig: Rig) -> None:
