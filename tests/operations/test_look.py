@@ -64,11 +64,12 @@ def test_status_shows_workers_that_live_and_those_that_fell_silent(
     cli: Cli, store: redis.Redis, tmp_path: Path
 ) -> None:
     """A real worker is listed while it lives; one that has given no sign for long is not taken for alive."""
-    store.hset("closer:workers", "gone:1", json.dumps({"at": (store.time()[0] - 60) * 1000, "in_flight": 3}))
+    for name, ago_s in (("gone:1", 60), ("gone:2", -3600)):  # the second before the store's clock was set back
+        store.hset("closer:workers", name, json.dumps({"at": (store.time()[0] - ago_s) * 1000, "in_flight": 3}))
     with run_in_thread(Simulator()) as (url, _), Process(tmp_path, "worker", redis_url=cli.url, api_base_url=url):
         until(lambda: cli.json("status")["workers"], "a worker's sign of life")
         status = cli.json("status")
-    assert [worker["name"] for worker in status["silent_workers"]] == ["gone:1"]
+    assert [worker["name"] for worker in status["silent_workers"]] == ["gone:1", "gone:2"]
     [alive] = status["workers"]
     assert alive["age_s"] < 20
     assert "SILENT" in cli.text("status")

@@ -28,8 +28,8 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether its last sign of life is fresh."""
-        return self.age_s <= _SILENT_S
+        """Whether its last sign of life is fresh; one "of the future" is from before the store's clock was set back."""
+        return abs(self.age_s) <= _SILENT_S
 
     def as_json(self) -> dict[str, Any]:
         """What it says of itself, and how long ago."""
