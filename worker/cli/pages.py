@@ -69,7 +69,7 @@ def _workers(workers: list[Worker]) -> RenderableType:
         return styled("none alive: start one with `closer worker` or `closer up`", "wrong")
     rows = table("name", "life", "work", header=False)
     for worker in workers:
-        life = f"seen {age(worker.age_s)} ago" if worker.alive else f"SILENT for {age(abs(worker.age_s))}"
+        life = f"seen {age(worker.age_s)} ago" if worker.alive else f"SILENT for {age(worker.age_s)}"
         said = worker.said
         work = f"{said.get('in_flight', 0):,} in flight, {said.get('settled', 0):,} settled"
         rows.add_row(styled(worker.name), styled(life, "ok" if worker.alive else "wrong"), work)
