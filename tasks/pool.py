@@ -154,9 +154,11 @@ class AttemptPool:
 
     async def _work_on(self, claim: Claim, claimed: float) -> None:
         """Wait for the slot that the rate limit reserved, attempt, hand over the result."""
-        if claim.wait_s:
-            await self._until_stopping(claim.wait_s)
-        if self.draining or time.monotonic() - claimed - claim.wait_s > self._patience_s:
+        # A moment, not a pause: a runner that comes to it late must not make its call among those of later slots.
+        slot = claimed + claim.wait_s
+        if (left_s := slot - time.monotonic()) > 0:
+            await self._until_stopping(left_s)
+        if self.draining or time.monotonic() - slot > self._patience_s:
             self._hand_back(claim)
             return
         self.in_flight += 1

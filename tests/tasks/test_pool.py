@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +15,8 @@ from tasks.api import SortedApi
 from tasks.attempt import Attempter
 from tasks.closure import Outcome, State
 from tasks.errors import StoreUnavailable
-from tasks.ledger import Ledger, Settlement
+from tasks.event import GroupComplete
+from tasks.ledger import Claim, Ledger, Settlement
 from tasks.pool import AttemptPool, Draining
 from tasks.retry import Policy
 from tasks.settler import Settler
@@ -143,6 +146,18 @@ async def test_rate_limit(works: Callable[..., Works], let: asyncio.Event, stand
         await work.pool.drain()
         await work.settler.empty()
     assert {state: len(refs) for state, refs in (await work.states()).items()} == {State.CLOSED: 1, State.QUEUED: 2}
+    assert len(standin.requests) == 1
+
+
+async def test_a_slot_is_a_moment(works: Callable[..., Works], let: asyncio.Event, standin: StandIn) -> None:
+    """A closure that waited for a runner until its slot under the rate limit has come does not wait once more."""
+    let.set()
+    work = works()
+    await work.ledger.receive([GroupComplete(GROUPS[0], "wms", "1")])
+    claim = (await work.ledger.claim(GROUPS[:1], worker="w1", lease_s=LEASE_S))[GROUPS[0]]
+    assert isinstance(claim, Claim)
+    async with asyncio.timeout(20):
+        await work.pool._work_on(replace(claim, wait_s=1000.0), time.monotonic() - 1000.0)
     assert len(standin.requests) == 1
 
 
