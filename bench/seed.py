@@ -38,7 +38,7 @@ def rich(reference: str) -> GroupComplete:
 
 def closed(claim: Claim) -> Settlement:
     """What a good attempt comes to."""
-    attempt = Attempt(claim.at_ms, "warehouse-7f9c:12345", "", 200, None, None, 104, "closed", "closed")
+    attempt = Attempt(claim.at_ms, "warehouse-7f9c:12345", "", 200, None, None, 104, "closed", "closed", sent_ms=5)
     return Settlement(claim.reference, claim.lease, State.CLOSED, attempt.pack(), Outcome.CLOSED, health=Health.GOOD)
 
 

@@ -161,6 +161,7 @@ class Attempter:
             verdict=type(verdict).__name__.lower(),
             decision=_decided(decision),
             detail=_detail(decision, trail),
+            sent_ms=claim.sent_ms,
         )
 
 

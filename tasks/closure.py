@@ -68,7 +68,10 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt to close a group: what was asked, what came back, what was decided."""
+    """One attempt to close a group: what was asked, what came back, what was decided.
+
+    `sent_ms`: how long before that it was dispatched in a task message; None: it was not, a foreign program named it.
+    """
 
     at_ms: int
     worker: str
@@ -80,11 +83,12 @@ class Attempt:
     verdict: str = ""
     decision: str = ""
     detail: str = ""
+    sent_ms: int | None = None
 
     def pack(self) -> str:
-        """The attempt as one compact line; `detail`, the longest, comes last and is cut at 160 characters."""
+        """The attempt as one compact line; `detail`, the longest, is cut at 160 characters."""
         fields = (self.at_ms, self.worker, self.trigger, self.status, self.code, self.correlation_id,
-                  self.duration_ms, self.verdict, self.decision, self.detail[:160])  # fmt: skip
+                  self.duration_ms, self.verdict, self.decision, self.detail[:160], self.sent_ms)  # fmt: skip
         texts = ["" if field is None else str(field) for field in fields]
         line = "|".join(texts)
         if line.isprintable() and line.count("|") == len(texts) - 1:
@@ -94,15 +98,16 @@ class Attempt:
     @classmethod
     def unpack(cls, line: str) -> Attempt:
         """Read what `pack`, or the ledger's scripts, wrote."""
-        at, worker, trigger, status, code, correlation, duration, verdict, decision, detail = line.split("|")
+        at, worker, trigger, status, code, correlation, duration, verdict, decision, detail, *sent = line.split("|")
         return cls(
             int(at), worker, trigger, _int(status), code or None, correlation or None, _int(duration),
-            verdict, decision, detail,
+            verdict, decision, detail, _int(sent[0]) if sent else None,
         )  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:
         """The attempt as operators and other programs see it."""
         return {
+            "dispatched_at": None if self.sent_ms is None else iso(self.at_ms - self.sent_ms),
             "at": iso(self.at_ms),
             "worker": self.worker,
             "trigger": self.trigger or "automatic",

@@ -33,7 +33,10 @@ class Received(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A closure leased to this worker. (`reference`, `lease`) identifies the attempt."""
+    """A closure leased to this worker. (`reference`, `lease`) identifies the attempt.
+
+    `sent_ms`: for how long it had been on its way in a task message of the sweep, when it was in one.
+    """
 
     reference: str
     lease: int
@@ -46,6 +49,7 @@ class Claim:
     lock_first: bool = False
     custom_reference: str | None = None
     traceparent: str | None = None
+    sent_ms: int | None = None
 
 
 class Unclaimed(StrEnum):
@@ -214,7 +218,7 @@ def _claim(reference: str, row: list[Any]) -> Claim | Unclaimed:
     trigger, custom, traceparent = row[7].decode(), row[9].decode(), row[10].decode()
     return Claim(
         reference, lease, failures, missing, remaining_ms / 1000, wait_ms / 1000, at_ms,
-        trigger, row[8] == 1, custom or None, traceparent or None,
+        trigger, row[8] == 1, custom or None, traceparent or None, None if row[11] == b"" else row[11],
     )  # fmt: skip
 
 

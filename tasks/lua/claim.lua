@@ -5,7 +5,8 @@
 -- ARGV[5]   the worker's name
 -- ARGV[6..] references
 -- Returns   for each: { "claimed", lease number, failures, not-founds, ms to its deadline, ms to wait before the call,
---           the time (ms), trigger, 1 when it must be locked first, custom reference, traceparent }
+--           the time (ms), trigger, 1 when it must be locked first, custom reference, traceparent, for how long it had
+--           been on its way (ms; "": it was not) }
 --           or { "unknown" }, { "unreadable" } (its record is damaged), { "later" } (the gate does not let it through),
 --           { "no" } (nothing to do now)
 
@@ -42,12 +43,13 @@ local function claim(ref)
   if shut and gate.probe ~= ref or not shut and free < 1 then return c.s == 'queued' and put_back(ref) or { 'no' } end
   free = free - 1
   local wait = slot()
+  local sent = redis.call('ZSCORE', P .. 'dispatched', ref)
   c.x = (c.x or 0) + 1
   c.w = worker
   move(ref, c, 'closing', NOW + wait + lease)
   save(ref, c)
   return { 'claimed', c.x, c.k or 0, c.m or 0, math.floor(c.d - open_clock()), math.ceil(wait), NOW, c.g or '', c.l or 0,
-    c.u or '', c.p or '' }
+    c.u or '', c.p or '', sent and math.floor(NOW - sent) or '' }
 end
 
 local claims = {}

@@ -9,7 +9,7 @@
 
 local limit, grace, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 
-local on_their_way = redis.call('ZCOUNT', P .. 'dispatched', NOW, '+inf')
+local on_their_way = redis.call('ZCOUNT', P .. 'dispatched', NOW - grace, '+inf')
 
 local function room()
   if gate_reason() then
@@ -51,7 +51,7 @@ local taken = { 0, on_their_way }
 for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'agenda', '-inf', NOW, 'LIMIT', 0, free)) do
   if look(ref) then
     redis.call('ZADD', P .. 'agenda', NOW + grace, ref)
-    redis.call('ZADD', P .. 'dispatched', NOW + grace, ref)
+    redis.call('ZADD', P .. 'dispatched', NOW, ref)
     taken[#taken + 1] = ref
   end
 end

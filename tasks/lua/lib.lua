@@ -5,7 +5,7 @@
 --   {state}          zset    the references in that state, by when they entered it (ms)
 --   failed:{reason}  zset    the same for each failure reason
 --   agenda           zset    every unfinished closure, by when someone must next look at it (ms)
---   dispatched       zset    queued closures that a task message names, by when that message is presumed lost (ms)
+--   dispatched       zset    queued closures that a task message names, by when it was sent (ms)
 --   open             zset    every unfinished closure, by when its first event was received (ms)
 --   audit            stream  operators' actions, see "The audit" below
 --   gate             hash    see "The gate" below; absent: open

@@ -13,7 +13,7 @@ from tasks.closure import OPEN_STATES, TRANSITIONS, Attempt, Closure, Outcome, R
 # The promise in the design, in its order; what is added to it may stand anywhere.
 PROMISED = ["reference", "state", "outcome", "reason", "attempts", "source", "event_id", "received_at",
             "next_attempt_at", "closed_at", "last_status", "last_code", "correlation_id"]  # fmt: skip
-ATTEMPT = Attempt(1_000, "host:1", "requeue", 503, "busy", "c-1", 12, "retry", "retry in 5.0 s", "HTTP 503")
+ATTEMPT = Attempt(1_000, "host:1", "requeue", 503, "busy", "c-1", 12, "retry", "retry in 5.0 s", "HTTP 503", 7)
 
 
 def record(**more: object) -> str:
@@ -46,12 +46,14 @@ def test_attempt_detail_is_cut() -> None:
 def test_attempt_as_json() -> None:
     """An attempt names what a person asks for; what is unknown is null, an own trigger is `automatic`."""
     assert ATTEMPT.as_json() == {
-        "at": "1970-01-01T00:00:01.000Z", "worker": "host:1", "trigger": "requeue", "status": 503, "code": "busy",
+        "dispatched_at": "1970-01-01T00:00:00.993Z", "at": "1970-01-01T00:00:01.000Z", "worker": "host:1",
+        "trigger": "requeue", "status": 503, "code": "busy",
         "correlation_id": "c-1", "duration_ms": 12, "verdict": "retry", "decision": "retry in 5.0 s",
         "detail": "HTTP 503",
     }  # fmt: skip
     empty = Attempt(1_000, "w").as_json()
     assert (empty["trigger"], empty["status"], empty["detail"]) == ("automatic", None, None)
+    assert empty["dispatched_at"] is None
 
 
 def test_queued_closure() -> None:

@@ -9,7 +9,7 @@ import pytest
 from tasks.closure import HISTORY_LIMIT, Outcome, Reason, State
 from tasks.event import GroupComplete, Rejection
 from tasks.ledger import Received, Settlement, Unclaimed
-from tests.tasks.book import DEADLINE_S, LEASE_S, START_MS, Book
+from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, START_MS, Book
 
 NEW, DUPLICATE, REQUEUED = Received.NEW, Received.DUPLICATE, Received.REQUEUED
 
@@ -71,6 +71,18 @@ async def test_a_claim(book: Book) -> None:
     assert (claim.remaining_s, claim.wait_s, claim.trigger, claim.lock_first) == (DEADLINE_S - 100, 0, "", False)
     assert await book.agenda("sg_1") == LEASE_S
     assert await book.ledger.claim(["sg_1"], worker="w2", lease_s=LEASE_S) == {"sg_1": Unclaimed.NO}
+
+
+async def test_a_claim_tells_how_long_its_message_took(book: Book) -> None:
+    """It is the newest message that counts; there is none when a foreign program has named the closure."""
+    await book.receive("sg_1")
+    assert await book.due() == ["sg_1"]
+    book.clock.forward(GRACE_S + 1)
+    assert await book.due() == ["sg_1"]
+    book.clock.forward(2)
+    await book.receive("sg_2")
+    assert (await book.claim("sg_1")).sent_ms == 2000
+    assert (await book.claim("sg_2")).sent_ms is None
 
 
 async def test_what_cannot_be_claimed(book: Book) -> None:

@@ -130,6 +130,8 @@ def _attempt(number: int, attempt: Attempt) -> Text:
     code = f" {attempt.code}" if attempt.status and attempt.code else ""
     took = f", {attempt.duration_ms:,} ms" if attempt.duration_ms is not None else ""
     text = styled(f"attempt {number} ({attempt.trigger or 'automatic'}) by {attempt.worker}: {reply}{code}{took}")
+    if attempt.sent_ms is not None:
+        text.append(f"\ndispatched {attempt.sent_ms:,} ms before", "dim")
     text.append("\n").append_text(styled(f"{attempt.verdict} → {attempt.decision}", "bold"))
     if attempt.detail:
         text.append(plain(f" · {attempt.detail}"))
