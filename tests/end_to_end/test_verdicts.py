@@ -16,7 +16,7 @@ from tests.end_to_end.fleet import SETTINGS, closures, end_of, own_store, wait_f
 from tests.end_to_end.standin import BASE_PATH, Call, Say, Script, StandIn, running
 from tests.support import API_KEY, Process, publish
 
-DEADLINE_S = 5
+DEADLINE_S = 8
 ON_A_DATE = "429-date"
 # Groups that close at once, between the others: without them so many ill replies would be an outage.
 _HEALTHY = 2
