@@ -87,6 +87,13 @@ class Settlement:
         return _json(item | {"delay": int(self.delay_s * 1000) + 1})
 
 
+class Settled(NamedTuple):
+    """Per settlement, False where the lease was lost and nothing was written; since when the gate is shut, else 0."""
+
+    written: list[bool]
+    shut_ms: int
+
+
 @dataclass(frozen=True, slots=True)
 class Due:
     """References to name in task messages now, how long until more are due (None: unknown), and what was on its way."""
@@ -150,10 +157,11 @@ class Ledger:
         """Make queued closures due at once: their task message was not sent, or will not be worked on."""
         await self._scripts.run("hand_back", *references)
 
-    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        """Write down what attempts came to; False where the lease was lost and nothing was written."""
+    async def settle(self, settlements: Sequence[Settlement]) -> Settled:
+        """Write down what attempts came to."""
         arguments = [settlement.as_argument() for settlement in settlements]
-        return [row == 1 for row in await self._scripts.run("settle", *arguments)]
+        shut_ms, *written = await self._scripts.run("settle", *arguments)
+        return Settled([row == 1 for row in written], shut_ms)
 
     async def requeue(
         self, references: Sequence[str], *, trigger: str = "requeue", lock: bool = False, audit: str = ""

@@ -15,6 +15,7 @@ from tasks.closure import State
 from tasks.event import GroupComplete, Rejection, is_reference
 from tasks.ledger import Claim, Ledger, Settlement, Unclaimed
 from tasks.settler import Settler
+from tasks.verdict import Health
 
 _log = logging.getLogger("closer.pool")
 
@@ -158,14 +159,18 @@ class AttemptPool:
         slot = claimed + claim.wait_s
         if (left_s := slot - time.monotonic()) > 0:
             await self._until_stopping(left_s)
-        if self.draining or time.monotonic() - slot > self._patience_s:
+        shut = claim.at_ms <= self._settler.shut_ms  # since it was claimed
+        if self.draining or shut or time.monotonic() - slot > self._patience_s:
             self._hand_back(claim)
             return
         self.in_flight += 1
         try:
-            self._settler.put(await self._attempter.attempt(claim))
+            settlement = await self._attempter.attempt(claim)
         finally:
             self.in_flight -= 1
+        self._settler.put(settlement)
+        if settlement.health is not Health.GOOD or settlement.hold_s:
+            await self._settler.soon_empty()  # it may shut the gate: then what waits here must not be called
 
     async def _until_stopping(self, seconds: float) -> None:
         with suppress(TimeoutError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from tasks.errors import StoreUnavailable
 from tasks.ledger import Ledger, Settlement
@@ -14,10 +15,14 @@ _BATCH = 200
 # After a write the next waits this long, so that under load many share one script call.
 _LINGER_S = 0.01
 _PAUSE_FIRST_S, _PAUSE_MOST_S = 0.1, 2.0
+_SOON_S = 1.0
 
 
 class Settler:
-    """A queue of settlements, and the task that empties it. `after` is called when some have been written."""
+    """A queue of settlements, and the task that empties it. `after` is called when some have been written.
+
+    `shut_ms`: since when the gate is shut (by the store's clock), as the last of them were told; 0: it was open.
+    """
 
     def __init__(self, ledger: Ledger, after: Callable[[], None] = lambda: None) -> None:
         self._ledger = ledger
@@ -28,6 +33,7 @@ class Settler:
         self._emptied.set()
         self.trouble = Trouble("settling")
         self.settled = 0
+        self.shut_ms = 0
 
     def put(self, settlement: Settlement) -> None:
         """Hand over what an attempt came to. A crash before it is written repeats the attempt: the lease ends."""
@@ -51,13 +57,19 @@ class Settler:
                 pause_s = _PAUSE_FIRST_S
                 await asyncio.sleep(_LINGER_S)
 
+    async def soon_empty(self) -> None:
+        """Wait until everything has been written, but not long: the store may be away."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SOON_S):
+                await self._emptied.wait()
+
     async def empty(self) -> None:
         """Wait until everything has been written; the caller sets the time-out."""
         await self._emptied.wait()
 
     async def _write(self) -> None:
         batch = [self._queue[index] for index in range(min(_BATCH, len(self._queue)))]
-        await self._ledger.settle(batch)
+        _, self.shut_ms = await self._ledger.settle(batch)
         for _ in batch:
             self._queue.popleft()
         self.settled += len(batch)

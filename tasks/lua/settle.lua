@@ -4,7 +4,8 @@
 -- ARGV[3..]  one settlement each, JSON: {ref, x (lease number), to (state), o, r, delay (ms), miss (1: a "not found"),
 --            h (packed attempt, absent when no call was made), health, hold (ms the fleet must hold back),
 --            told (1: the API said when, so not before)}
--- Returns    for each: 1, or 0 when the lease was no longer this worker's and nothing was written
+-- Returns    { since when the gate is shut now (ms), 0: it is open; then for each: 1, or 0 when the lease was no longer this
+--            worker's and nothing was written }
 
 local OUTAGE_SHARE = 0.7      -- the share of ill calls, moving, at which the gate shuts
 local OUTAGE_WEIGHT = 0.1     -- what one call weighs in it: about twelve in a row shut the gate
@@ -86,6 +87,7 @@ local function settle(item)
 end
 
 gate_reason()
-local settled = {}
+local settled = { 0 }
 for i = 3, #ARGV do settled[#settled + 1] = settle(cjson.decode(ARGV[i])) end
+settled[1] = gate.shut and math.floor(gate.since) or 0
 return settled

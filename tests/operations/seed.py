@@ -50,7 +50,7 @@ async def plant(ledger: Ledger, seeds: Sequence[Seed]) -> None:
             claim = claims[seed.reference]
             assert isinstance(claim, Claim)
             settlements.append(seed.settlement(claim))
-        assert all(await ledger.settle(settlements))
+        assert all((await ledger.settle(settlements)).written)
 
 
 def sow(url: str, seeds: Sequence[Seed]) -> None:

@@ -57,7 +57,7 @@ class Book:
         """Settle a claim after a call; the API was in good health unless said otherwise."""
         packed = Attempt(claim.at_ms, "w1", verdict=to.value).pack()
         settlement = Settlement(claim.reference, claim.lease, to, packed, **({"health": Health.GOOD} | more))
-        [written] = await self.ledger.settle([settlement])
+        [written], _ = await self.ledger.settle([settlement])
         return written
 
     async def closed(self, claim: Claim, outcome: Outcome = Outcome.CLOSED) -> bool:

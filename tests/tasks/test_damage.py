@@ -69,7 +69,7 @@ async def test_the_rest_of_its_batch_goes_on(book: Book, state: State, how: byte
     claims = await book.ledger.claim(["bad", "good"], worker="w1", lease_s=LEASE_S)
     assert claims["bad"] is Unclaimed.UNREADABLE
     closed = [Settlement(ref, 1, State.CLOSED, "h", Outcome.CLOSED) for ref in ("bad", "good")]
-    assert await book.ledger.settle(closed) == [False, True]
+    assert (await book.ledger.settle(closed)).written == [False, True]
     assert await book.ledger.requeue(["bad", "good"]) == ["unreadable", "closed"]
 
 

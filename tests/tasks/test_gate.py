@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.closure import Outcome, Reason, State
-from tasks.ledger import Claim, Unclaimed
+from tasks.ledger import Claim, Settlement, Unclaimed
 from tasks.verdict import Health
 from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, Book
 
@@ -66,6 +66,18 @@ async def test_one_group_that_keeps_failing_is_no_outage(book: Book) -> None:
         await book.receive(f"good-{reference}")
         await book.closed(await book.claim(f"good-{reference}"))
     assert await reason(book) is None
+
+
+async def test_settling_tells_whether_the_gate_is_shut(book: Book) -> None:
+    """A worker hears of it with the result that shuts it, and that it is open again with the one that opens it."""
+    await book.receive("sg_1", "sg_2")
+    claims = [await book.claim("sg_1"), await book.claim("sg_2")]
+    book.clock.forward(1)
+    refused = Settlement("sg_1", claims[0].lease, State.RETRYING, "x", health=Health.UNAUTHORISED)
+    assert await book.ledger.settle([refused]) == ([True], book.clock.ms)
+    await book.ledger.gate("resume")
+    good = Settlement("sg_2", claims[1].lease, State.CLOSED, "x", Outcome.CLOSED, health=Health.GOOD)
+    assert await book.ledger.settle([good]) == ([True], 0)
 
 
 async def test_the_memory_of_ill_groups_is_bounded(book: Book) -> None:

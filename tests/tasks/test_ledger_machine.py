@@ -115,7 +115,7 @@ class LedgerMachine(RuleBasedStateMachine):
         number, _ = self.leases.get(reference, (0, 0))
         mine = state is State.CLOSING and number == claim.lease
         fact = end["to"] is State.CLOSED and state not in (State.CLOSED, State.DISCARDED)
-        [written] = self.do(self.book.ledger.settle([Settlement(reference, claim.lease, packed=None, **end)]))
+        [written], _ = self.do(self.book.ledger.settle([Settlement(reference, claim.lease, packed=None, **end)]))
         assert written == (mine or fact)
         if written:
             self.leases[reference] = (number if end["to"] is not State.CLOSED else 0, 0)

@@ -161,6 +161,21 @@ async def test_a_slot_is_a_moment(works: Callable[..., Works], let: asyncio.Even
     assert len(standin.requests) == 1
 
 
+async def test_a_shut_gate(works: Callable[..., Works], standin: StandIn) -> None:
+    """When a reply shuts the gate, what was claimed before and is not yet called goes back; what comes later is not."""
+    standin.let = None
+    standin.script.extend([(401, {}), (200, {"reference": GROUPS[5]})])
+    work = works(concurrency=1)
+    await work.pool.take(GROUPS[:5], "t")
+    await until(lambda: work.settler.settled == 5)
+    assert len(standin.requests) == 1
+    await work.ledger.gate("resume")
+    await work.pool.take(GROUPS[5:6], "t")
+    await until(lambda: work.settler.settled == 6)
+    assert len(standin.requests) == 2
+    assert (await work.states())[State.CLOSED] == {GROUPS[5]}
+
+
 async def test_no_attempt_outlives_its_lease(works: Callable[..., Works], let: asyncio.Event, standin: StandIn) -> None:
     """A closure that had to wait so long for a slot that its lease could end before the call is handed back."""
     work = works(concurrency=1, lease_s=LEASE_S, budget_s=LEASE_S)
