@@ -105,7 +105,7 @@ class Group:
 class Summary:
     """What there is, by the store's clock `now_ms`. `closed_*` count what was closed in that time.
 
-    `gate` holds its fields as `lua/lib.lua` lists them, `workers` what each said of itself last.
+    `gate` holds its fields as `lua/lib/gate.lua` lists them, `workers` what each said of itself last.
     """
 
     now_ms: int

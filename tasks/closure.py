@@ -160,7 +160,7 @@ class Closure:
     def from_record(
         cls, reference: str, raw: bytes | str, entered: float, agenda: float | None, held: State
     ) -> Closure:
-        """Read a record of the ledger; its short field names are listed at the top of `lua/lib.lua`.
+        """Read a record of the ledger; its short field names are listed at the top of `lua/lib/record.lua`.
 
         One that cannot be read, damaged in the store, is shown as that, in the state `held` whose index holds it.
         """

@@ -197,7 +197,7 @@ class Ledger:
         return forgotten
 
     async def gate(self, verb: str = "look", *, by: str = "", why: str = "") -> dict[str, str]:
-        """`pause`, `resume`, `start` slowly, or just `look`; returns the gate's fields (see `lua/lib.lua`)."""
+        """`pause`, `resume`, `start` slowly, or just `look`; returns the gate's fields (see `lua/lib/gate.lua`)."""
         flat = [field.decode() for field in await self._scripts.run("gate", verb, by, why)]
         return dict(zip(flat[::2], flat[1::2], strict=True))
 

@@ -22,6 +22,7 @@ from redis.exceptions import (
 from tasks.errors import StoreUnavailable
 
 _FOLDER = Path(__file__).parent / "lua"
+_LIBRARY = ("base", "record", "audit", "gate", "clock")  # in this order: a part uses those before it
 _SHEBANG = "#!lua"
 # What the store says, by the client's error or the first word of its reply, and what an operator does about it.
 _REMEDIES: dict[type[RedisError] | str, str] = {
@@ -72,7 +73,7 @@ class Scripts:
         return reply
 
     def _since(self, looks_s: float | None) -> str:
-        """How long ago this process last looked at the store's clock, see `lua/lib.lua`."""
+        """How long ago this process last looked at the store's clock, see `lua/lib/clock.lua`."""
         if looks_s is None:
             return ""
         return "-" if self._looked_s is None else str(max(0, int((looks_s - self._looked_s) * 1000)))
@@ -80,14 +81,15 @@ class Scripts:
 
 @cache
 def source(name: str) -> str:
-    """The whole text of a script: its own shebang line, the shared beginning, its body."""
+    """The whole text of a script: its own shebang line, the library that all share, its body."""
     body = (_FOLDER / f"{name}.lua").read_text()
     shebang = _SHEBANG
     if body.startswith(_SHEBANG):
         # `#!lua` makes the store refuse the script as a whole when it is out of memory or read-only:
         # without it, the first half of a script would be written and the rest not.
         shebang, _, body = body.partition("\n")
-    return f"{shebang}\n{(_FOLDER / 'lib.lua').read_text()}\n{body}"
+    library = [(_FOLDER / "lib" / f"{part}.lua").read_text() for part in _LIBRARY]
+    return "\n".join([shebang, *library, body])
 
 
 @cache

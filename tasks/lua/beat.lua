@@ -1,5 +1,5 @@
 -- Writes down a worker's sign of life, and forgets workers that have not given one for an hour.
--- KEYS, ARGV[1..2]  see lib.lua; workers  hash  name → JSON: what the worker says of itself, and "at" (ms)
+-- KEYS, ARGV[1..2]  see lib/base.lua; workers  hash  name → JSON: what the worker says of itself, and "at" (ms)
 -- ARGV[3]  the worker's name    ARGV[4]  what it says, a JSON object; "" to take its name off
 -- Returns  every worker as a flat list: name, JSON, …, and first the time (ms)
 

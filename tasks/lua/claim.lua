@@ -1,5 +1,5 @@
 -- Claims closures for one worker: each is leased to it until its lease ends, and counted as in flight.
--- KEYS, ARGV[1..2]  see lib.lua
+-- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]   the lease (ms), long enough for one attempt
 -- ARGV[4]   the pause between two calls of the whole fleet under the rate limit (ms, 0: no limit)
 -- ARGV[5]   the worker's name

@@ -1,5 +1,5 @@
 -- Takes rejected events off their stream, because they were replayed or discarded.
--- KEYS, ARGV[1..2]  see lib.lua; rejected  stream, see reject.lua
+-- KEYS, ARGV[1..2]  see lib/base.lua; rejected  stream, see reject.lua
 -- ARGV[3]   id of the action's announcement in the audit
 -- ARGV[4..] ids of rejected events
 -- Returns   how many were there

@@ -1,6 +1,6 @@
 -- Takes closures that someone must look at now, to be named in task messages. Each is put back on the agenda for the
 -- time at which its message is presumed lost, before it is returned: a crash after this repeats work, never loses it.
--- KEYS, ARGV[1..2]  see lib.lua
+-- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]  most references to take now
 -- ARGV[4]  after how long a message is presumed lost (ms)
 -- ARGV[5]  most references that messages may be on their way for, in the whole fleet

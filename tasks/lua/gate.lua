@@ -1,8 +1,8 @@
 -- Opens or shuts the gate by hand, or begins a slow start.
--- KEYS, ARGV[1..2]  see lib.lua
+-- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]  pause, resume, start (a worker that starts does not know yet whether its key is good: few calls first) or look
 -- ARGV[4]  by whom    ARGV[5]  why
--- A pause or resume is written into the audit in the same step, see lib.lua; `changed` is 0 when it changed nothing.
+-- A pause or resume is written into the audit in the same step, see lib/audit.lua; `changed` is 0 when it changed nothing.
 -- Returns  the gate's fields as a flat list: name, value, …, with "now" among them
 
 local WINDOW_START = 48

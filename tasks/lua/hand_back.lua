@@ -1,5 +1,5 @@
 -- Makes queued closures due at once: their task message was not sent, or will not be worked on.
--- KEYS, ARGV[1..2]  see lib.lua
+-- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3..]  references
 
 for i = 3, #ARGV do

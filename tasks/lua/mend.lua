@@ -1,5 +1,5 @@
 -- Writes down what the API itself says of groups, where the ledger disagrees; one step for a whole chunk.
--- KEYS, ARGV[1..2]  see lib.lua
+-- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]   id of the action's announcement in the audit, "" for none
 -- ARGV[4]   groups of this chunk that need no mending, for the audit, JSON {why: n}
 -- ARGV[5..] three for each group: its reference, "closed" or "open", and when it had entered the state that the ledger

@@ -1,5 +1,5 @@
 -- What operators do to failed closures, one step for a whole chunk.
--- KEYS, ARGV[1..2]  see lib.lua
+-- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]   requeue or discard
 -- ARGV[4]   trigger noted on the attempts that follow (requeue, bulk)
 -- ARGV[5]   "1": lock the group before closing it, "" otherwise

@@ -1,5 +1,5 @@
 -- Forgets closures that ended long ago: closed and discarded ones, never failed ones.
--- KEYS, ARGV[1..2]  see lib.lua
+-- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]  how long they are kept (ms)    ARGV[4]  most to forget now
 -- Returns  how many were forgotten
 

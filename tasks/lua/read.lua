@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- Reads closures; also where the store is full or a replica: that is when operators look.
--- KEYS, ARGV[1..2]  see lib.lua
+-- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3..]  references
 -- Returns    for each: { record (JSON), when it entered its state (ms), its time on the agenda (ms) or "", its state } or {};
 --            a record that cannot be read is "", and the state then that of an index that holds it

@@ -1,5 +1,5 @@
 -- Receives events: a new closure each, or a duplicate of one; a new event for a failed closure queues it again.
--- KEYS, ARGV[1..2]  see lib.lua
+-- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]    every failure reason, separated by spaces
 -- ARGV[4..]  one event each, JSON: {ref, e, i, u, t, p} (record fields)
 -- One whose record cannot be read is received anew: whether it is closed only the API can tell.

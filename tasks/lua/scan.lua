@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- Looks through a stretch of closures in the order in which they entered their states, and returns those that match.
--- KEYS, ARGV[1..2]  see lib.lua
+-- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]  what must match, JSON: { indexes: states or failed:{reason}; since, until: entered its state (ms);
 --          statuses, codes, sources: lists, of the last attempt and of the event; over: more attempts than that;
 --          prefix: of the reference; text: anywhere in identities and history, whatever the case }

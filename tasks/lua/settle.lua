@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Writes down what attempts came to. Allowed while the store is out of memory: it is how the work in hand ends.
--- KEYS, ARGV[1..2]  see lib.lua
+-- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3..]  one settlement each, JSON: {ref, x (lease number), to (state), o, r, delay (ms), miss (1: a "not found"),
 --            h (packed attempt, absent when no call was made), health, hold (ms the fleet must hold back),
 --            told (1: the API said when, so not before)}

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- Counts everything that an operator sees first.
--- KEYS[1], ARGV[1..2]  see lib.lua    KEYS[2]  the stream that events come on
+-- KEYS[1], ARGV[1..2]  see lib/base.lua    KEYS[2]  the stream that events come on
 -- ARGV[3]  failure reasons, separated by spaces
 -- Returns  { counts, the gate's fields, workers: what each said last, JSON (see beat.lua) }, each a flat list, name,
 --          value, …; counts are: now (ms), each state, failed:{reason} where there is one, closed in the last

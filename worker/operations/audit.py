@@ -1,7 +1,7 @@
 """The audit: every action of every operator, appended to a stream that nothing ever shortens.
 
 An action is announced before anything changes; what it has changed is added in the same step that changes it (see
-`tasks/lua/lib.lua`). So an action that took effect is never without its entry, however it ended.
+`tasks/lua/lib/audit.lua`). So an action that took effect is never without its entry, however it ended.
 """
 
 from __future__ import annotations

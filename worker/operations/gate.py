@@ -21,7 +21,7 @@ class Gate:
 
     @classmethod
     def of(cls, fields: dict[str, str]) -> Gate:
-        """Read the gate's fields, as `tasks/lua/lib.lua` lists them."""
+        """Read the gate's fields, as `tasks/lua/lib/gate.lua` lists them."""
         if "shut" not in fields:
             return cls(None, None, None, None, None)
         since, until = (int(float(fields[name])) if name in fields else None for name in ("since", "till"))

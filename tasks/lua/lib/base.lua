@@ -1,0 +1,23 @@
+-- What every script begins with, and before the other parts of this folder: the keys, the arguments, the time.
+--
+-- KEYS[1]  prefix of all keys ("closer:"). The others are built from it:
+--   c:{reference}    string  the closure's record, JSON, see record.lua
+--   {state}          zset    the references in that state, by when they entered it (ms)
+--   failed:{reason}  zset    the same for each failure reason
+--   agenda           zset    every unfinished closure, by when someone must next look at it (ms)
+--   dispatched       zset    queued closures that a task message names, by when it was sent (ms)
+--   open             zset    every unfinished closure, by when its first event was received (ms)
+--   audit            stream  operators' actions, see audit.lua
+--   gate             hash    see gate.lua; absent: open
+-- ARGV[1]  "now|since". now: the time (ms); "": the store's clock, which is the only clock the ledger knows.
+--          since: how long ago this caller last looked at that clock (ms); "-": never; "": it only reads, and does not look
+-- ARGV[2]  how long a closure is tried for, from the event or the re-queue (ms)
+
+local P = KEYS[1]
+local NOW, SINCE = string.match(ARGV[1], '^(%d*)|([%d-]*)$')
+NOW = tonumber(NOW)
+if not NOW then
+  local t = redis.call('TIME')
+  NOW = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local SPAN = tonumber(ARGV[2])

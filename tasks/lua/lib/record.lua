@@ -1,0 +1,95 @@
+-- One closure's record and its moves between the states.
+--
+-- A record's fields (absent when they say nothing, for there are many records):
+--   s state   o outcome   r reason   n attempts   k failures and m "not found"s since it was queued
+--   e event source   i event id   v identities of later events   u custom reference   t event time   p traceparent
+--   a received at (ms)   d deadline on the open clock (ms)   x leases so far   w who holds the lease
+--   g trigger (requeue, bulk)   l 1: lock before closing   h history, packed attempts, oldest first
+--   q operators' actions, the last ten, "ms|action|audit id"
+
+local HISTORY_LIMIT = 20
+local ACTIONS_LIMIT = 10
+
+-- What a record's fields are; `list`: of strings. One that is otherwise was not written by these scripts, and would
+-- break them in the middle, and with them whatever else is in the same call.
+local FIELDS = { s = 'string', o = 'string', r = 'string', n = 'number', k = 'number', m = 'number', e = 'string',
+  i = 'string', v = 'list', u = 'string', t = 'string', p = 'string', a = 'number', d = 'number', x = 'number',
+  w = 'string', g = 'string', l = 'number', h = 'list', q = 'list' }
+local NEEDED = { queued = 'd', closing = 'd', retrying = 'd', failed = 'r', closed = 'o', discarded = 'a' }
+
+local function is(value, kind)
+  if kind ~= 'list' then return type(value) == kind end
+  if type(value) ~= 'table' then return false end
+  local size = 0
+  for _, item in pairs(value) do
+    size = size + 1
+    if type(item) ~= 'string' then return false end
+  end
+  return size == #value
+end
+
+-- The record in a text, or nil when it is none.
+local function decode(raw)
+  local readable, c = pcall(cjson.decode, raw)
+  if not (readable and type(c) == 'table' and c.e and c.i and c.a and NEEDED[c.s] and c[NEEDED[c.s]]) then return nil end
+  for name, value in pairs(c) do
+    if FIELDS[name] and not is(value, FIELDS[name]) then return nil end
+  end
+  return c
+end
+
+-- The closure's record; nil when there is none, or none that can be read: then its text is the second result.
+local function load(ref)
+  local raw = redis.call('GET', P .. 'c:' .. ref)
+  if not raw then return nil end
+  return decode(raw), raw
+end
+
+local function save(ref, c)
+  redis.call('SET', P .. 'c:' .. ref, cjson.encode(c))
+end
+
+-- Puts the closure into a state, and on the agenda at `due` (nil: nobody needs to look again); the caller saves.
+local function move(ref, c, state, due)
+  if c.s then redis.call('ZREM', P .. c.s, ref) end
+  if c.s == 'failed' then redis.call('ZREM', P .. 'failed:' .. c.r, ref) end
+  if c.s == 'queued' then redis.call('ZREM', P .. 'dispatched', ref) end
+  if state == 'queued' or state == 'closed' then c.r = nil end
+  if not due then
+    redis.call('ZREM', P .. 'open', ref)
+  elseif not c.s or c.s == 'failed' then
+    redis.call('ZADD', P .. 'open', c.a, ref)
+  end
+  c.s = state
+  redis.call('ZADD', P .. state, NOW, ref)
+  if state == 'failed' then redis.call('ZADD', P .. 'failed:' .. c.r, NOW, ref) end
+  if due then redis.call('ZADD', P .. 'agenda', due, ref) else redis.call('ZREM', P .. 'agenda', ref) end
+end
+
+local function note(c, entry)
+  c.n = (c.n or 0) + 1
+  c.h = c.h or {}
+  c.h[#c.h + 1] = entry
+  if #c.h > HISTORY_LIMIT then table.remove(c.h, 1) end
+end
+
+-- That a group is closed is a fact: what was needed to close it is forgotten; the caller saves.
+local function close(ref, c, outcome)
+  c.o = outcome
+  c.d, c.k, c.m, c.x, c.w, c.g, c.l, c.v = nil, nil, nil, nil, nil, nil, nil, nil
+  move(ref, c, 'closed')
+end
+
+-- A text that cannot break an attempt's packed line.
+local function plain(text)
+  return (string.gsub(text or '', '[|%c]', ' '))
+end
+
+-- A lease that ended without a word: its worker died, or cannot reach the store. The call may have taken effect.
+local function lose_lease(ref, c)
+  local since = redis.call('ZSCORE', P .. 'closing', ref) or NOW
+  note(c, string.format('%.0f', since) .. '|' .. plain(c.w) .. '|' .. plain(c.g)
+    .. '|||||lost|queued|the worker died, or its lease ended before it could tell')
+  c.w = nil
+  move(ref, c, 'queued', NOW)
+end
