@@ -52,11 +52,12 @@ class Load:
 
 
 @contextmanager
-def load(store: redis.Redis, url: str, folder: Path, groups: int) -> Iterator[Load]:
-    """A load of so many groups."""
+def load(store: redis.Redis, url: str, folder: Path, groups: int, *, held: bool = False) -> Iterator[Load]:
+    """A load of so many groups; `held`: the test publishes them."""
     references = [f"sg_{number:04d}" for number in range(groups)]
     with run_in_thread(Simulator(faults=SLOW)) as (_, simulator):
-        publish(store, references)
+        if not held:
+            publish(store, references)
         yield Load(url, store, simulator, references, folder)
 
 
@@ -107,7 +108,9 @@ def test_kill_9_in_mid_flight_closes_everything_once(store: redis.Redis, store_u
 
 def test_two_workers_share_the_work(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
     """Two workers close every group once, with one call each, and both take part."""
-    with load(store, store_url, tmp_path, 400) as work, work.worker() as first, work.worker() as second:
+    with load(store, store_url, tmp_path, 400, held=True) as work, work.worker() as first, work.worker() as second:
+        until(lambda: store.hlen("closer:workers") == 2, "signs of life of both")
+        publish(store, work.groups)
         wait_for_all(store, len(work.groups), first)
         assert [first.stop(), second.stop()] == [0, 0]
         assert min(worker.output.count("closure.attempted") for worker in (first, second)) > 0
