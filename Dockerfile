@@ -5,7 +5,7 @@ RUN python -m venv /opt/closer
 WORKDIR /src
 # The dependencies first: their layer stays as long as their pins do.
 COPY requirements.txt ./
-RUN /opt/closer/bin/pip install --require-hashes -r requirements.txt
+RUN /opt/closer/bin/pip install --no-deps --require-hashes -r requirements.txt
 COPY pyproject.toml LICENSE ./
 COPY tasks ./tasks
 COPY worker ./worker

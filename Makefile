@@ -71,15 +71,16 @@ $(MADE):
 	@touch $@
 
 # The stamps are touched last, so an interrupted installation is begun again. The development tools include what
-# `make demo` needs, hence both stamps.
+# `make demo` needs, hence both stamps. The files pin every dependency of every line (tests/test_requirements.py), so
+# nothing is left to resolve; pip 23 would otherwise look for `coverage[toml]` beyond its pin.
 $(VENV)/.runtime: $(MADE) requirements.txt pyproject.toml
 	@echo "Installing into $(VENV) …" >&2
-	@$(PIP) --require-hashes -r requirements.txt
+	@$(PIP) --no-deps --require-hashes -r requirements.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: $(MADE) requirements-dev.txt pyproject.toml
 	@echo "Installing into $(VENV), with the development tools …" >&2
-	@$(PIP) --require-hashes -r requirements-dev.txt
+	@$(PIP) --no-deps --require-hashes -r requirements-dev.txt
 	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $(VENV)/.runtime $@
