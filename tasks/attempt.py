@@ -117,7 +117,7 @@ class Attempter:
         return verdict
 
     async def _lock(self, trail: _Trail) -> Verdict:
-        verdict = judge_lock(await trail.ask(self._api.lock))
+        verdict = judge_lock(await trail.ask(self._api.lock), trail.reference)
         if isinstance(verdict, Ambiguous):
             verdict = judge_locked_state(await trail.ask(self._api.state), verdict, trail.reference)
         return verdict

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator
 
 MAX_RETRY_AFTER_S = 366 * 24 * 3600.0
 
@@ -22,6 +23,7 @@ def _objects(value: Any) -> list[Any]:
 
 
 LenientText = Annotated[str | None, BeforeValidator(_text)]
+StrictText = Annotated[str | None, AfterValidator(_text)]
 
 
 class Detail(BaseModel):
@@ -32,13 +34,15 @@ class Detail(BaseModel):
 
 
 class Body(BaseModel):
-    """Every field of any documented body that a decision uses; a field of the wrong type counts as absent.
+    """Every field of any documented body that a decision uses.
 
-    The API page warns that the product changes without notice: unknown fields are ignored, `message` is never read.
+    The API page warns that the product changes without notice: unknown fields are ignored, `message` is never read,
+    and a field of the wrong type counts as absent. `reference` and `state` are strict, because they tell which group
+    is closed: where one has the wrong type or stands twice, somebody else wrote the body, and there is none.
     """
 
-    reference: LenientText = None
-    state: LenientText = None
+    reference: StrictText = None
+    state: StrictText = None
     code: LenientText = None
     correlation_id: LenientText = None
     details: Annotated[list[Detail], BeforeValidator(_objects)] = []
@@ -71,7 +75,7 @@ class NoReply:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP reply. `body` is None unless it is a JSON object; `retry_after_s` is None unless the header was."""
+    """An HTTP reply. `body` is None unless `parse_body` could read it; `retry_after_s` is None without that header."""
 
     status: int
     body: Body | None = None
@@ -92,11 +96,18 @@ class Reply:
 
 
 def parse_body(content: bytes) -> Body | None:
-    """The body, or None when it is not a JSON object; never raises."""
+    """The body, or None when it is not a JSON object, or one that `Body` refuses; never raises."""
     try:
-        return Body.model_validate_json(content)
-    except ValidationError:
+        body = Body.model_validate_json(content)
+        return body if body.reference is None or _is_plain(content) else None
+    except ValueError:
         return None
+
+
+def _is_plain(content: bytes) -> bool:
+    """Whether the object says only once which group it is about, and in what state; readers differ over doubles."""
+    names = [name for name, _ in json.loads(content, object_pairs_hook=list)]
+    return all(names.count(field) <= 1 for field in ("reference", "state", "code"))
 
 
 def parse_retry_after(value: str | None, date: str | None, now: datetime) -> float | None:

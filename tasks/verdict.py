@@ -69,6 +69,9 @@ class Halt:
     cause: str
 
 
+# The states of a group (API page, get shipment group), and what `group_state` gives for a reply that names none.
+OPEN, LOCKED, CLOSED, UNSAID = "open", "locked", "closed", ""
+
 Verdict = Closed | Ambiguous | NotLocked | Locked | Retry | Refused | Halt
 
 
@@ -82,14 +85,27 @@ class Health(StrEnum):
     UNKNOWN = "unknown"
 
 
+def group_state(reply: Reply | NoReply, reference: str) -> str | None:
+    """The state in which a reply shows this group, in small letters; `UNSAID`: none. None: it is not about this group.
+
+    Only a 200 that names exactly this group is about it, and only if it has no error code: a gateway may answer
+    every call with 200 and a body of its own. This is the one place that says what such a reply means.
+    """
+    if isinstance(reply, NoReply) or reply.status != 200 or reply.body is None:
+        return None
+    if reply.body.reference != reference or reply.body.code:
+        return None
+    return (reply.body.state or UNSAID).lower()
+
+
 def judge_close(reply: Reply | NoReply, reference: str) -> Verdict:
     """What the reply to a close call means.
 
-    A 200 counts only when its body names the group. 304 is "already closed" (API reference). 409 is mostly
-    "not locked yet", never taken for success.
+    A 200 counts only when its body names the group, and does not say that it is not closed. 304 is "already closed"
+    (API reference). 409 is mostly "not locked yet", never taken for success.
     """
     if isinstance(reply, Reply):
-        if reply.status == 200 and reply.body and reply.body.reference == reference:
+        if group_state(reply, reference) in (CLOSED, UNSAID):
             return Closed(Outcome.CLOSED)
         if reply.status == 304:
             return Closed(Outcome.ALREADY_CLOSED)
@@ -102,23 +118,26 @@ def judge_state(reply: Reply | NoReply, asked: Ambiguous, reference: str) -> Ver
     """What the group's state means after an ambiguous reply (`asked`)."""
     if isinstance(reply, NoReply) or reply.status != 200:
         return _settled(_judge_error(reply), asked)
-    if reply.body is None or reply.body.reference not in (None, reference):
+    state = group_state(reply, reference)
+    if state is None:
         return Retry(f"{asked.cause}; unusable state reply")
-    state = (reply.body.state or "").lower()
-    if state == "closed":
+    if state == CLOSED:
         return Closed(Outcome.ALREADY_CLOSED if asked.conflict else Outcome.CLOSED)
     cause = f"{asked.cause}; group is {state or 'in no state'}"
-    if state not in ("open", "locked"):
+    if state not in (OPEN, LOCKED):
         return Retry(cause, Pace.SLOW, at_deadline=Reason.UNEXPECTED_REPLY)
     if not asked.conflict:
         return Retry(cause)
-    return NotLocked(cause) if state == "open" else Retry(cause, Pace.SLOW, at_deadline=Reason.NOT_CLOSABLE)
+    return NotLocked(cause) if state == OPEN else Retry(cause, Pace.SLOW, at_deadline=Reason.NOT_CLOSABLE)
 
 
-def judge_lock(reply: Reply | NoReply) -> Verdict:
-    """What the reply to a lock call means: 200 and 304 are locked; the documents disagree about 409."""
+def judge_lock(reply: Reply | NoReply, reference: str) -> Verdict:
+    """What the reply to a lock call means.
+
+    A 200 that names the group and a 304 are locked; the documents disagree about 409.
+    """
     if isinstance(reply, Reply):
-        if reply.status in (200, 304):
+        if reply.status == 304 or group_state(reply, reference) in (LOCKED, UNSAID):
             return Locked()
         if reply.status < 400:
             return Ambiguous(f"unusable lock reply {reply}", conflict=True)
@@ -141,7 +160,10 @@ def still_not_locked(verdict: Verdict) -> Verdict:
 
 
 def health(reply: Reply | NoReply) -> Health:
-    """What a reply says about the API: an error that concerns one group only is a sign of good health."""
+    """What a reply says about the API: an error that concerns one group only is a sign of good health.
+
+    A body that is not an error's and names no group may be anybody's: it says nothing.
+    """
     if isinstance(reply, NoReply):
         return Health.BAD
     if reply.status >= 500 or reply.status == 408 or (reply.status == 429 and reply.code != "conflict"):
@@ -150,8 +172,8 @@ def health(reply: Reply | NoReply) -> Health:
         return Health.UNAUTHORISED
     if reply.status == 403:
         return Health.FORBIDDEN
-    usable = reply.body is not None or reply.status == 304
-    return Health.GOOD if usable else Health.UNKNOWN
+    usable = reply.body is not None and (reply.status >= 400 or reply.body.reference is not None)
+    return Health.GOOD if usable or reply.status == 304 else Health.UNKNOWN
 
 
 def throttle_s(reply: Reply | NoReply) -> float:

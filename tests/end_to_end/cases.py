@@ -29,6 +29,9 @@ OPEN, LOCKED, CLOSED = state("open"), state("locked"), state("closed")
 CONFLICT = error(409, "conflict", "invalid_state_for_operation")
 WRONG_STATE = error(400, "validation_error", "invalid_state_for_operation")
 PROCESSING = error(404, "not_found", "shipment_group_processing")
+# What a circuit breaker in a gateway says of itself, and what it may say with the path's reference in it.
+BREAKER = Say(200, '{"state": "CLOSED"}')
+BREAKER_OF_IT = Say(200, '{"code": "circuit", "reference": "REF", "state": "CLOSED"}')
 CUT = Raw(b"")
 NOT_HTTP = Raw(b"SSH-2.0-OpenSSH_9.9\r\n")
 
@@ -65,6 +68,9 @@ SUCCESS = [
     case("200-empty-open", [Say(200), OK], "closed", "close get close", OPEN),
     case("200-empty-locked", [Say(200), OK], "closed", "close get close", LOCKED),
     case("200-a-list", [Say(200, '["REF"]')], "closed", "close get", CLOSED),
+    case("200-says-open", [state("open"), OK], "closed", "close get close", OPEN),
+    case("200-with-an-error-code", [BREAKER_OF_IT, OK], "closed", "close get close", LOCKED),
+    case("200-breaker-closed", [BREAKER], "closed", "close get", CLOSED),
     case("204-closed", [Say(204)], "closed", "close get", CLOSED),
     case("304", [Say(304)], "already_closed", "close"),
     case("301-closed", [Say(301, "", {"Location": "/pro/elsewhere"})], "closed", "close get", CLOSED),
@@ -98,6 +104,17 @@ AMBIGUOUS = [
     case("409-locked-for-ever", [CONFLICT], "not_closable", "close get …", LOCKED),
     case("409-in-a-new-state", [CONFLICT], "unexpected_reply", "close get …", state("archived")),
     case("409-state-of-another", [CONFLICT, OK], "closed", "close get close", state("closed", "sg_2")),
+    *(
+        case(f"409-state-{name}", [CONFLICT], "deadline_exceeded", "close get …", Say(200, body))
+        for name, body in (
+            ("of-a-breaker", BREAKER.body),
+            ("with-an-error-code", BREAKER_OF_IT.body),
+            ("of-a-number", '{"reference": 12, "state": "closed"}'),
+            ("of-two", '{"reference": "REF", "reference": "sg_2", "state": "closed"}'),
+            ("in-a-list", '[{"reference": "REF", "state": "closed"}]'),
+        )
+    ),
+    case("200-of-a-breaker", [BREAKER], "deadline_exceeded", "close get …", BREAKER),
     case("409-state-500", [CONFLICT], "already_closed", "close get close get", error(500), CLOSED),
     case("409-state-not-http", [CONFLICT], "already_closed", "close get close get", NOT_HTTP, CLOSED),
     case("418-closed", [error(418, "teapot")], "already_closed", "close get", CLOSED),
@@ -131,21 +148,22 @@ def locking(reference: str, close: list[Reply], locks: list[Reply], ends: str, c
 
 
 LOCKING = [
-    locking("open", [CONFLICT, OK], [Say(200)], "closed", "close get lock close", OPEN),
+    locking("open", [CONFLICT, OK], [state("locked")], "closed", "close get lock close", OPEN),
     locking("locked-already", [CONFLICT, OK], [Say(304)], "closed", "close get lock close", OPEN),
     locking("locked-meanwhile", [CONFLICT, OK], [CONFLICT], "closed", "close get lock get close", OPEN, LOCKED),
+    locking("lock-says-nothing", [CONFLICT, OK], [Say(200)], "closed", "close get lock get close", OPEN, LOCKED),
     locking("closed-meanwhile", [CONFLICT], [CONFLICT], "already_closed", "close get lock get", OPEN, CLOSED),
     locking("lock-forbidden", [CONFLICT], [error(403, "forbidden")], "forbidden", "close get lock", OPEN),
     locking("lock-gone", [CONFLICT], [error(410, "gone")], "gone", "close get lock", OPEN),
     locking(
         "lock-500",
         [CONFLICT, CONFLICT, OK],
-        [error(500), Say(200)],
+        [error(500), state("locked")],
         "closed",
         "close get lock close get lock close",
         OPEN,
     ),
-    locking("unlocked-again", [CONFLICT], [Say(200)], "not_locked", "close get lock close get …", OPEN),
+    locking("unlocked-again", [CONFLICT], [Say(304)], "not_locked", "close get lock close get …", OPEN),
     locking("closed", [Say(304)], [], "already_closed", "close"),
     locking("locked", [CONFLICT, OK], [], "closed", "close get close", LOCKED),
     locking("page", [Say(200, PAGE), OK], [], "closed", "close get close", OPEN),

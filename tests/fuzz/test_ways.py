@@ -107,10 +107,8 @@ def _proves_closed(asked: str, reply: RawReply) -> bool:
         return False
     if reply.status != 200 or not isinstance(body, dict):
         return False
-    if asked == "close":
-        return body.get("reference") == REF
-    another = body.get("reference") not in (REF, "") and isinstance(body.get("reference"), str)
-    return not another and str(body.get("state")).lower() == "closed"
+    state = str(body.get("state") or "").lower()
+    return body.get("reference") == REF and (state == "closed" or (asked == "close" and not state))
 
 
 def _named(reference: Any) -> RawReply:

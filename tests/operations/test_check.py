@@ -13,7 +13,7 @@ from tasks.reply import Body, Failure, NoReply, Reply
 from tests.operations.conftest import Cli
 from tests.support import API_KEY, run, url_of, valkey
 from worker.demo.simulator import Simulator, run_in_thread
-from worker.operations.check import Finding, judge
+from worker.operations.check import NOBODY, Finding, judge
 
 
 @pytest.fixture
@@ -79,7 +79,10 @@ def test_a_wrong_configuration_is_exit_code_2(cli: Cli) -> None:
     [
         (Reply(404, Body(code="not_found")), Finding.OK),
         (Reply(404), Finding.WRONG),
-        (Reply(200, Body()), Finding.OK),
+        (Reply(200, Body(reference=NOBODY)), Finding.OK),
+        (Reply(200, Body(reference="sg_1")), Finding.WRONG),
+        (Reply(200, Body(state="CLOSED")), Finding.WRONG),
+        (Reply(200, Body()), Finding.WRONG),
         (Reply(401), Finding.WRONG),
         (Reply(403), Finding.WRONG),
         (Reply(400), Finding.WARNING),
@@ -90,7 +93,7 @@ def test_a_wrong_configuration_is_exit_code_2(cli: Cli) -> None:
     ],
 )
 def test_what_a_reply_says_about_address_and_key(reply: Reply | NoReply, finding: Finding) -> None:
-    """A 404 in JSON comes from the API itself, which has accepted the key; a page does not."""
+    """A 404 in JSON comes from the API itself, which has accepted the key; a page, or another's JSON, does not."""
     assert judge("https://api", reply).finding is finding
     assert (judge("https://api", reply).remedy is None) == (finding is Finding.OK)
 

@@ -8,6 +8,7 @@ import pytest
 
 from tasks.closure import Reason
 from tasks.reply import Body, Failure, NoReply, Reply
+from tests.end_to_end.standin import Say, Script, StandIn, running
 from tests.operations.conftest import Cli
 from tests.operations.seed import Seed
 from tests.support import API_KEY
@@ -80,7 +81,12 @@ def test_a_wrong_key_ends_it(api: Cli) -> None:
     [
         (Reply(200, Body(reference="sg_1", state="Closed")), "closed"),
         (Reply(200, Body(reference="sg_1", state="locked")), "open"),
-        (Reply(200, Body(state="open")), "open"),
+        (Reply(200, Body(state="open")), "unusable reply"),
+        (Reply(200, Body(state="closed")), "unusable reply"),
+        (Reply(200, Body(reference="SG_1", state="closed")), "unusable reply"),
+        (Reply(200, Body(reference="sg_1", state="closed", code="circuit_open")), "unusable reply"),
+        (Reply(200, Body(reference="sg_1")), "unusable reply"),
+        (Reply(203, Body(reference="sg_1", state="closed")), "HTTP 203"),
         (Reply(200, Body(reference="sg_2", state="closed")), "unusable reply"),
         (Reply(200, Body(reference="sg_1", state="melted")), "unusable reply"),
         (Reply(200), "unusable reply"),
@@ -91,3 +97,14 @@ def test_a_wrong_key_ends_it(api: Cli) -> None:
 def test_only_a_clear_reply_counts(reply: Reply | NoReply, says: str) -> None:
     """A later 404 proves nothing, nor does a reply about another group."""
     assert read_state(reply, "sg_1") == says
+
+
+@pytest.mark.parametrize("body", ['{"state": "CLOSED"}', '{"state": "open"}', '{"reference": 12, "state": "closed"}'])
+def test_a_gateway_that_answers_everything_mends_nothing(api: Cli, body: str) -> None:
+    """A gateway's own 200 without the group's reference neither closes nor reopens one in the ledger."""
+    before = api.lines("list")
+    with running(StandIn({}, default=Script(close=(), state=(Say(200, body),)))) as url:
+        found = api.json("verify", "--text", "sg_", api_base_url=url)
+    assert (found["asked"], found["unclear"]) == (4, {"unusable reply": 4})
+    assert (found["agree"], found["mended"]) == (0, {"closed": 0, "reopened": 0})
+    assert api.lines("list") == before

@@ -66,12 +66,14 @@ async def test_attempts(
 @pytest.mark.parametrize(
     ("script", "calls", "to", "outcome"),
     [
-        ([(200, {}), CLOSED], ["lock", "close"], State.CLOSED, Outcome.CLOSED),
+        ([(200, {"reference": REF}), CLOSED], ["lock", "close"], State.CLOSED, Outcome.CLOSED),
+        ([(200, {}), state("locked"), CLOSED], ["lock", "state", "close"], State.CLOSED, Outcome.CLOSED),
+        ([(200, {"state": "locked"}), state("open")], ["lock", "state"], State.RETRYING, None),
         ([(304, None), CLOSED], ["lock", "close"], State.CLOSED, Outcome.CLOSED),
         ([CONFLICT, state("locked"), CLOSED], ["lock", "state", "close"], State.CLOSED, Outcome.CLOSED),
         ([CONFLICT, state("closed")], ["lock", "state"], State.CLOSED, Outcome.ALREADY_CLOSED),
         ([CONFLICT, state("open")], ["lock", "state"], State.RETRYING, None),
-        ([(200, {}), CONFLICT, state("open")], ["lock", "close", "state"], State.RETRYING, None),
+        ([(304, None), CONFLICT, state("open")], ["lock", "close", "state"], State.RETRYING, None),
         ([(500, None)], ["lock"], State.RETRYING, None),
         ([(403, None)], ["lock"], State.FAILED, None),
     ],
@@ -85,9 +87,31 @@ async def test_lock_and_close(
     assert (settlement.to, settlement.outcome) == (to, outcome)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"state": "CLOSED"},
+        {"reference": 12, "state": "closed"},
+        {"reference": None, "state": "closed"},
+        {"reference": "sg_2", "state": "closed"},
+        {"reference": "SG_1", "state": "closed"},
+        {"reference": REF, "state": ["closed"]},
+        {"reference": REF, "state": "closed", "code": "circuit_open"},
+        [{"reference": REF, "state": "closed"}],
+        b'{"reference": "sg_1", "reference": "sg_2", "state": "closed"}',
+    ],
+)
+async def test_a_gateway_that_answers_everything_closes_nothing(api: SortedApi, standin: StandIn, body: Any) -> None:
+    """A 200 that is not exactly about this group is never believed: not as close, not as state."""
+    settlement, kept = await attempt(api, standin, [(200, body), (200, body)])
+    assert standin.calls == ["close", "state"]
+    assert (settlement.to, settlement.outcome) == (State.RETRYING, None)
+    assert kept.detail.endswith("unusable state reply")
+
+
 async def test_lock_because_an_operator_wishes_it(api: SortedApi, standin: StandIn) -> None:
     """A re-queue may ask for the lock, whatever the setting."""
-    standin.script.extend([CONFLICT, state("open"), (200, {}), CLOSED])
+    standin.script.extend([CONFLICT, state("open"), (304, None), CLOSED])
     settlement = await attempter(api).attempt(replace(CLAIM, lock_first=True))
     assert settlement.to is State.CLOSED
 

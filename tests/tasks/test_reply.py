@@ -24,7 +24,10 @@ def body(**fields: Any) -> Body:
         (b"{}", Body()),
         (b'{"reference":"sg_1","state":"closed"}', Body(reference="sg_1", state="closed")),
         (b'{"code":"conflict","correlation_id":"c","message":7}', Body(code="conflict", correlation_id="c")),
-        (b'{"code":7,"state":["open"],"correlation_id":null,"reference":{}}', Body()),
+        (b'{"code":7,"state":null,"correlation_id":[],"reference":null,"message":{}}', Body()),
+        (b'{"reference":"sg_1","Reference":"sg_2","STATE":"closed"}', Body(reference="sg_1")),
+        (b'{"reference":"sg_1","x":1,"x":2,"big":' + b"9" * 4000 + b"}", Body(reference="sg_1")),
+        (b'{"reference":"sg_1","_links":[{"reference":"sg_1"},{"reference":"sg_2"}]}', Body(reference="sg_1")),
         (b'{"details":null}', Body()),
         (b'{"details":{"code":"x"}}', Body()),
         (b'{"details":[null,"x",{"code":"a","property":1},{}]}', body(details=[{"code": "a"}, {}])),
@@ -41,8 +44,34 @@ def body(**fields: Any) -> Body:
     ],
 )
 def test_parse_body(content: bytes, expected: Body | None) -> None:
-    """A field of the wrong type counts as absent, what is no JSON object is no body."""
+    """A field of the wrong type counts as absent, what is not a JSON object is not a body."""
     assert parse_body(content) == expected
+
+
+WRONG = ["12", "1.5", "true", "[]", "{}", '["sg_1"]', '{"id":"sg_1"}']
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(f'{{"reference":{wrong},"state":"closed"}}' for wrong in WRONG),
+        *(f'{{"reference":"sg_1","state":{wrong}}}' for wrong in WRONG),
+        '{"reference":"sg_1","reference":"sg_2","state":"closed"}',
+        '{"reference":"sg_2","reference":"sg_1","state":"closed"}',
+        '{"reference":"sg_1","reference":"sg_1","state":"closed"}',
+        '{"reference":null,"reference":"sg_1","state":"closed"}',
+        '{"reference":"sg_2","refer\\u0065nce":"sg_1","state":"closed"}',
+        '{"reference":"sg_1","state":"open","state":"closed"}',
+        '{"reference":"sg_1","state":"closed","state":null}',
+        '{"reference":"sg_1","state":"closed","code":"circuit_open","code":null}',
+        '[{"reference":"sg_1","state":"closed"}]',
+        '"{\\"reference\\":\\"sg_1\\"}"',
+        '{"reference":"sg_1","state":"closed"} {"state":"open"}',
+    ],
+)
+def test_a_body_that_is_wrong_about_its_group_says_nothing(content: str) -> None:
+    """A `reference` or `state` of the wrong type, or one that stands twice, makes the whole reply unusable."""
+    assert parse_body(content.encode()) is None
 
 
 @pytest.mark.parametrize(

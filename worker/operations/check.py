@@ -12,6 +12,7 @@ from typing import Any
 
 from tasks.errors import CloserError, StoreUnavailable
 from tasks.reply import NoReply, Reply
+from tasks.verdict import group_state
 from worker.operations.desk import asking, desk_of, where
 from worker.operations.verify import api_of
 from worker.settings import Settings, public_address, unknown_variables
@@ -169,7 +170,7 @@ def judge(url: str, reply: Reply | NoReply) -> Line:
         remedy = "check CLOSER_API_BASE_URL, and that this machine may connect to it (firewall, HTTPS_PROXY)"
         return Line("api", Finding.WRONG, f"{url} gives no reply ({said})", remedy)
     match reply.status:
-        case 200 | 404 if reply.body is not None:
+        case 200 | 404 if _is_its_own(reply):
             return Line("api", Finding.OK, f"{url} answers, and accepts the key")
         case 401:
             return Line("api", Finding.WRONG, f"{url} refuses the key (401)", "set CLOSER_API_KEY to a valid key")
@@ -186,3 +187,8 @@ def judge(url: str, reply: Reply | NoReply) -> Line:
         case _:
             remedy = "check CLOSER_API_BASE_URL: this does not look like the Sorted API (is a proxy in between?)"
             return Line("api", Finding.WRONG, f"{url} gives an unexpected reply ({reply})", remedy)
+
+
+def _is_its_own(reply: Reply) -> bool:
+    """Whether the API itself spoke: about the group that was asked for, or an error; a gateway may say anything."""
+    return group_state(reply, NOBODY) is not None or (reply.status == 404 and reply.body is not None)

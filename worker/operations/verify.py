@@ -11,7 +11,8 @@ from tasks.api import SortedApi
 from tasks.closure import Closure, State
 from tasks.errors import CloserError
 from tasks.ledger import Truth
-from tasks.reply import Body, NoReply, Reply
+from tasks.reply import NoReply, Reply
+from tasks.verdict import group_state
 from worker.operations import audit
 from worker.operations.act import Frozen
 from worker.operations.desk import Desk
@@ -89,13 +90,13 @@ async def verify(desk: Desk, api: SortedApi, frozen: Frozen, manner: Manner, *, 
 
 def read_state(reply: Reply | NoReply, reference: str) -> Says | str:
     """`closed`, `open` (whether locked or not), or why it cannot be told."""
-    if isinstance(reply, Reply) and reply.status == 200:
-        body = reply.body or Body()
-        state = (body.state or "").lower()
-        if body.reference in (None, reference) and state in ("closed", "open", "locked"):
-            return "closed" if state == "closed" else "open"
-        return "unusable reply"
-    return str(reply)
+    match group_state(reply, reference):
+        case "closed":
+            return "closed"
+        case "open" | "locked":
+            return "open"
+        case _:
+            return "unusable reply" if isinstance(reply, Reply) and reply.status == 200 else str(reply)
 
 
 async def _ask(api: SortedApi, closures: Sequence[Closure]) -> list[Says | str]:
