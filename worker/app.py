@@ -17,8 +17,9 @@ from worker import logs
 from worker.broker import celery_settings
 from worker.embedded import EmbeddedStore
 from worker.publisher import Publisher
+from worker.redaction import guard_tracebacks, redact
 from worker.runtime import Runtime
-from worker.settings import load, public_address
+from worker.settings import load
 
 _log = logging.getLogger("closer.app")
 _LAST_RESORT_S = 40.0
@@ -47,7 +48,7 @@ class Worker:
             "worker %s: API %s, store %s, stream %s, %d calls in flight at most",
             self._runtime.name,
             settings.api_base_url,
-            public_address(settings.store_url),
+            settings.public_store_address,
             settings.events_stream,
             settings.concurrency,
         )
@@ -103,6 +104,7 @@ def _stop_process() -> None:
 @signals.setup_logging.connect
 def _configure_logs(**_: Any) -> None:
     settings = load()
+    guard_tracebacks()
     logs.configure(settings.log_level, settings.log_format)
 
 
@@ -112,7 +114,7 @@ def _start(**_: Any) -> None:
         worker.start()
     except CloserError as error:
         worker.stop()
-        raise SystemExit(f"closer: {error}") from error
+        raise SystemExit(redact(f"closer: {error}")) from error
 
 
 @signals.worker_ready.connect

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
 import sys
 import threading
@@ -13,6 +14,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any, TextIO
+
+from worker.redaction import RedactingFormatter, Redaction
 
 # What these say of each message and request is said better, once, by closure.attempted.
 _QUIET = (
@@ -112,7 +115,8 @@ class Held(logging.StreamHandler[TextIO]):
 def configure(level: str, form: str) -> None:
     """Send all logs to stderr."""
     handler = Held()
-    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    inner = JsonFormatter() if form == "json" else TextFormatter()
+    handler.setFormatter(RedactingFormatter(inner, Redaction(os.environ)))
     handler.addFilter(Brief())
     # What no line of ours shows need not be found out for each ("Optimization", Python's Logging HOWTO).
     logging._srcfile = None  # noqa: SLF001

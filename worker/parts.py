@@ -20,6 +20,7 @@ from tasks.settler import Settler
 from tasks.trouble import Trouble
 from worker import health
 from worker.intake.stream import StreamIntake
+from worker.redaction import redact
 from worker.settings import Settings
 from worker.store import connect
 from worker.sweep import Publish, Sweep
@@ -158,11 +159,14 @@ class Parts:
 
     def _give_sign(self, *, stuck: bool) -> None:
         try:
-            health.write(self._settings, health.own_sign(self.settler.trouble.text or self._taking.text, stuck=stuck))
+            health.write(self._settings, health.own_sign(self._trouble(), stuck=stuck))
         except OSError as error:  # a full disk is no reason to stop closing groups
             self._signs.begins(error)
         else:
             self._signs.ends()
+
+    def _trouble(self) -> str:
+        return redact(self.settler.trouble.text or self._taking.text)
 
     async def _beat(self) -> None:
         await self.ledger.beat(
@@ -171,7 +175,7 @@ class Parts:
                 "in_flight": self.pool.in_flight,
                 "waiting": self.pool.waiting,
                 "settled": self.settler.settled,
-                "trouble": self.settler.trouble.text or self._taking.text,
+                "trouble": self._trouble(),
             },
         )
         await asyncio.sleep(_BEAT_S)

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from tasks.address import ESCAPES, is_readable, public_address, several
 from tasks.errors import ConfigurationError
 
 PREFIX = "CLOSER_"
@@ -77,17 +78,17 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _store_scheme(cls, url: SecretStr | None) -> SecretStr | None:
-        checked = _with_scheme(url, "redis", "rediss", "unix")
-        if checked is not None and _has_no_port(checked.get_secret_value()):
-            raise ValueError("its port is no number from 0 to 65535")
-        return checked
+        return _readable(_with_scheme(url, "redis", "rediss", "unix"))
 
     @field_validator("broker_url")
     @classmethod
     def _broker_scheme(cls, url: SecretStr | None) -> SecretStr | None:
-        checked = _with_scheme(url, "redis", "rediss", "redis+socket", "amqp", "amqps", "sentinel")
-        if checked is not None and checked.get_secret_value().startswith("amqps"):
-            _check_amqps(checked.get_secret_value())
+        checked = _readable(_with_scheme(url, "redis", "rediss", "redis+socket", "amqp", "amqps", "sentinel"))
+        address = checked.get_secret_value() if checked else ""
+        if len(address.split(";")) > len(several(address)):
+            raise ValueError("`;` stands between addresses only; write it as %3B in a user or password")
+        if address.startswith("amqps"):
+            _check_amqps(address)
         return checked
 
     @model_validator(mode="after")
@@ -129,7 +130,14 @@ class Settings(BaseSettings):
         """The broker's address as Celery writes it, with its password: never print it."""
         if self.broker_url:
             return self.broker_url.get_secret_value()
-        return "redis+socket" + url.removeprefix("unix") if (url := self.store_url).startswith("unix") else url
+        # To Celery a `;` begins another address; in the store's it can only be a part of the password.
+        url = self.store_url.replace(";", "%3B")
+        return "redis+socket" + url.removeprefix("unix") if url.startswith("unix") else url
+
+    @property
+    def public_store_address(self) -> str:
+        """The store's address for people to read."""
+        return self.store_url if self.embedded else public_address(self.store_url)
 
     @property
     def attempt_budget(self) -> float:
@@ -158,24 +166,29 @@ def unknown_variables() -> list[str]:
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 
 
-def public_address(url: str) -> str:
-    """An address, or several with `;` between them, without user, password and parameters, for people to read."""
-    several = [urlsplit(each) for each in url.split(";")]
-    return ";".join(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" for parts in several)
-
-
 def _explain(detail: Any) -> str:
     message = str(detail["msg"]).removeprefix("Value error, ")
     if not detail["loc"]:
         return message
     name = str(detail["loc"][0])
-    given = "" if name in _SECRET else f" (it is {str(detail['input'])[:80]!r})"
+    value = str(detail["input"])
+    given = "" if name in _SECRET or "://" in value else f" (it is {value[:80]!r})"
     return f"{PREFIX}{name.upper()}: {message[0].lower()}{message[1:]}{given}"
 
 
 def _with_scheme(url: SecretStr | None, *schemes: str) -> SecretStr | None:
     if url is not None and url.get_secret_value().partition("://")[0] not in schemes:
         raise ValueError(f"must begin with one of {', '.join(f'{scheme}://' for scheme in schemes)}")
+    return url
+
+
+def _readable(url: SecretStr | None) -> SecretStr | None:
+    """Refuses an address that the clients would read otherwise than meant, and whose parts they would print."""
+    for each in several(url.get_secret_value()) if url else ():
+        rest = each.partition("://")[2]
+        misplaced = "@" in rest and not rest.startswith("/") and not is_readable(each)  # a `/` begins a socket's path
+        if misplaced or _has_no_port(each):
+            raise ValueError(f"its host and port cannot be read; in its user and password write {ESCAPES}")
     return url
 
 

@@ -12,6 +12,7 @@ import redis
 from celery import Celery
 from kombu import Connection, Queue
 
+from tasks.address import UNREADABLE, public_address
 from tasks.close import TASK_NAME
 from tasks.errors import ConfigurationError
 from tests.end_to_end.fleet import SETTINGS, wait_for_all
@@ -21,7 +22,7 @@ from worker.broker import BATCH_DEADLINE_S, celery_settings
 from worker.demo.faults import Faults
 from worker.demo.simulator import Simulator, run_in_thread
 from worker.rabbitmq import DEAD_LETTERS, DELIVERY_LIMIT, dead_letters, task_queue
-from worker.settings import load, public_address
+from worker.settings import load
 
 REDIS = ["redis://h:1/0", "rediss://h:1/0", "redis+socket:///s.sock", "sentinel://a:1;sentinel://b:1"]
 AMQP = ["amqp://u:p@h//", "amqps://u:p@h/v"]
@@ -76,7 +77,8 @@ def test_amqps_cannot_be_weakened(url: str) -> None:
 
 def test_no_password_of_a_list_is_shown() -> None:
     """Of several addresses each is shown without user and password."""
-    assert public_address("sentinel://:one@a:1;sentinel://:two@b:2") == "sentinel://a:1;sentinel://b:2"
+    assert public_address("sentinel://:one@a:1;sentinel://:one@b:2") == "sentinel://a:1;sentinel://b:2"
+    assert public_address("sentinel://:one@a:1;sentinel://:two@b:2") == UNREADABLE
 
 
 @pytest.mark.parametrize("url", AMQP)

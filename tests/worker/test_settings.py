@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kombu import Connection
 
+from tasks.address import public_address
 from tasks.errors import ConfigurationError
-from worker.settings import Settings, load, public_address, unknown_variables
+from worker.settings import Settings, load, unknown_variables
 
 SECRET = "hunter2-secret"
 
@@ -88,11 +90,22 @@ def test_given(monkeypatch: pytest.MonkeyPatch) -> None:
         ("allow_http", "maybe", "boolean"),
         ("api_version", "1.1\r\nX: y", "match pattern"),
         ("events_stream", "x" * 201, "at most 200 characters"),
+        ("concurrency", f"redis://:{SECRET}@host", "integer"),
+        ("api_version", f"redis://:{SECRET}@host", "match pattern"),
         ("retain_closed_days", "0", "greater than 0"),
         ("redis_url", f"http://:{SECRET}@host", "redis://, rediss://, unix://"),
         ("redis_url", f"{SECRET}", "redis://, rediss://, unix://"),
         ("redis_url", f"redis://:{SECRET}@host:port/0", "port"),
+        ("redis_url", f"redis://:12/{SECRET}@host/0", "/ as %2F"),
+        ("redis_url", f"redis://:a@b/{SECRET}@host/0", "@ as %40"),
+        ("redis_url", f"redis://:[{SECRET}]@host/0", "[ as %5B"),
+        ("redis_url", f"redis://:{SECRET}\u2100@host/0", "cannot be read"),
+        ("redis_url", f"unix://u:pa/{SECRET}@/run/store.sock", "/ as %2F"),
         ("broker_url", f"sqs://{SECRET}", "amqp://"),
+        ("broker_url", f"amqp://u:pa/{SECRET}@host/", "/ as %2F"),
+        ("broker_url", f"amqp://u:{SECRET}@host:port/", "cannot be read"),
+        ("broker_url", f"amqp://u:1@host/{SECRET}@host/", "@ as %40"),
+        ("broker_url", f"redis://:hunter;2{SECRET}@host/0", "%3B"),
         ("api_key", f"{SECRET}\n", "cannot stand in a header"),
         ("api_key", f"{SECRET} x", "cannot stand in a header"),
         ("api_base_url", "api.sorted.com", "https://HOST/PATH"),
@@ -161,17 +174,25 @@ def test_socket_path(tmp_path: Path) -> None:
     assert Settings(data_dir=long / "other").socket_path != Settings(data_dir=long).socket_path
 
 
+def test_a_semicolon_in_the_stores_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To Celery a `;` begins another address: it gets it escaped, and reads the password that the store knows."""
+    monkeypatch.setenv("CLOSER_REDIS_URL", "redis://:hunter;2secret@host/0")
+    broker = Connection(load().celery_broker_url)
+    assert (broker.hostname, broker.password, broker.alt) == ("host", "hunter;2secret", [])
+    assert load().public_store_address == "redis://host/0"
+
+
+@pytest.mark.parametrize("url", ["redis://", "redis:///0", "redis://:6379/0", "redis://:a@b:c@host", "unix:///a@b/s"])
+def test_store_addresses_that_are_allowed(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """What the store's client reads in one way only is taken as it is."""
+    monkeypatch.setenv("CLOSER_REDIS_URL", url)
+    assert load().store_url == url
+
+
 def test_data_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The data lie where the desktop's rules say, unless told otherwise."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert load().data_dir == tmp_path / "closer"
-
-
-def test_public_address() -> None:
-    """An address is shown without user, password and parameters."""
-    assert public_address(f"redis://u:{SECRET}@host:1/2?password={SECRET}") == "redis://host:1/2"
-    assert public_address(f"amqp://u:p@{SECRET}@host//") == "amqp://host//"
-    assert public_address("unix:///run/store.sock") == "unix:///run/store.sock"
 
 
 @given(

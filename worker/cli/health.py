@@ -10,6 +10,7 @@ import click
 from tasks.errors import StoreUnavailable
 from tasks.ledger import Ledger
 from worker import health as signs
+from worker.redaction import redact
 from worker.settings import Settings, load
 from worker.store import connect
 
@@ -34,7 +35,7 @@ def health(want: str) -> None:
     good, line = signs.live(signs.read(settings), signs.now_s())
     if good and want == "ready":
         good, line = asyncio.run(_ready(settings, line))
-    click.echo(line)
+    click.echo(redact(line))
     sys.exit(0 if good else 1)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import click
 
 from tasks.errors import CloserError, ConfigurationError
+from worker.redaction import guard_tracebacks, redact
 
 CANNOT, WRONG_USAGE = 1, 2
 
@@ -59,8 +60,9 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; exit code 0 done, 1 could not, 2 wrong usage or configuration."""
+    guard_tracebacks()
     try:
         cli.main(arguments, prog_name="closer")
     except CloserError as error:
-        click.echo(f"closer: {error}", err=True)
+        click.echo(redact(f"closer: {error}"), err=True)
         sys.exit(WRONG_USAGE if isinstance(error, ConfigurationError) else CANNOT)

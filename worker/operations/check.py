@@ -10,12 +10,14 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from tasks.address import public_address
 from tasks.errors import CloserError, StoreUnavailable
 from tasks.reply import NoReply, Reply
 from tasks.verdict import group_state
 from worker.operations.desk import asking, desk_of, where
 from worker.operations.verify import api_of
-from worker.settings import Settings, public_address, unknown_variables
+from worker.redaction import redact
+from worker.settings import Settings, unknown_variables
 
 # Looks like a reference, and belongs to no group: asking for it changes nothing.
 NOBODY = "sg_" + "0" * 32
@@ -69,7 +71,7 @@ def configuration(settings: Settings) -> list[Line]:
 
 async def store(settings: Settings) -> AsyncIterator[Line]:
     """The store: whether it answers, how old it is, and whether it keeps what it is told."""
-    address = public_address(settings.store_url)
+    address = settings.public_store_address
     try:
         async with desk_of(settings) as desk:
             await desk.catalogue.summary(settings.events_stream)
@@ -126,7 +128,7 @@ def broker(settings: Settings) -> Line:
         return _queues(settings, address, connection)
     except Exception as error:
         # What a client library raises here depends on the broker; whatever it is, the broker cannot be reached.
-        said = f"{type(error).__name__}: {error}".replace(settings.celery_broker_url, address)
+        said = redact(f"{type(error).__name__}: {error}")
         remedy = "start the broker, or correct CLOSER_BROKER_URL (address, user, password, virtual host)"
         return Line("broker", Finding.WRONG, f"{address} cannot be reached ({said})", remedy)
     finally:

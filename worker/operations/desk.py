@@ -14,7 +14,7 @@ from tasks.catalogue import Catalogue
 from tasks.errors import StoreUnavailable
 from tasks.ledger import Ledger
 from tasks.scripts import unavailable
-from worker.settings import Settings, public_address
+from worker.settings import Settings
 from worker.store import connect
 
 _BATCH = 200
@@ -83,7 +83,7 @@ def asking() -> Iterator[None]:
 
 def where(settings: Settings) -> str:
     """Which store was tried, and how to name another."""
-    tried = f"Tried {public_address(settings.store_url)}"
+    tried = f"Tried {settings.public_store_address}"
     if settings.embedded:
         return (
             f"{tried}: the embedded store, because CLOSER_REDIS_URL is not set.\n"

@@ -1,0 +1,52 @@
+"""Addresses as people may read them: without user, password and parameters."""
+
+from __future__ import annotations
+
+import re
+
+UNREADABLE = "an address that cannot be read"
+# What separates the parts of an address; inside a user or a password each must be written as %XX (RFC 3986, 3.2.1).
+ESCAPES = "/ as %2F, ? as %3F, # as %23, @ as %40, [ as %5B, ] as %5D"
+
+_ANOTHER = re.compile(r";(?=[A-Za-z][A-Za-z0-9+.-]*://)")
+_ADDRESS = re.compile(
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
+    r"(?:(?P<login>[^/?#]*)@)?"
+    r"(?P<place>(?:[\w.-]+|\[[A-Za-z0-9:.%]+\])(?::[0-9]{1,5})?)?"
+    r"(?P<path>/[^?#@]*)?"
+    r"(?:[?#][^@]*)?",
+    re.DOTALL,
+)
+
+
+def public_address(url: str) -> str:
+    """An address, or several with `;` between them, without what may be secret: scheme, host, port and path.
+
+    One that can be read in two ways is not repeated at all: a `/` or `@` in a password could make a part of it
+    look like the host or the path. So of what is shown nothing can be from a password.
+    """
+    found = [_ADDRESS.fullmatch(each) for each in several(url)]
+    shown = [_shown(each) for each in found]
+    # A password that holds `;redis://` looks like a list whose members have different logins.
+    one_login = len({each and each["login"] for each in found}) == 1
+    return ";".join(shown) if one_login and UNREADABLE not in shown else UNREADABLE
+
+
+def is_readable(url: str) -> bool:
+    """Whether there is one way only to read it: every `@` that does not end the user and password is written as %40."""
+    return public_address(url) != UNREADABLE
+
+
+def several(url: str) -> list[str]:
+    """The addresses in a list of them with `;` between; each begins with its own scheme."""
+    return _ANOTHER.split(url)
+
+
+def _shown(found: re.Match[str] | None) -> str:
+    if found is None:
+        return UNREADABLE
+    path = found["path"] or ""
+    escaped_end = found["login"] is None and "%40" in path  # `//user:12/word%40host`: all of it escaped but the slash
+    if escaped_end or not path.isprintable():
+        return UNREADABLE
+    return f"{found['scheme']}://{found['place'] or ''}{path}"
