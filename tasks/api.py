@@ -6,7 +6,6 @@ A call never raises for what the network or the API does: it returns a `Reply` o
 from __future__ import annotations
 
 import asyncio
-import urllib.request
 from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 from pydantic import SecretStr
 
+from tasks.egress import certificates, proxy_of
 from tasks.event import is_reference
 from tasks.reply import Failure, NoReply, Reply, parse_body, parse_retry_after
 
@@ -52,7 +52,7 @@ class SortedApi:
         connections: int,
         agent: str = "closer",
     ) -> None:
-        """`timeout_s`: total time of one call, from connecting to the last byte."""
+        """`timeout_s`: total time of one call, from connecting to the last byte. Raises ConfigurationError."""
         self._base = base_url.rstrip("/")
         self._timeout_s = timeout_s
         self._connections = connections
@@ -65,7 +65,8 @@ class SortedApi:
             "User-Agent": agent,
         }
         self._headers = httpx.Headers({"Host": urlsplit(base_url).netloc.rpartition("@")[2]})
-        self._transport = AiohttpTransport(client=self._session, proxy=_proxy(base_url))
+        self._certificates = certificates()
+        self._transport = AiohttpTransport(client=self._session, proxy=proxy_of(base_url))
 
     def __repr__(self) -> str:
         return f"SortedApi({self._base})"
@@ -121,7 +122,7 @@ class SortedApi:
 
     def _session(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
-            limit=self._connections, keepalive_timeout=_KEEPALIVE_S, ssl=httpx.create_ssl_context()
+            limit=self._connections, keepalive_timeout=_KEEPALIVE_S, ssl=self._certificates
         )
         # There is no body, so there is no type of it: aiohttp would send `application/octet-stream`.
         return aiohttp.ClientSession(
@@ -145,12 +146,3 @@ def _no_reply(error: Exception) -> NoReply:
             if isinstance(known, kind):
                 return NoReply(failure, f"{type(known).__name__}: {known}"[:200])
     raise error
-
-
-def _proxy(base_url: str) -> httpx.Proxy | None:
-    """The proxy that the environment (HTTPS_PROXY, NO_PROXY …) names for the API."""
-    parts = urlsplit(base_url)
-    address = urllib.request.getproxies().get(parts.scheme)
-    if not address or urllib.request.proxy_bypass(parts.hostname or ""):
-        return None
-    return httpx.Proxy(address)

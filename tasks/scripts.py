@@ -82,13 +82,13 @@ class Scripts:
 @cache
 def source(name: str) -> str:
     """The whole text of a script: its own shebang line, the library that all share, its body."""
-    body = (_FOLDER / f"{name}.lua").read_text()
+    body = (_FOLDER / f"{name}.lua").read_text("utf-8")
     shebang = _SHEBANG
     if body.startswith(_SHEBANG):
         # `#!lua` makes the store refuse the script as a whole when it is out of memory or read-only:
         # without it, the first half of a script would be written and the rest not.
         shebang, _, body = body.partition("\n")
-    library = [(_FOLDER / "lib" / f"{part}.lua").read_text() for part in _LIBRARY]
+    library = [(_FOLDER / "lib" / f"{part}.lua").read_text("utf-8") for part in _LIBRARY]
     return "\n".join([shebang, *library, body])
 
 

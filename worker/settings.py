@@ -25,8 +25,7 @@ Seconds = Annotated[float, Field(gt=0, le=30 * 86_400)]
 
 
 def _default_data_dir() -> Path:
-    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(base).expanduser() / "closer"
+    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "closer"
 
 
 class Settings(BaseSettings):
@@ -78,7 +77,18 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _store_scheme(cls, url: SecretStr | None) -> SecretStr | None:
-        return _readable(_with_scheme(url, "redis", "rediss", "unix"))
+        checked = _readable(_with_scheme(url, "redis", "rediss", "unix"))
+        if checked is not None:
+            _check_redis(checked.get_secret_value())
+        return checked
+
+    @field_validator("data_dir")
+    @classmethod
+    def _has_a_home(cls, folder: Path) -> Path:
+        try:
+            return folder.expanduser()
+        except RuntimeError:
+            raise ValueError("the home directory that ~ stands for is not known: set it to a whole path") from None
 
     @field_validator("broker_url")
     @classmethod
@@ -115,10 +125,12 @@ class Settings(BaseSettings):
     def socket_path(self) -> Path:
         """Where the embedded store listens; every command finds it by the data directory alone."""
         path = self.data_dir.expanduser().resolve() / "store.sock"
+        if _fits(path):
+            return path
         digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
         short = Path(f"closer-{os.getuid()}-{digest}", "store.sock")
-        places = (path, Path(tempfile.gettempdir()) / short, Path("/tmp") / short)  # noqa: S108  (private, see embedded)
-        return next((place for place in places if len(os.fsencode(place)) <= _SOCKET_PATH_MAX), places[-1])
+        near = Path(tempfile.gettempdir()) / short
+        return near if _fits(near) else Path("/tmp") / short  # noqa: S108  (private, see embedded)
 
     @property
     def store_url(self) -> str:
@@ -166,6 +178,10 @@ def unknown_variables() -> list[str]:
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 
 
+def _fits(path: Path) -> bool:
+    return len(os.fsencode(path)) <= _SOCKET_PATH_MAX
+
+
 def _explain(detail: Any) -> str:
     message = str(detail["msg"]).removeprefix("Value error, ")
     if not detail["loc"]:
@@ -190,6 +206,12 @@ def _readable(url: SecretStr | None) -> SecretStr | None:
         if misplaced or _has_no_port(each):
             raise ValueError(f"its host and port cannot be read; in its user and password write {ESCAPES}")
     return url
+
+
+def _check_redis(url: str) -> None:
+    from worker.url_check import check_redis
+
+    check_redis(url)
 
 
 def _check_amqps(url: str) -> None:

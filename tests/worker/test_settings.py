@@ -195,6 +195,13 @@ def test_data_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert load().data_dir == tmp_path / "closer"
 
 
+@pytest.mark.parametrize("folder", ["~nobody-of-this-name", "~nobody-of-this-name/closer"])
+def test_no_home(monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
+    """A home directory that nobody knows (a container's arbitrary user) is refused by the variable to set."""
+    text = refusal(monkeypatch, data_dir=folder)
+    assert "CLOSER_DATA_DIR: the home directory that ~ stands for is not known" in text
+
+
 @given(
     st.sampled_from(sorted(Settings.model_fields)),
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=30),

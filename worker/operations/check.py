@@ -11,13 +11,14 @@ from enum import StrEnum
 from typing import Any
 
 from tasks.address import public_address
-from tasks.errors import CloserError, StoreUnavailable
+from tasks.errors import CloserError, ConfigurationError, StoreUnavailable
 from tasks.reply import NoReply, Reply
 from tasks.verdict import group_state
 from worker.operations.desk import asking, desk_of, where
 from worker.operations.verify import api_of
 from worker.redaction import redact
 from worker.settings import Settings, unknown_variables
+from worker.url_check import check_broker
 
 # Looks like a reference, and belongs to no group: asking for it changes nothing.
 NOBODY = "sg_" + "0" * 32
@@ -121,6 +122,10 @@ def broker(settings: Settings) -> Line:
     address = public_address(settings.celery_broker_url)
     if settings.broker_url is None:
         return Line("broker", Finding.OK, "the store is the broker, too (CLOSER_BROKER_URL is not set)")
+    try:
+        check_broker(settings.celery_broker_url)
+    except ConfigurationError as error:
+        return Line("broker", Finding.WRONG, str(error))
     given = broker_settings(settings.celery_broker_url)
     connection = Connection(given["broker_url"], ssl=given.get("broker_use_ssl", False), connect_timeout=_BROKER_S)
     try:
@@ -155,7 +160,10 @@ async def api(settings: Settings) -> Line:
         return Line(
             "api", Finding.WARNING, f"{settings.api_base_url} was not asked: there is no key", "set CLOSER_API_KEY"
         )
-    client = api_of(settings)
+    try:
+        client = api_of(settings)
+    except ConfigurationError as error:  # the proxy or the certificates that the environment names
+        return Line("api", Finding.WRONG, str(error))
     try:
         reply = await client.state(NOBODY)
     except CloserError as error:
