@@ -12,7 +12,19 @@ from tasks.api import SortedApi
 from tasks.closure import Attempt, State
 from tasks.ledger import Claim, Settlement
 from tasks.reply import NoReply, Reply
-from tasks.retry import Again, Decision, Done, GiveUp, HandBack, Policy, Tries, Uniform, decide
+from tasks.retry import (
+    DOUBTFUL,
+    Again,
+    Decision,
+    Done,
+    GiveUp,
+    HandBack,
+    Policy,
+    Tries,
+    Uniform,
+    decide,
+    reconsider,
+)
 from tasks.verdict import (
     Ambiguous,
     Health,
@@ -37,11 +49,16 @@ Call = Callable[[str, float], Awaitable[Reply | NoReply]]
 
 @dataclass(slots=True)
 class _Trail:
-    """The calls of one attempt; `left_s` counts down to the end of the lease's usable time."""
+    """The calls of one attempt; `ends` is when the lease's usable time does, by the monotonic clock.
+
+    `asked`: whether the group's state was asked for. `health`: what the replies say about the API.
+    """
 
     reference: str
     ends: float
     close: Reply | NoReply | None = None
+    asked: bool = False
+    health: Health = Health.UNKNOWN
     replies: list[Reply | NoReply] = field(default_factory=list)
 
     @property
@@ -55,6 +72,7 @@ class _Trail:
             raise _OutOfTime
         reply = await call(self.reference, left_s)
         self.replies.append(reply)
+        self.health = health(reply)
         return reply
 
 
@@ -96,10 +114,12 @@ class Attempter:
             verdict = Retry(f"closer's own error: {type(error).__name__}: {error}")
         if isinstance(verdict, Retry):  # whichever call was told to wait: a conflict may carry Retry-After, too
             verdict = replace(verdict, retry_after_s=max(verdict.retry_after_s, trail.retry_after_s))
-        took_s = time.monotonic() - started
         tries = Tries(claim.failures, claim.missing)
-        decision = decide(verdict, tries, claim.remaining_s - took_s, self._policy, self._uniform)
-        return self._settlement(claim, trail, verdict, decision, took_s)
+        remaining_s = claim.remaining_s - (time.monotonic() - started)
+        decision = decide(verdict, tries, remaining_s, self._policy, self._uniform)
+        if isinstance(decision, GiveUp) and decision.reason in DOUBTFUL and not trail.asked:
+            decision = await self._reconsidered(decision, trail)
+        return self._settlement(claim, trail, verdict, decision, time.monotonic() - started)
 
     async def _verdict(self, trail: _Trail, *, lock: bool) -> Verdict:
         verdict = await self._close(trail)
@@ -113,14 +133,32 @@ class Attempter:
         trail.close = await trail.ask(self._api.close)
         verdict = judge_close(trail.close, trail.reference)
         if isinstance(verdict, Ambiguous):
-            verdict = judge_state(await trail.ask(self._api.state), verdict, trail.reference)
+            verdict = judge_state(await self._state(trail), verdict, trail.reference)
         return verdict
+
+    async def _state(self, trail: _Trail) -> Reply | NoReply:
+        trail.asked = True
+        return await trail.ask(self._api.state)
 
     async def _lock(self, trail: _Trail) -> Verdict:
         verdict = judge_lock(await trail.ask(self._api.lock), trail.reference)
         if isinstance(verdict, Ambiguous):
-            verdict = judge_locked_state(await trail.ask(self._api.state), verdict, trail.reference)
+            verdict = judge_locked_state(await self._state(trail), verdict, trail.reference)
         return verdict
+
+    async def _reconsidered(self, given_up: GiveUp, trail: _Trail) -> Done | GiveUp:
+        """Ask for the state before the closure fails: to a group that is closed an API may reply anything."""
+        refused = trail.health
+        try:
+            decision = reconsider(given_up, await self._state(trail), trail.reference)
+        except _OutOfTime:
+            return given_up
+        except Exception:
+            _log.exception("asking for the state of %s broke; the closure fails without it", trail.reference)
+            return given_up
+        if isinstance(decision, GiveUp):
+            trail.health = refused  # that a question was answered does not make the close any healthier
+        return decision
 
     def _settlement(
         self, claim: Claim, trail: _Trail, verdict: Verdict, decision: Decision, took_s: float
@@ -133,7 +171,7 @@ class Attempter:
             claim.lease,
             State.QUEUED,
             attempt.pack(),
-            health=health(trail.replies[-1]) if trail.replies else Health.UNKNOWN,
+            health=trail.health,
             hold_s=min(max(map(throttle_s, trail.replies), default=0.0), self._policy.cap_s),
             told=trail.retry_after_s > 0,
         )
@@ -183,6 +221,6 @@ def _decided(decision: Decision) -> str:
 
 def _detail(decision: Decision, trail: _Trail) -> str:
     if isinstance(decision, Done):
-        return ""
+        return decision.cause
     failed = [reply.detail for reply in trail.replies if isinstance(reply, NoReply) and reply.detail]
     return "; ".join([decision.cause, *failed[-1:]])

@@ -3,13 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from tasks.closure import Outcome, Reason
-from tasks.verdict import Ambiguous, Closed, Halt, Locked, NotLocked, Pace, Refused, Retry, Verdict
+from tasks.reply import NoReply, Reply
+from tasks.verdict import (
+    CLOSED,
+    Ambiguous,
+    Closed,
+    Halt,
+    Locked,
+    NotLocked,
+    Pace,
+    Refused,
+    Retry,
+    Verdict,
+    group_state,
+)
 
 MISSING_TRIES = 5
+# Failures that an API may also tell of a group that is closed; for all others its state has been asked already.
+DOUBTFUL = frozenset(
+    {Reason.FORBIDDEN, Reason.NOT_FOUND, Reason.GONE, Reason.INVALID_REQUEST, Reason.DEADLINE_EXCEEDED}
+)
 _SLOWER = 2  # a slow retry waits as long as one that has failed this many times more
 
 Uniform = Callable[[float, float], float]
@@ -33,9 +50,10 @@ class Tries:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The group is closed."""
+    """The group is closed. `cause`: what had spoken against it, where something had."""
 
     outcome: Outcome
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +102,16 @@ def decide(verdict: Verdict, tries: Tries, remaining_s: float, policy: Policy, u
             return _again(Retry("locked but not closed"), tries, remaining_s, policy, uniform)
         case _:
             assert_never(verdict)
+
+
+def reconsider(given_up: GiveUp, reply: Reply | NoReply, reference: str) -> Done | GiveUp:
+    """The decision after the group's state was asked for, once, before it fails.
+
+    Only `closed` changes it. Any other answer, or none, is no reason to try again.
+    """
+    state = group_state(reply, reference)
+    cause = f"{given_up.cause}; asked for its state: {state or f'no answer ({reply})'}"
+    return Done(Outcome.ALREADY_CLOSED, cause) if state == CLOSED else replace(given_up, cause=cause)
 
 
 def backoff_s(failures: int, policy: Policy, uniform: Uniform, *, slow: bool = False) -> float:

@@ -40,7 +40,7 @@ NOT_HTTP = Raw(b"SSH-2.0-OpenSSH_9.9\r\n")
 class Case:
     """`ends`: closed, already_closed, or the reason of the failure; `calls`: the endpoints called, in order.
 
-    Calls that end in "…" go on until the deadline. The reference is the case's name.
+    Calls before "…" are repeated until the deadline; those after it follow. The reference is the case's name.
     """
 
     reference: str
@@ -78,22 +78,43 @@ SUCCESS = [
     case("200-page-state-page", [Say(200, PAGE), OK], "closed", "close get close", Say(200, PAGE)),
 ]
 REFUSED = [
-    case("400-format", [error(400, "validation_error", "invalid_reference_format")], "invalid_request", "close"),
+    case(
+        "400-format", [error(400, "validation_error", "invalid_reference_format")], "invalid_request", "close get", OPEN
+    ),
     case(
         "400-headers",
         [error(400, "validation_error", "header_required", "x-api-version")],
         "invalid_request",
-        "close",
+        "close get",
+        LOCKED,
+    ),
+    case(
+        "400-headers-closed",
+        [error(400, "validation_error", "header_required", "x-api-version")],
+        "already_closed",
+        "close get",
+        CLOSED,
     ),
     case("400-wrong-state-closed", [WRONG_STATE], "already_closed", "close get", CLOSED),
     case("400-wrong-state-open", [WRONG_STATE], "not_locked", "close get", OPEN),
     case("400-empty-locked", [Say(400), OK], "closed", "close get close", LOCKED),
-    case("403", [error(403, "forbidden")], "forbidden", "close"),
+    case("403", [error(403, "forbidden")], "forbidden", "close get", error(403, "forbidden")),
+    case("403-closed", [error(403, "forbidden")], "already_closed", "close get", CLOSED),
+    case("403-and-a-breaker", [error(403, "forbidden")], "forbidden", "close get", BREAKER),
     case("403-at-the-state", [CONFLICT], "forbidden", "close get", error(403, "forbidden")),
-    case("404-for-ever", [error(404, "not_found")], "not_found", "close close close close close"),
+    case(
+        "404-for-ever",
+        [error(404, "not_found")],
+        "not_found",
+        "close close close close close get",
+        error(404, "not_found"),
+    ),
+    case("404-closed", [error(404, "not_found")], "already_closed", "close close close close close get", CLOSED),
     again("404-then-200", error(404, "not_found")),
     again("404-processing", *[PROCESSING] * 6),
-    case("410", [error(410, "gone")], "gone", "close"),
+    case("410", [error(410, "gone")], "gone", "close get", error(410, "gone")),
+    case("410-closed", [error(410, "gone")], "already_closed", "close get", CLOSED),
+    case("410-state-503", [error(410, "gone")], "gone", "close get", Say(503)),
     case("410-at-the-state", [CONFLICT], "gone", "close get", error(410, "gone")),
 ]
 AMBIGUOUS = [
@@ -128,11 +149,12 @@ RETRIED = [
     again("429-seconds", Say(429, "", {"Retry-After": "2"})),
     again("503-seconds", Say(503, PAGE, {"Retry-After": "1"})),
     again("404-seconds", error(404, "not_found", Retry_After="1")),
-    case("429-beyond-the-deadline", [Say(429, "", {"Retry-After": "3600"})], "deadline_exceeded", "close"),
+    case("429-beyond-the-deadline", [Say(429, "", {"Retry-After": "3600"})], "deadline_exceeded", "close get", LOCKED),
     again("500", error(500, "internal_server_error")),
     again("502-page", Say(502, PAGE), Say(502, PAGE)),
     again("599", Say(599)),
-    case("500-for-ever", [error(500, "internal_server_error")], "deadline_exceeded", "close …"),
+    case("500-for-ever", [error(500, "internal_server_error")], "deadline_exceeded", "close … get", LOCKED),
+    case("500-closed", [error(500, "internal_server_error")], "already_closed", "close … get", CLOSED),
     again("cut", CUT, CUT),
     again("cut-in-the-body", Raw(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"reference":')),
     again("hang", Hang()),

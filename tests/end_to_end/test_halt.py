@@ -1,4 +1,4 @@
-"""A wrong API key: the fleet halts, nothing fails, and everything closes once the key is accepted."""
+"""A wrong key, a lost permission: the fleet halts, and everything closes once the API lets it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import redis
 from redis.asyncio import Redis
 
 from tasks.ledger import Ledger
+from tests.end_to_end.cases import CLOSED, error
 from tests.end_to_end.fleet import SETTINGS, closures, end_of, wait_for_all
+from tests.end_to_end.standin import Script, StandIn, running
 from tests.support import API_KEY, Process, count, publish, until
+from worker.demo.faults import Faults
 from worker.demo.simulator import Simulator, run_in_thread
 
 GROUPS = [f"sg_{number}" for number in range(60)]
+MANY = [f"sg_{number}" for number in range(300)]
 
 
 async def resume(url: str) -> None:
@@ -43,3 +47,37 @@ def test_a_refused_key_halts_the_fleet_and_nothing_fails(store: redis.Redis, sto
         assert {simulator.records()[ref].effective_closes for ref in GROUPS} == {1}
         assert simulator.groups.summary()["close_calls"] == refused + len(GROUPS)
     assert API_KEY not in worker.output
+
+
+def test_a_lost_permission_halts_the_fleet_within_a_few_dozen_calls(
+    store: redis.Redis, store_url: str, tmp_path: Path
+) -> None:
+    """Each 403 costs a close and a question for the state, of a few dozen groups; when it is given again all close."""
+    with run_in_thread(Simulator(faults=Faults(forbidden=1.0))) as (base_url, simulator):
+        publish(store, MANY)
+        with Process(tmp_path, "worker", redis_url=store_url, api_base_url=base_url, **SETTINGS) as worker:
+            until(lambda: store.hget("closer:gate", "shut") == b"unauthorised", "a shut gate")
+            until(lambda: not store.xlen("shipment-groups.complete") and not count(store, "closing"), "rest")
+            refused = {endpoint: sum(calls.values()) for endpoint, calls in simulator.groups.summary()["calls"].items()}
+            assert refused["close"] == refused["get"] == count(store, "failed"), worker.output
+            assert refused["close"] < 60
+            for group in simulator.records().values():
+                group.fault = None
+            simulator.configure(faults=Faults())
+            asyncio.run(resume(store_url))
+            wait_for_all(store, len(MANY), worker)
+            assert worker.stop() == 0
+    assert {end_of(closure) for closure in closures(store_url, MANY).values()} == {"closed"}
+
+
+def test_closed_groups_that_answer_403_halt_nobody(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
+    """An API that says "already closed" by 403 is asked for each state, and the gate stays open."""
+    stand_in = StandIn({}, default=Script((error(403, "forbidden"),), (CLOSED,)))
+    with running(stand_in) as base_url:
+        publish(store, GROUPS)
+        with Process(tmp_path, "worker", redis_url=store_url, api_base_url=base_url, **SETTINGS) as worker:
+            wait_for_all(store, len(GROUPS), worker)
+            assert worker.stop() == 0
+    assert {end_of(closure) for closure in closures(store_url, GROUPS).values()} == {"already_closed"}
+    assert len(stand_in.calls) == 2 * len(GROUPS)
+    assert store.hget("closer:gate", "shut") is None

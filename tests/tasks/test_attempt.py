@@ -47,8 +47,9 @@ async def attempt(api: SortedApi, standin: StandIn, script: list[Answer], **opti
         ([CONFLICT, state("open")], ["close", "state"], State.FAILED, Reason.NOT_LOCKED),
         ([CONFLICT, state("locked")], ["close", "state"], State.RETRYING, None),
         ([CONFLICT, (500, None)], ["close", "state"], State.RETRYING, None),
-        ([(410, None)], ["close"], State.FAILED, Reason.GONE),
-        ([(403, None)], ["close"], State.FAILED, Reason.FORBIDDEN),
+        ([(410, None), state("open")], ["close", "state"], State.FAILED, Reason.GONE),
+        ([(403, None), state("locked")], ["close", "state"], State.FAILED, Reason.FORBIDDEN),
+        ([CONFLICT, (403, None)], ["close", "state"], State.FAILED, Reason.FORBIDDEN),
         ([(401, None)], ["close"], State.QUEUED, None),
         ([(404, None)], ["close"], State.RETRYING, None),
         (["cut"], ["close"], State.RETRYING, None),
@@ -154,6 +155,98 @@ async def test_the_hold_is_bounded(api: SortedApi, standin: StandIn) -> None:
     assert settlement.delay_s >= 950
 
 
+HEADER = {"code": "validation_error", "details": [{"property": "x-api-version", "code": "required"}]}
+DOUBTFUL: list[tuple[Answer, dict[str, Any], Reason, Health]] = [
+    ((403, {"code": "forbidden", "message": "already closed"}), {}, Reason.FORBIDDEN, Health.FORBIDDEN),
+    ((404, {"code": "not_found"}), {"missing": 4}, Reason.NOT_FOUND, Health.GOOD),
+    ((404, {"code": "not_found"}), {"remaining_s": 0.0}, Reason.NOT_FOUND, Health.GOOD),
+    ((410, {"code": "gone"}), {}, Reason.GONE, Health.GOOD),
+    ((400, HEADER), {}, Reason.INVALID_REQUEST, Health.GOOD),
+    ((500, {"code": "already_closed"}), {"remaining_s": 0.0}, Reason.DEADLINE_EXCEEDED, Health.BAD),
+    ((429, None, {"Retry-After": "9"}), {"remaining_s": 0.0}, Reason.DEADLINE_EXCEEDED, Health.BAD),
+    ("cut", {"remaining_s": 0.0}, Reason.DEADLINE_EXCEEDED, Health.BAD),
+]
+UNHELPFUL: list[Answer] = [
+    state("open"),
+    state("locked"),
+    (200, {"state": "closed"}),
+    (200, {"reference": "sg_2", "state": "closed"}),
+    (200, {"reference": REF}),
+    (304, None),
+    (401, None),
+    (403, {"code": "forbidden"}),
+    (404, None),
+    (410, None),
+    (429, None),
+    (503, None, {"Retry-After": "5"}),
+    (200, b"this is not gzip", {"Content-Encoding": "gzip"}),
+]
+
+
+@pytest.mark.parametrize(("refusal", "claim", "reason", "felt"), DOUBTFUL)
+async def test_a_closed_group_does_not_fail(
+    api: SortedApi, standin: StandIn, refusal: Answer, claim: dict[str, Any], reason: Reason, felt: Health
+) -> None:
+    """Before a closure fails its state is asked: one that is closed counts as that, and the API as healthy."""
+    standin.script.extend([refusal, state("closed")])
+    settlement = await attempter(api).attempt(replace(CLAIM, **claim))
+    assert standin.calls == ["close", "state"]
+    assert (settlement.to, settlement.outcome, settlement.reason) == (State.CLOSED, Outcome.ALREADY_CLOSED, None)
+    assert settlement.health is Health.GOOD
+    assert settlement.packed is not None
+    kept = Attempt.unpack(settlement.packed)
+    assert kept.decision == "already_closed"
+    assert "; asked for its state: closed" in kept.detail
+
+
+@pytest.mark.parametrize("answer", UNHELPFUL)
+@pytest.mark.parametrize(("refusal", "claim", "reason", "felt"), DOUBTFUL)
+async def test_any_other_state_changes_nothing(
+    api: SortedApi,
+    standin: StandIn,
+    refusal: Answer,
+    claim: dict[str, Any],
+    reason: Reason,
+    felt: Health,
+    answer: Answer,
+) -> None:
+    """Any other answer, or none, fails as before and never postpones; what the close says of the API stands."""
+    standin.script.extend([refusal, answer])
+    settlement = await attempter(api).attempt(replace(CLAIM, **claim))
+    assert standin.calls == ["close", "state"]
+    assert (settlement.to, settlement.outcome, settlement.reason) == (State.FAILED, None, reason)
+    assert settlement.health is felt
+    assert settlement.packed is not None
+    kept = Attempt.unpack(settlement.packed)
+    assert kept.decision == f"failed: {reason}"
+    assert "; asked for its state: " in kept.detail
+
+
+async def test_a_wait_told_to_the_last_question_holds_the_fleet(api: SortedApi, standin: StandIn) -> None:
+    """A Retry-After counts for the fleet whichever call is told it, and does not postpone the failure."""
+    settlement, _ = await attempt(api, standin, [(410, None), (429, None, {"Retry-After": "33"})])
+    assert (settlement.to, settlement.reason, settlement.hold_s) == (State.FAILED, Reason.GONE, 33)
+
+
+async def test_no_time_for_the_last_question(api: SortedApi, standin: StandIn) -> None:
+    """Where the lease leaves no time for it, the closure fails without the question."""
+    standin.script.append("hang")
+    settlement = await attempter(api, budget_s=0.2).attempt(replace(CLAIM, remaining_s=0.0))
+    assert (settlement.to, settlement.reason) == (State.FAILED, Reason.DEADLINE_EXCEEDED)
+    assert standin.calls == ["close"]
+
+
+async def test_an_error_of_our_own_at_the_deadline(
+    api: SortedApi, standin: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A question that breaks in closer itself is no answer: the closure fails as it would have, with its cause."""
+    settlement = await attempter(api).attempt(replace(CLAIM, reference="no/reference", remaining_s=0.0))
+    assert (settlement.to, settlement.reason) == (State.FAILED, Reason.DEADLINE_EXCEEDED)
+    assert settlement.packed is not None
+    assert Attempt.unpack(settlement.packed).detail.startswith("closer's own error: ValueError")
+    assert standin.requests == []
+
+
 async def test_no_call_outlives_the_lease(api: SortedApi, standin: StandIn) -> None:
     """When the budget is used up no further call is made; the attempt is tried again."""
     settlement, kept = await attempt(api, standin, ["hang"], budget_s=0.2)
@@ -176,7 +269,7 @@ async def test_an_error_of_our_own(api: SortedApi, standin: StandIn, caplog: pyt
 
 async def test_the_deadline_passes(api: SortedApi, standin: StandIn) -> None:
     """After the deadline a failure is the last one, with its cause."""
-    standin.script.append((500, None))
+    standin.script.extend([(500, None), state("locked")])
     settlement = await attempter(api).attempt(replace(CLAIM, remaining_s=0.0))
     assert (settlement.to, settlement.reason) == (State.FAILED, Reason.DEADLINE_EXCEEDED)
     assert settlement.packed is not None
