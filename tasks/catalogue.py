@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from tasks.closure import Closure, Reason, State
 from tasks.event import is_reference
+from tasks.heartbeat import Heartbeat, Unreadable, read_heartbeat
 from tasks.scripts import Scripts, unavailable
 
 _STRETCH = 1000
@@ -105,7 +106,8 @@ class Group:
 class Summary:
     """What there is, by the store's clock `now_ms`. `closed_*` count what was closed in that time.
 
-    `gate` holds its fields as `lua/lib/gate.lua` lists them, `workers` what each said of itself last.
+    `gate` holds its fields as `lua/lib/gate.lua` lists them, `workers` what each said of itself last, and what else
+    stands in their hash.
     """
 
     now_ms: int
@@ -117,7 +119,7 @@ class Summary:
     rejected: int
     backlog: int
     gate: dict[str, str]
-    workers: dict[str, dict[str, Any]]
+    workers: list[Heartbeat | Unreadable]
 
 
 class Catalogue:
@@ -132,10 +134,8 @@ class Catalogue:
     async def summary(self, stream: str) -> Summary:
         """Counts of everything; `stream` is where events come from, for the backlog."""
         lists = await self._scripts.run("summary", " ".join(Reason), keys=(stream,))
-        numbers, gate, workers = (
-            {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)} for flat in lists
-        )
-        counts = {name: int(float(value)) for name, value in numbers.items()}
+        numbers, gate, workers = (list(zip(flat[::2], flat[1::2], strict=True)) for flat in lists)
+        counts = {name.decode(): int(float(value)) for name, value in numbers}
         return Summary(
             now_ms=counts["now"],
             states={state: counts[state] for state in State},
@@ -145,8 +145,8 @@ class Catalogue:
             oldest_open_ms=counts.get("oldest_open"),
             rejected=counts["rejected"],
             backlog=counts["backlog"],
-            gate=gate,
-            workers={name: json.loads(said) for name, said in workers.items()},
+            gate={_text(name): _text(value) for name, value in gate},
+            workers=[read_heartbeat(name, said) for name, said in workers],
         )
 
     async def page(self, query: Query, *, limit: int, order: Order = "newest", cursor: Cursor | None = None) -> Page:
@@ -188,11 +188,11 @@ class Catalogue:
         while query.indexes and left != 0:
             room = _STRETCH if left is None or wanted not in ("records", "references") else min(left, _RETURNED)
             ended_ms, index, ended, *rows = await self._scripts.run(
-                "scan", query.as_argument(), order, *cursor, _STRETCH, room, wanted
+                "scan", query.as_argument(), order, *(_bytes(part) for part in cursor), _STRETCH, room, wanted
             )
             yield rows
             left = left if left is None else left - len(rows) // per_row
-            cursor = Cursor(ended_ms.decode(), index.decode(), ended.decode())
+            cursor = Cursor(ended_ms.decode(), index.decode(), ended.decode("utf-8", "surrogateescape"))
             if cursor == _START:
                 return
 
@@ -208,6 +208,15 @@ class Catalogue:
         except (RedisError, OSError) as error:
             raise unavailable(error) from error
         return int(seconds * 1000 + microseconds // 1000)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _bytes(part: str) -> bytes:
+    """A cursor's part as the store has it: another program may have put any bytes into an index."""
+    return part.encode("utf-8", "surrogateescape")
 
 
 def _closure(reference: bytes, raw: bytes, entered: bytes, agenda: bytes, state: bytes) -> Closure:

@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import Any
 
 HISTORY_LIMIT = 20
+_LATEST_MS = 253_402_300_799_000  # the end of the year 9999, which is as far as `datetime` goes
 UNREADABLE = "the store holds a damaged record of it; `closer publish` it again: whether it is closed, the API tells"
 
 
@@ -166,7 +167,7 @@ class Closure:
         """
         try:
             return cls._read(reference, json.loads(raw), entered, agenda)
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
             note = Attempt(int(entered), "", code="unreadable", verdict="unreadable", detail=UNREADABLE)
             return cls(
                 reference, held, None, None, 0, "", "", int(entered), int(entered), None, None, None, None, (note,)
@@ -221,7 +222,8 @@ class Closure:
 
 
 def iso(at_ms: float) -> str:
-    """Milliseconds since the epoch as ISO 8601 in UTC, to the millisecond."""
+    """Milliseconds since the epoch as ISO 8601 in UTC, to the millisecond; a damaged time ends with the year 9999."""
+    at_ms = min(max(at_ms, 0), _LATEST_MS)
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

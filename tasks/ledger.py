@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 
 from tasks.closure import Closure, Outcome, Reason, State
 from tasks.event import GroupComplete, Rejection
+from tasks.heartbeat import Heartbeat, Unreadable, read_heartbeat
 from tasks.scripts import Scripts
 from tasks.verdict import Health
 
@@ -201,11 +202,12 @@ class Ledger:
         flat = [field.decode() for field in await self._scripts.run("gate", verb, by, why)]
         return dict(zip(flat[::2], flat[1::2], strict=True))
 
-    async def beat(self, worker: str = "", said: dict[str, Any] | None = None) -> tuple[int, dict[str, dict[str, Any]]]:
+    async def beat(
+        self, worker: str = "", said: dict[str, Any] | None = None
+    ) -> tuple[int, list[Heartbeat | Unreadable]]:
         """Write down a worker's sign of life (None: its goodbye); returns the time (ms) and what every worker said."""
         now, *flat = await self._scripts.run("beat", worker, "" if said is None else _json(said))
-        names = [name.decode() for name in flat[::2]]
-        return int(now), dict(zip(names, map(json.loads, flat[1::2]), strict=True))
+        return int(now), list(map(read_heartbeat, flat[::2], flat[1::2]))
 
     async def read(self, references: Sequence[str]) -> list[Closure | None]:
         """The closures of these references, None for unknown ones."""

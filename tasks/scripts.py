@@ -22,7 +22,7 @@ from redis.exceptions import (
 from tasks.errors import StoreUnavailable
 
 _FOLDER = Path(__file__).parent / "lua"
-_LIBRARY = ("base", "record", "audit", "gate", "clock")  # in this order: a part uses those before it
+_LIBRARY = ("base", "damage", "record", "audit", "gate", "clock")  # in this order: a part uses those before it
 _SHEBANG = "#!lua"
 # What the store says, by the client's error or the first word of its reply, and what an operator does about it.
 _REMEDIES: dict[type[RedisError] | str, str] = {

@@ -1,7 +1,8 @@
 -- Writes down a worker's sign of life, and forgets workers that have not given one for an hour.
 -- KEYS, ARGV[1..2]  see lib/base.lua; workers  hash  name → JSON: what the worker says of itself, and "at" (ms)
 -- ARGV[3]  the worker's name    ARGV[4]  what it says, a JSON object; "" to take its name off
--- Returns  every worker as a flat list: name, JSON, …, and first the time (ms)
+-- Returns  every worker as a flat list: name, JSON, …, and first the time (ms). A field that no worker wrote is left
+--          alone and returned like the others: whoever reads it must expect anything.
 
 local FORGET_MS = 3600000
 
@@ -14,7 +15,8 @@ elseif ARGV[3] ~= '' then
 end
 local known, workers = redis.call('HGETALL', P .. 'workers'), { NOW }
 for i = 1, #known, 2 do
-  if NOW - cjson.decode(known[i + 1]).at > FORGET_MS then
+  local at = seen_at(known[i + 1])
+  if at and NOW - at > FORGET_MS then
     redis.call('HDEL', P .. 'workers', known[i])
   else
     workers[#workers + 1] = known[i]

@@ -9,7 +9,8 @@
 
 local limit, grace, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 
-local on_their_way = redis.call('ZCOUNT', P .. 'dispatched', NOW - grace, '+inf')
+-- Up to now: a foreign entry of the future must not take up room for ever.
+local on_their_way = redis.call('ZCOUNT', P .. 'dispatched', NOW - grace, NOW + JUMP)
 
 local function room()
   if gate_reason() then
@@ -21,13 +22,20 @@ local function room()
 end
 
 -- Whether the closure is still to be done; a retry, or a lease that ended, is queued again, and so is one that its state's
--- index has lost. One whose record is gone or unreadable is named all the same: the worker finds it unknown and receives
--- it anew, so it is not lost.
+-- index has lost. One whose record is gone or unreadable is named all the same, unless it had ended: the worker finds it
+-- unknown and receives it anew, so it is not lost. What is not a reference is put aside.
 local function look(ref)
+  if not is_reference(ref) then
+    put_aside('agenda', ref)
+    return false
+  end
   if redis.call('ZSCORE', P .. 'queued', ref) then return true end
   local c = load(ref)
-  if not c then return true end
-  if c.s == 'closing' then
+  if not c and not has_ended(ref) then return true end
+  if not c then
+    redis.call('ZREM', P .. 'agenda', ref)
+    return false
+  elseif c.s == 'closing' then
     lose_lease(ref, c)
   elseif c.s == 'retrying' or c.s == 'queued' then
     move(ref, c, 'queued', NOW)
@@ -61,5 +69,6 @@ if gate.shut and taken[3] then
   gate_set('every', math.min(gate.every * 2, PROBE_MOST[gate.shut]))
 end
 local first = redis.call('ZRANGE', P .. 'agenda', 0, 0, 'WITHSCORES')
-if first[2] then taken[1] = math.max(0, math.ceil(first[2] - NOW)) else taken[1] = -1 end
+local next_at = as_time(first[2])
+taken[1] = next_at and math.max(0, math.ceil(next_at - NOW)) or -1
 return taken

@@ -3,25 +3,31 @@
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3..]  references
 -- Returns    for each: { record (JSON), when it entered its state (ms), its time on the agenda (ms) or "", its state } or {};
---            a record that cannot be read is "", and the state then that of an index that holds it
+--            a record that cannot be read, or was lost while an index still holds its reference, is "", and the state then
+--            that of the index
 
-local function state_of(ref, c)
+local function state_of(ref, c, raw)
   if c then return c.s end
   for state in pairs(NEEDED) do
     if redis.call('ZSCORE', P .. state, ref) then return state end
   end
-  return 'queued'
+  return raw and 'queued'
+end
+
+local function score(index, ref)
+  local at = as_time(redis.call('ZSCORE', P .. index, ref))
+  return at and string.format('%.0f', at)
 end
 
 local found = {}
 for i = 3, #ARGV do
   local ref = ARGV[i]
   local c, raw = load(ref)
-  local state = raw and state_of(ref, c)
-  found[#found + 1] = raw and {
+  local state = state_of(ref, c, raw)
+  found[#found + 1] = state and {
     c and raw or '',
-    redis.call('ZSCORE', P .. state, ref) or NOW,
-    redis.call('ZSCORE', P .. 'agenda', ref) or '',
+    score(state, ref) or string.format('%.0f', NOW),
+    score('agenda', ref) or '',
     state,
   } or {}
 end

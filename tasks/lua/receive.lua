@@ -22,7 +22,7 @@ local function remember(c, event)
   if #c.v > EVENTS_LIMIT then table.remove(c.v, 1) end
 end
 
--- Takes the closure off every index: which of them hold it the damaged record does not tell.
+-- Takes the closure off every index: which of them hold it, a record that is damaged or gone does not tell.
 local function clear(ref)
   for state in pairs(NEEDED) do redis.call('ZREM', P .. state, ref) end
   for reason in string.gmatch(REASONS, '%S+') do redis.call('ZREM', P .. 'failed:' .. reason, ref) end
@@ -33,7 +33,7 @@ local function receive(event)
   local ref = event.ref
   local c, damaged = load(ref)
   if not c then
-    if damaged then clear(ref) end
+    if damaged or has_ended(ref) then clear(ref) end
     event.ref = nil
     event.a = NOW
     event.d = open_clock() + SPAN

@@ -184,6 +184,7 @@ local function add(...)
 end
 
 local function tally(value, at, ref)
+  at = clamp(at)
   local group = groups[value] or { 0, at, ref }
   if at < group[2] then group[2], group[3] = at, ref end
   group[1] = group[1] + 1
@@ -191,13 +192,14 @@ local function tally(value, at, ref)
 end
 
 local function take(ref, at, state, c, raw)
+  if not is_reference(ref) then return end  -- inspect.lua puts it aside
   returned = returned + 1
   if wanted == 'references' then
     add(ref, state)
   elseif wanted == 'records' then
-    raw = raw or redis.call('GET', P .. 'c:' .. ref)
-    if not raw then return end
-    add(ref, raw, string.format('%.0f', at), state == 'retrying' and redis.call('ZSCORE', P .. 'agenda', ref) or '', state)
+    raw = raw or redis.call('GET', P .. 'c:' .. ref) or ''  -- "": lost, and shown as unreadable
+    local due = state == 'retrying' and as_time(redis.call('ZSCORE', P .. 'agenda', ref))
+    add(ref, raw, string.format('%.0f', clamp(at)), due and string.format('%.0f', due) or '', state)
   else
     local _, code = last_reply(c)
     tally(({ reason = c.r, source = c.e, code = code })[wanted] or '', at, ref)

@@ -23,7 +23,7 @@ end
 tell('last_minute', redis.call('ZCOUNT', P .. 'closed', NOW - 60000, '+inf'))
 tell('last_hour', redis.call('ZCOUNT', P .. 'closed', NOW - 3600000, '+inf'))
 local oldest = redis.call('ZRANGE', P .. 'open', 0, 0, 'WITHSCORES')
-if oldest[2] then tell('oldest_open', oldest[2]) end
+if oldest[2] then tell('oldest_open', clamp(tonumber(oldest[2]))) end
 tell('rejected', redis.call('XLEN', P .. 'rejected'))
 tell('backlog', redis.call('XLEN', KEYS[2]))
 

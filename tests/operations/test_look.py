@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -73,6 +74,42 @@ def test_status_shows_workers_that_live_and_those_that_fell_silent(
     [alive] = status["workers"]
     assert alive["age_s"] < 20
     assert "SILENT" in cli.text("status")
+
+
+def test_status_names_what_no_worker_wrote(cli: Cli, store: redis.Redis) -> None:
+    """A foreign field of the workers' hash is named, with the command that removes it; the workers are shown."""
+    store.hset("closer:workers", "host:1", json.dumps({"at": store.time()[0] * 1000, "settled": 1234}))
+    for name, said in (("monitoring", "up"), (b"\xff\n", b"\xfe"), ("a b", '{"at":1,"in_flight":"x"}')):
+        store.hset("closer:workers", name, said)
+    status = cli.json("status")
+    assert [worker["name"] for worker in status["workers"]] == ["host:1"]
+    assert status["unreadable_workers"] == ["\\xff\n", "a b", "monitoring"]
+    text = cli.text("status")
+    assert "1,234 settled" in text
+    assert "monitoring: not written by a worker" in text
+    assert "HDEL closer:workers 'a b'" in text
+
+
+def test_foreign_entries_of_the_streams_are_shown_or_passed_over(cli: Cli, store: redis.Redis) -> None:
+    """Another program's entries keep neither the audit nor the rejected events from being read."""
+    cli("pause", "--why", "test")
+    announced: Any = store.xrevrange("closer:audit", count=1)
+    of = announced[0][0]
+    entries: list[dict[Any, Any]] = [
+        {b"\xff": b"\xff"},
+        {b"by": b"\xff", b"action": b"x", b"matched": b"many", b"skipped": b"[", b"changed": b"-1"},
+        {b"of": of, b"changed": b"x", b"skipped": b'{"a":"b"}'},
+        {b"of": b"\xff", b"changed": b"9" * 5000},
+    ]
+    for entry in entries:
+        store.xadd("closer:audit", entry)
+    assert {entry["action"] for entry in cli.lines("audit")} == {"pause", "x"}
+    assert "pause" in cli.text("audit")
+    for problems in (b"[", b"7", b"\xff", b"[" * 50_000, b'["event: x"]'):
+        store.xadd("closer:rejected", {b"problems": problems, b"\xff": b"x"})
+    store.xadd("closer:rejected", {"event": "x"}, id="18446744073709551615-1")
+    assert len(cli.lines("rejected", "list")) == 6
+    assert "event: x" in cli.text("rejected", "list")
 
 
 def test_status_watch_goes_on_until_it_is_interrupted(cli: Cli, tmp_path: Path) -> None:

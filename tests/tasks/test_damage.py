@@ -23,6 +23,7 @@ NO_RECORDS = [
     b'{"s":"sleeping","e":"wms","i":"1","a":1,"d":1}',
     b"\xff",
 ]
+IMPOSSIBLE: list[dict[str, object]] = [{"d": number} for number in (1e300, -1, float("inf"), float("nan"))]
 FIELDS: dict[str, object] = {
     "n": "x",
     "k": {},
@@ -36,7 +37,7 @@ FIELDS: dict[str, object] = {
     "q": "x",
     "u": 7,
 }
-DAMAGES = [*NO_RECORDS, *({name: value} for name, value in FIELDS.items())]
+DAMAGES = [*NO_RECORDS, *IMPOSSIBLE, *({name: value} for name, value in FIELDS.items())]
 STATES = [State.QUEUED, State.CLOSING, State.RETRYING, State.FAILED, State.CLOSED]
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from tasks.closure import HISTORY_LIMIT, Outcome, Reason, State
 from tasks.event import GroupComplete, Rejection
+from tasks.heartbeat import Heartbeat
 from tasks.ledger import Received, Settlement, Unclaimed
 from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, START_MS, Book
 
@@ -244,13 +245,15 @@ async def test_a_worker_with_a_strange_name(book: Book) -> None:
 
 async def test_signs_of_life(book: Book) -> None:
     """Every worker says how it fares, its goodbye takes it off, and one that is silent for an hour is forgotten."""
-    assert await book.ledger.beat("w1", {"in_flight": 3}) == (START_MS, {"w1": {"in_flight": 3, "at": START_MS}})
+    now_ms, [sign] = await book.ledger.beat("w1", {"in_flight": 3, "more": "x"})
+    assert now_ms == START_MS
+    assert sign == Heartbeat("w1", START_MS, 3, 0, 0, "", {"in_flight": 3, "more": "x"})
     book.clock.forward(1800)
     _, workers = await book.ledger.beat("w2", {})
-    assert sorted(workers) == ["w1", "w2"]
+    assert sorted(worker.name for worker in workers) == ["w1", "w2"]
     book.clock.forward(1801)
-    assert list((await book.ledger.beat())[1]) == ["w2"]
-    assert (await book.ledger.beat("w2"))[1] == {}
+    assert [worker.name for worker in (await book.ledger.beat())[1]] == ["w2"]
+    assert (await book.ledger.beat("w2"))[1] == []
 
 
 async def test_rejected(book: Book) -> None:

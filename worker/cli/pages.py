@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from tasks.closure import Attempt, Closure, State, iso
 from worker.cli.output import age, clock, count, facts, paragraph, plain, styled, table
 from worker.operations.advice import FAILURES, GATES
-from worker.operations.look import Status, Story, Worker
+from worker.operations.look import Status, Story
+
+_UNREADABLE_MOST = 5
 
 
 def status_screen(status: Status) -> Table:
@@ -31,7 +34,7 @@ def status_screen(status: Status) -> Table:
     rejected = styled(f"{summary.rejected:,} rejected", "warning" if summary.rejected else "")
     hint = "  (closer rejected list)" if summary.rejected else ""
     grid.add_row("Events", Text.assemble(f"{summary.backlog:,} to be taken in, ", rejected, hint))
-    grid.add_row("Workers", _workers(status.workers))
+    grid.add_row("Workers", _workers(status))
     grid.add_row("As of", clock(iso(summary.now_ms)) + " UTC")
     return grid
 
@@ -64,18 +67,27 @@ def _failed(status: Status) -> Table:
     return rows
 
 
-def _workers(workers: list[Worker]) -> RenderableType:
-    if not workers:
-        return styled("none alive: start one with `closer worker` or `closer up`", "wrong")
+def _workers(status: Status) -> RenderableType:
+    if not status.workers:
+        none = styled("none alive: start one with `closer worker` or `closer up`", "wrong")
+        return Group(none, *_unreadable(status.unreadable_workers))
     rows = table("name", "life", "work", header=False)
-    for worker in workers:
+    for worker in status.workers:
         life = f"seen {age(worker.age_s)} ago" if worker.alive else f"SILENT for {age(worker.age_s)}"
-        said = worker.said
-        work = f"{said.get('in_flight', 0):,} in flight, {said.get('settled', 0):,} settled"
-        rows.add_row(styled(worker.name), styled(life, "ok" if worker.alive else "wrong"), work)
-        if trouble := said.get("trouble"):
-            rows.add_row("", styled("waits:", "warning"), styled(trouble, "warning"))
-    return rows
+        sign = worker.sign
+        work = f"{sign.in_flight:,} in flight, {sign.settled:,} settled"
+        rows.add_row(styled(sign.name), styled(life, "ok" if worker.alive else "wrong"), work)
+        if sign.trouble:
+            rows.add_row("", styled("waits:", "warning"), styled(sign.trouble, "warning"))
+    return Group(rows, *_unreadable(status.unreadable_workers))
+
+
+def _unreadable(names: list[str]) -> Iterator[RenderableType]:
+    """Fields of the workers' hash that no worker wrote: they do no harm, and somebody should know."""
+    for name in names[:_UNREADABLE_MOST]:
+        yield styled(f"{name}: not written by a worker; HDEL closer:workers {shlex.quote(name)}", "warning")
+    if hidden := names[_UNREADABLE_MOST:]:
+        yield styled(f"… and {count(len(hidden), 'such field', 'such fields')} more in closer:workers", "warning")
 
 
 def story_lines(story: Story) -> Iterator[RenderableType]:

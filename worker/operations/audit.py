@@ -69,6 +69,8 @@ async def entries(desk: Desk, *, since_ms: int = 0) -> AsyncIterator[Entry]:
     parts: dict[str, list[dict[str, str]]] = {}
     async for entry_id, raw in desk.backwards("audit", since_ms):
         row = _text(raw)
+        if not ("of" in row or "action" in row):
+            continue  # closer did not write it
         if "of" in row:
             parts.setdefault(row["of"], []).append(row)
         else:
@@ -85,7 +87,7 @@ async def announced(desk: Desk, entry_ids: Iterable[str]) -> dict[str, Action]:
 
 
 def _text(raw: dict[bytes, bytes]) -> dict[str, str]:
-    return {name.decode(): value.decode("utf-8", "replace") for name, value in raw.items()}
+    return {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in raw.items()}
 
 
 def _action(row: dict[str, str]) -> Action:
@@ -95,6 +97,19 @@ def _action(row: dict[str, str]) -> Action:
 def _entry(entry_id: str, row: dict[str, str], parts: list[dict[str, str]]) -> Entry:
     skipped: Counter[str] = Counter()
     for part in (row, *parts):
-        skipped.update(json.loads(part.get("skipped", "{}")))
-    changed = sum(int(part.get("changed", 0)) for part in (row, *parts))
-    return Entry(entry_id, _action(row), int(row.get("matched", 0)), changed, dict(skipped))
+        skipped.update(_counts(part.get("skipped", "{}")))
+    changed = sum(_number(part.get("changed", "0")) for part in (row, *parts))
+    return Entry(entry_id, _action(row), _number(row.get("matched", "0")), changed, dict(skipped))
+
+
+def _counts(text: str) -> dict[str, int]:
+    """Counts by what they count; nothing for what closer did not write: another program may write to the stream."""
+    try:
+        counts = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return counts if isinstance(counts, dict) and all(type(count) is int for count in counts.values()) else {}
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0

@@ -8,6 +8,7 @@ from typing import Any
 from tasks.catalogue import Summary
 from tasks.closure import Action as Deed
 from tasks.closure import Closure, iso
+from tasks.heartbeat import Heartbeat, Unreadable
 from worker.operations import audit
 from worker.operations.advice import FAILURES
 from worker.operations.desk import Desk
@@ -22,9 +23,8 @@ _FORGOTTEN_S = 3600.0  # as in beat.lua
 class Worker:
     """A worker that gave a sign of life within the last hour."""
 
-    name: str
+    sign: Heartbeat
     age_s: float
-    said: dict[str, Any]
 
     @property
     def alive(self) -> bool:
@@ -33,8 +33,7 @@ class Worker:
 
     def as_json(self) -> dict[str, Any]:
         """What it says of itself, and how long ago."""
-        said = {name: value for name, value in self.said.items() if name != "at"}
-        return {"name": self.name, "age_s": self.age_s, "seen_at": iso(self.said["at"])} | said
+        return {"name": self.sign.name, "age_s": self.age_s, "seen_at": iso(self.sign.at_ms)} | dict(self.sign.said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,7 @@ class Status:
     summary: Summary
     gate: Gate
     workers: list[Worker]
+    unreadable_workers: list[str]
 
     @property
     def oldest_open_age_s(self) -> float | None:
@@ -64,6 +64,7 @@ class Status:
             "rejected": summary.rejected,
             "workers": [worker.as_json() for worker in self.workers if worker.alive],
             "silent_workers": [worker.as_json() for worker in self.workers if not worker.alive],
+            "unreadable_workers": self.unreadable_workers,
             "gate": self.gate.as_json(),
         }
 
@@ -90,10 +91,16 @@ class Story:
 async def status(desk: Desk) -> Status:
     """Count everything. Raises StoreUnavailable."""
     summary = await desk.catalogue.summary(desk.settings.events_stream)
-    # A sign of life "of the future" is from before the store's clock was set back: as old as it is far off, at least.
-    ages = {name: abs(summary.now_ms - said["at"]) / 1000 for name, said in summary.workers.items()}
-    workers = [Worker(name, ages[name], said) for name, said in sorted(summary.workers.items())]
-    return Status(summary, Gate.of(summary.gate), [worker for worker in workers if worker.age_s < _FORGOTTEN_S])
+    signs = sorted(summary.workers, key=lambda sign: sign.name)
+    workers = [Worker(sign, _age_s(summary, sign)) for sign in signs if isinstance(sign, Heartbeat)]
+    unreadable = [sign.name for sign in signs if isinstance(sign, Unreadable)]
+    recent = [worker for worker in workers if worker.age_s < _FORGOTTEN_S]
+    return Status(summary, Gate.of(summary.gate), recent, unreadable)
+
+
+def _age_s(summary: Summary, sign: Heartbeat) -> float:
+    """How old it is, at least: one "of the future" is from before the store's clock was set back."""
+    return abs(summary.now_ms - sign.at_ms) / 1000
 
 
 async def story(desk: Desk, reference: str) -> Story | None:

@@ -142,9 +142,20 @@ async def _announce(desk: Desk, what: str, chosen: Sequence[Rejected], manner: M
 
 def _rejected(entry: StreamEntry) -> Rejected:
     rejected_id, fields = entry
-    problems = tuple(str(problem) for problem in json.loads(fields.get(b"problems", b"[]")))
+    problems = _problems(fields.get(b"problems", b"[]"))
     origin = fields.get(b"origin", b"").decode("utf-8", "backslashreplace")
     return Rejected(rejected_id, fields.get(b"event", b""), problems, origin)
+
+
+def _problems(raw: bytes) -> tuple[str, ...]:
+    """What is wrong with the event; another program may have written the entry, and anything into it."""
+    try:
+        problems = json.loads(raw)
+    except (ValueError, RecursionError):
+        problems = None
+    if not isinstance(problems, list):
+        return ("closer did not write this entry: its problems are not a JSON list",)
+    return tuple(map(str, problems))
 
 
 def _object(body: bytes) -> dict[str, Any]:

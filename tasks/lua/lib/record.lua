@@ -18,6 +18,7 @@ local FIELDS = { s = 'string', o = 'string', r = 'string', n = 'number', k = 'nu
 local NEEDED = { queued = 'd', closing = 'd', retrying = 'd', failed = 'r', closed = 'o', discarded = 'a' }
 
 local function is(value, kind)
+  if kind == 'number' then return type(value) == kind and as_time(value) ~= nil end
   if kind ~= 'list' then return type(value) == kind end
   if type(value) ~= 'table' then return false end
   local size = 0
@@ -43,6 +44,17 @@ local function load(ref)
   local raw = redis.call('GET', P .. 'c:' .. ref)
   if not raw then return nil end
   return decode(raw), raw
+end
+
+-- The states in which a closure is unfinished: on the agenda, and open.
+local UNFINISHED = { queued = true, closing = true, retrying = true }
+
+-- Whether an index holds the closure as one that has ended: told when its record is gone.
+local function has_ended(ref)
+  for state in pairs(NEEDED) do
+    if not UNFINISHED[state] and redis.call('ZSCORE', P .. state, ref) then return true end
+  end
+  return false
 end
 
 local function save(ref, c)

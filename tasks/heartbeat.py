@@ -1,0 +1,55 @@
+"""A worker's sign of life, as the ledger keeps it: what the worker says of itself, and when it said so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_LATEST_MS = 253_402_300_799_999  # the end of the year 9999, as in lua/lib/damage.lua
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A worker's last sign of life. `said` holds all that it says of itself, `at_ms` is by the store's clock."""
+
+    name: str
+    at_ms: int
+    in_flight: int
+    waiting: int
+    settled: int
+    trouble: str
+    said: Mapping[str, Any]
+
+    @property
+    def sound(self) -> bool:
+        """Whether each field is what workers write."""
+        counts = (self.in_flight, self.waiting, self.settled)
+        return (
+            0 <= self.at_ms <= _LATEST_MS
+            and all(type(count) is int for count in counts)
+            and isinstance(self.trouble, str)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A field of the workers' hash that no worker wrote."""
+
+    name: str
+
+
+def read_heartbeat(name: bytes, raw: bytes) -> Heartbeat | Unreadable:
+    """Read one field of the workers' hash. Another program may have written it, so it may hold anything."""
+    shown = name.decode("utf-8", "backslashreplace")
+    try:
+        said = json.loads(raw)
+        at_ms = int(said.pop("at"))
+        heartbeat = Heartbeat(
+            shown, at_ms, said.get("in_flight", 0), said.get("waiting", 0), said.get("settled", 0),
+            said.get("trouble", ""), said,
+        )  # fmt: skip
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
+        return Unreadable(shown)
+    return heartbeat if heartbeat.sound else Unreadable(shown)

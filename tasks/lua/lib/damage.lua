@@ -1,0 +1,32 @@
+-- What stands in the ledger's keys though closer did not write it: told, put aside, and never the end of a script.
+
+local LATEST = 253402300799999  -- the end of the year 9999: no time that these scripts write lies beyond it (ms)
+
+-- The time in a number or a score; nil when it is not one: missing, text, NaN, infinite, before 1970 or too far off.
+local function as_time(value)
+  local at = tonumber(value)
+  return at and at >= 0 and at <= LATEST and at or nil
+end
+
+-- The same for what has to be shown and ordered, whatever it is.
+local function clamp(at)
+  return math.min(math.max(at, 0), LATEST)
+end
+
+-- When a worker gave this sign of life (ms); nil when it is not a worker's.
+local function seen_at(raw)
+  local readable, said = pcall(cjson.decode, raw)
+  return readable and type(said) == 'table' and type(said.at) == 'number' and as_time(said.at) or nil
+end
+
+-- Whether a member of an index can be a group's reference, as in event.py.
+local function is_reference(member)
+  return #member <= 128 and string.find(member, '^[A-Za-z0-9_-]+$') ~= nil
+end
+
+-- Takes a member that is not a reference off an index, and keeps it with the rejected events: nobody asked to close it.
+local function put_aside(index, member)
+  redis.call('ZREM', P .. index, member)
+  redis.call('XADD', P .. 'rejected', '*', 'event', member, 'origin', P .. index, 'problems',
+    cjson.encode({ P .. index .. ': holds this, which is not a reference; another program writes to the keys of closer' }))
+end
