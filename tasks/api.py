@@ -30,6 +30,7 @@ _FAILURES: tuple[tuple[type[BaseException], Failure], ...] = (
     (aiohttp.ClientConnectorError, Failure.CONNECT),
     (aiohttp.ClientConnectionError, Failure.CUT),
     (aiohttp.ClientPayloadError, Failure.CUT),
+    (aiohttp.ClientHttpProxyError, Failure.CONNECT),  # the proxy opens no way to the API
     (aiohttp.ClientError, Failure.PROTOCOL),
     (httpx.DecodingError, Failure.PROTOCOL),
     (httpx.HTTPError, Failure.CUT),
@@ -56,15 +57,17 @@ class SortedApi:
         self._base = base_url.rstrip("/")
         self._timeout_s = timeout_s
         self._connections = connections
-        # The same for every call, so they belong to the session; a request has none but Host.
-        self._session_headers = {
-            "x-api-key": key.get_secret_value(),
-            "x-api-version": version,
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip",
-            "User-Agent": agent,
-        }
-        self._headers = httpx.Headers({"Host": urlsplit(base_url).netloc.rpartition("@")[2]})
+        # Of each request, never of the session: what a session sends by default goes to a proxy, too, in the clear.
+        self._headers = httpx.Headers(
+            {
+                "Host": urlsplit(base_url).netloc.rpartition("@")[2],
+                "x-api-key": key.get_secret_value(),
+                "x-api-version": version,
+                "Accept": "application/json",
+                "Accept-Encoding": "gzip",
+                "User-Agent": agent,
+            }
+        )
         self._certificates = certificates()
         self._transport = AiohttpTransport(client=self._session, proxy=proxy_of(base_url))
 
@@ -129,7 +132,6 @@ class SortedApi:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=["Content-Type"],
-            headers=self._session_headers,
         )
 
 

@@ -12,31 +12,43 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import aiohttp
 import httpx
 
+from tasks.address import ESCAPES, is_readable
 from tasks.errors import ConfigurationError
+from tasks.loopback import is_loopback
 
 _HOST = re.compile(rb"[A-Za-z0-9._-]+|[0-9a-fA-F:.]+")
 _HASHED = re.compile(r"[0-9a-f]{8}\.r?[0-9]+")  # how OpenSSL finds a certificate in a directory
 
 
-def proxy_of(base_url: str) -> httpx.Proxy | None:
+class Proxy(httpx.Proxy):
+    """A proxy whose credentials, if it has any, are in its headers only: in no repr and no error."""
+
+    def __repr__(self) -> str:
+        return f"Proxy({self.url})"
+
+
+def proxy_of(base_url: str) -> Proxy | None:
     """The proxy that the environment (HTTPS_PROXY, NO_PROXY …) names for this address.
 
-    One without a scheme is an HTTP proxy, as it is for curl. Raises ConfigurationError when it cannot be used; the
-    message does not repeat the proxy's address, for it may hold a password.
+    One without a scheme is an HTTP proxy, as it is for curl. This machine itself is always called directly: a proxy's
+    "localhost" is another machine. Raises ConfigurationError when the proxy cannot be used, and when the address has
+    no TLS: the proxy would read the API key then. The message does not repeat the proxy's address, for it may hold a
+    password.
     """
     parts = urlsplit(base_url)
     given = urllib.request.getproxies().get(parts.scheme)
-    if not given or urllib.request.proxy_bypass(parts.hostname or ""):
+    if not given or is_loopback(parts.hostname or "") or urllib.request.proxy_bypass(parts.hostname or ""):
         return None
     address = given if "://" in given else f"http://{given}"
-    if problem := _proxy_problem(address):
+    if problem := _without_tls(parts.scheme) or _proxy_problem(address):
         raise ConfigurationError(
             f"{_variable(parts.scheme)}: {problem}; set it to http://HOST:PORT, or unset it, or name {parts.hostname} "
             "in NO_PROXY"
         )
-    return httpx.Proxy(address)
+    return _with_credentials_in_headers(httpx.Proxy(address))
 
 
 def certificates() -> ssl.SSLContext:
@@ -78,7 +90,20 @@ def _proxy_problem(address: str) -> str | None:
         return "it cannot be read as the address of a proxy"
     if url.scheme not in ("http", "https"):
         return f"closer cannot use a {url.scheme} proxy"
+    if not is_readable(address) or url.raw_path != b"/" or url.fragment or ":" in url.username:
+        return f"a character in its user or password must be written as %XX ({ESCAPES})"
     return None if _HOST.fullmatch(url.raw_host) and port != 0 else "it names no host"
+
+
+def _without_tls(scheme: str) -> str | None:
+    return (
+        None if scheme == "https" else "through a proxy CLOSER_API_BASE_URL must be https://, or the key is read there"
+    )
+
+
+def _with_credentials_in_headers(proxy: httpx.Proxy) -> Proxy:
+    headers = {"Proxy-Authorization": aiohttp.encode_basic_auth(*proxy.auth)} if proxy.auth else None
+    return Proxy(proxy.url, headers=headers)
 
 
 def _variable(scheme: str) -> str:

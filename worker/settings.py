@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import os
 import tempfile
 from pathlib import Path
@@ -15,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.address import ESCAPES, is_readable, public_address, several
 from tasks.errors import ConfigurationError
+from tasks.loopback import is_loopback
 
 PREFIX = "CLOSER_"
 _SOCKET_PATH_MAX = 100  # sockaddr_un holds 108 bytes on Linux, 104 on macOS
@@ -226,7 +226,7 @@ def _check_api(url: str, allow_http: bool) -> None:
     host = _plain_host(url)
     if host is None:
         raise ValueError("CLOSER_API_BASE_URL must be https://HOST/PATH, without user, query, fragment and blanks")
-    if urlsplit(url).scheme == "http" and not allow_http and not _is_loopback(host):
+    if urlsplit(url).scheme == "http" and not allow_http and not is_loopback(host):
         raise ValueError(
             "CLOSER_API_BASE_URL must be https:// (the key would travel in the clear); to allow it all the same, "
             "set CLOSER_ALLOW_HTTP=1"
@@ -250,10 +250,3 @@ def _has_no_port(url: str) -> bool:
     except ValueError:
         return True
     return False
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

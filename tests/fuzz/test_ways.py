@@ -83,7 +83,7 @@ class Wire(httpx.AsyncBaseTransport):
 @pytest.fixture(scope="module")
 def api(loop: asyncio.Runner) -> Iterator[SortedApi]:
     """One client for all examples; it takes longer to make than to use."""
-    client = SortedApi(base_url="http://api.test", key=SecretStr("key"), version="1.1", timeout_s=60.0, connections=1)
+    client = SortedApi(base_url="https://api.test", key=SecretStr("key"), version="1.1", timeout_s=60.0, connections=1)
     yield client
     loop.run(client.aclose())
 

@@ -56,6 +56,16 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path, api_url: str) 
     assert "pa55" not in done.stdout + done.stderr
 
 
+def test_a_proxy_that_cannot_be_used(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is a finding like any other: named with what to set, without its password."""
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://u:pa55@proxy.corp:1080")
+    done = cli("check", "--json", code=1, api_base_url="https://api.invalid/pro")
+    [line] = [line for line in json.loads(done.stdout)["checks"] if line["name"] == "api"]
+    assert line["finding"] == "wrong"
+    assert "HTTPS_PROXY" in line["message"]
+    assert "pa55" not in done.stdout + done.stderr
+
+
 def test_a_store_that_may_forget_is_warned_about(tmp_path: Path, api_url: str) -> None:
     """No append-only file, and eviction: warnings with the remedy, no failure."""
     with valkey(tmp_path) as server, redis.Redis.from_url(url_of(server)) as store:

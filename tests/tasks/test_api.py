@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
 
 import pytest
 from pydantic import SecretStr
@@ -14,6 +12,7 @@ from pydantic import SecretStr
 from tasks.api import MAX_REPLY_BYTES, SortedApi
 from tasks.reply import Body, Failure, NoReply, Reply
 from tests.support import API_KEY
+from tests.tasks.raw import raw_server
 from tests.tasks.standin import REF, StandIn
 
 
@@ -88,37 +87,6 @@ async def test_a_close_is_never_repeated_unasked(api: SortedApi, standin: StandI
     assert len(standin.requests) == 2
 
 
-@asynccontextmanager
-async def raw_api(reply: bytes, shut: bool = True) -> AsyncIterator[SortedApi]:
-    """A client of a server that says these bytes to whatever it is asked."""
-
-    spoken: list[asyncio.Task[None] | None] = []
-
-    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        spoken.append(asyncio.current_task())
-        with suppress(ConnectionError):
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(reply)
-            await writer.drain()
-            if not shut:
-                await reader.read()
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
-
-    server = await asyncio.start_server(speak, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    client = SortedApi(
-        base_url=f"http://{host}:{port}", key=SecretStr(API_KEY), version="1", timeout_s=0.5, connections=1
-    )
-    try:
-        yield client
-    finally:
-        await client.aclose()
-        server.close()
-        await asyncio.wait_for(asyncio.gather(*filter(None, spoken)), 10)
-
-
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
@@ -133,14 +101,14 @@ async def raw_api(reply: bytes, shut: bool = True) -> AsyncIterator[SortedApi]:
 )
 async def test_broken_replies(reply: bytes, expected: Failure) -> None:
     """What is no HTTP, or half of it, is no reply."""
-    async with raw_api(reply) as api:
-        assert await failure(api) is expected
+    async with raw_server([reply], shut=True) as raw:
+        assert await failure(raw.api) is expected
 
 
 async def test_a_slow_body_ends_with_the_total_time_out() -> None:
     """The time-out is for the whole call: a body that never ends does not hold it."""
-    async with raw_api(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{", shut=False) as api:
-        assert await failure(api) is Failure.TIMEOUT
+    async with raw_server([b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"], shut=False) as raw:
+        assert await failure(raw.api, timeout_s=0.5) is Failure.TIMEOUT
 
 
 async def test_nobody_listens(unused_tcp_port_factory: Callable[[], int]) -> None:
@@ -163,23 +131,6 @@ async def test_no_secret_in_its_repr(api: SortedApi) -> None:
     """The client shows where it calls, never its key."""
     assert API_KEY not in repr(api)
     assert API_KEY not in str(vars(api).get("_transport"))
-
-
-async def test_proxy(standin: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxy of the environment is used for the API, unless NO_PROXY names the API's host."""
-    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("http_proxy", standin.url.removesuffix("/pro"))
-    standin.script.append((200, {"reference": REF}))
-    url = "http://api.invalid/pro"
-    through = SortedApi(base_url=url, key=SecretStr(API_KEY), version="1.1", timeout_s=5, connections=1)
-    assert await through.close(REF) == Reply(200, Body(reference=REF))
-    assert standin.requests[0].headers["Host"] == "api.invalid"
-    await through.aclose()
-    monkeypatch.setenv("no_proxy", "api.invalid")
-    past = SortedApi(base_url=url, key=SecretStr(API_KEY), version="1.1", timeout_s=5, connections=1)
-    assert await failure(past) is Failure.CONNECT
-    await past.aclose()
 
 
 async def test_retry_after_counts_without_a_body(api: SortedApi, standin: StandIn) -> None:

@@ -42,7 +42,8 @@ def test_a_proxy_that_is_used(monkeypatch: pytest.MonkeyPatch, name: str, given:
     proxy = proxy_of(API)
     assert proxy is not None
     assert str(proxy.url) == used
-    assert (proxy.auth is not None) == (SECRET in given)
+    assert ("Proxy-Authorization" in proxy.headers) == (SECRET in given)
+    assert SECRET not in repr(proxy)
 
 
 @pytest.mark.parametrize(
