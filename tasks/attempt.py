@@ -172,7 +172,7 @@ class Attempter:
             State.QUEUED,
             attempt.pack(),
             health=trail.health,
-            hold_s=min(max(map(throttle_s, trail.replies), default=0.0), self._policy.cap_s),
+            hold_s=max(map(throttle_s, trail.replies), default=0.0),
             told=trail.retry_after_s > 0,
         )
         match decision:

@@ -7,6 +7,7 @@ decides: no worker's clock is ever compared with another's.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -81,10 +82,10 @@ class Settlement:
     def as_argument(self) -> str:
         """The settlement as `settle.lua` reads it."""
         item: dict[str, Any] = {"ref": self.reference, "x": self.lease, "to": self.to, "health": self.health}
+        # Rounded up, here and below: a Retry-After is never undercut, not even by half a millisecond.
         optional = {"h": self.packed, "o": self.outcome, "r": self.reason, "miss": int(self.missing) or None,
-                    "told": int(self.told) or None, "hold": int(self.hold_s * 1000) or None}  # fmt: skip
+                    "told": int(self.told) or None, "hold": math.ceil(self.hold_s * 1000) or None}  # fmt: skip
         item.update({name: value for name, value in optional.items() if value is not None})
-        # Rounded up: a Retry-After is never undercut, not even by half a millisecond.
         return _json(item | {"delay": int(self.delay_s * 1000) + 1})
 
 

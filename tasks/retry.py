@@ -130,11 +130,12 @@ def _again(retry: Retry, tries: Tries, remaining_s: float, policy: Policy, unifo
     missing = retry.pace is Pace.MISSING
     if missing and tries.missing + 1 >= MISSING_TRIES:
         return GiveUp(Reason.NOT_FOUND, retry.cause)
-    if remaining_s <= 0 or retry.retry_after_s > remaining_s:
+    if remaining_s <= 0:
         return GiveUp(Reason.NOT_FOUND if missing else retry.at_deadline, retry.cause)
     failures = tries.missing if missing else tries.failures
     delay_s = backoff_s(failures, policy, uniform, slow=retry.pace is Pace.SLOW)
-    if retry.retry_after_s:
-        delay_s = max(delay_s, retry.retry_after_s + uniform(0, min(policy.base_s, 1.0)))
-    # The last attempt falls on the deadline itself, unless Retry-After forbids it (above).
-    return Again(max(min(delay_s, remaining_s), retry.retry_after_s), retry.cause, missing)
+    told_s = retry.retry_after_s
+    earliest_s = told_s + uniform(0, min(policy.base_s, 1.0)) if told_s else 0.0
+    # The last attempt falls on the deadline itself, or on a Retry-After that lies beyond it.
+    latest_s = earliest_s if told_s > remaining_s else remaining_s
+    return Again(max(min(max(delay_s, earliest_s), latest_s), told_s), retry.cause, missing)

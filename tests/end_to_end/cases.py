@@ -32,6 +32,8 @@ PROCESSING = error(404, "not_found", "shipment_group_processing")
 # What a circuit breaker in a gateway says of itself, and what it may say with the path's reference in it.
 BREAKER = Say(200, '{"state": "CLOSED"}')
 BREAKER_OF_IT = Say(200, '{"code": "circuit", "reference": "REF", "state": "CLOSED"}')
+# It tells a time after the deadline of all cases, and holds this group only: the fleet stands still for 429 and 503.
+BEYOND = Say(500, "", {"Retry-After": "12"})
 CUT = Raw(b"")
 NOT_HTTP = Raw(b"SSH-2.0-OpenSSH_9.9\r\n")
 
@@ -149,7 +151,6 @@ RETRIED = [
     again("429-seconds", Say(429, "", {"Retry-After": "2"})),
     again("503-seconds", Say(503, PAGE, {"Retry-After": "1"})),
     again("404-seconds", error(404, "not_found", Retry_After="1")),
-    case("429-beyond-the-deadline", [Say(429, "", {"Retry-After": "3600"})], "deadline_exceeded", "close get", LOCKED),
     again("500", error(500, "internal_server_error")),
     again("502-page", Say(502, PAGE), Say(502, PAGE)),
     again("599", Say(599)),
@@ -188,5 +189,8 @@ LOCKING = [
     locking("unlocked-again", [CONFLICT], [Say(304)], "not_locked", "close get lock close get …", OPEN),
     locking("closed", [Say(304)], [], "already_closed", "close"),
     locking("locked", [CONFLICT, OK], [], "closed", "close get close", LOCKED),
+    # This fleet is held back for two seconds at most, so its deadlines hardly stand still.
+    locking("told-a-time-beyond-the-deadline", [BEYOND], [], "deadline_exceeded", "close close get", LOCKED),
+    locking("told-a-time-beyond-then-200", [BEYOND, OK], [], "closed", "close close"),
     locking("page", [Say(200, PAGE), OK], [], "closed", "close get close", OPEN),
 ]

@@ -103,7 +103,10 @@ def test_every_reply_has_its_verdict(case: Case, played: Played) -> None:
 
 @pytest.mark.parametrize("case", LOCKING, ids=lambda case: case.reference)
 def test_a_group_is_locked_only_where_that_is_needed(case: Case, played_locking: Played) -> None:
-    """With CLOSER_LOCK_BEFORE_CLOSE=if-needed an open group, and no other, is locked and then closed."""
+    """With CLOSER_LOCK_BEFORE_CLOSE=if-needed an open group, and no other, is locked and then closed.
+
+    A Retry-After beyond the deadline gives one last attempt at that time.
+    """
     check(case, played_locking)
 
 

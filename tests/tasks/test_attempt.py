@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from tasks.api import SortedApi
 from tasks.attempt import Attempter
 from tasks.closure import Attempt, Outcome, Reason, State
 from tasks.ledger import Claim, Settlement
+from tasks.reply import MAX_RETRY_AFTER_S
 from tasks.retry import Policy
 from tasks.verdict import Health
 from tests.tasks.standin import CLOSED, REF, Answer, StandIn, state
@@ -148,11 +150,17 @@ async def test_retry_after_of_an_ambiguous_reply(api: SortedApi, standin: StandI
     assert settlement.told
 
 
-async def test_the_hold_is_bounded(api: SortedApi, standin: StandIn) -> None:
-    """A gateway's Retry-After of a day holds this group, not the whole fleet for longer than the cap."""
-    settlement, _ = await attempt(api, standin, [(429, None, {"Retry-After": "950"})])
-    assert settlement.hold_s == 900
-    assert settlement.delay_s >= 950
+@pytest.mark.parametrize(("seconds", "held_s"), [("950", 950), ("3600", 3600), ("9999999999", MAX_RETRY_AFTER_S)])
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_retry_after_holds_the_fleet_as_long_as_it_says(
+    api: SortedApi, standin: StandIn, status: int, seconds: str, held_s: float
+) -> None:
+    """The pause between attempts has a cap, what the API asks for has none (but a year), for group and fleet."""
+    settlement, _ = await attempt(api, standin, [(status, None, {"Retry-After": seconds})])
+    assert settlement.to is State.RETRYING
+    assert settlement.hold_s == held_s
+    assert settlement.delay_s >= held_s
+    assert json.loads(settlement.as_argument())["hold"] == held_s * 1000
 
 
 HEADER = {"code": "validation_error", "details": [{"property": "x-api-version", "code": "required"}]}

@@ -10,6 +10,7 @@ from tasks.closure import HISTORY_LIMIT, Outcome, Reason, State
 from tasks.event import GroupComplete, Rejection
 from tasks.heartbeat import Heartbeat
 from tasks.ledger import Received, Settlement, Unclaimed
+from tasks.verdict import Health
 from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, START_MS, Book
 
 NEW, DUPLICATE, REQUEUED = Received.NEW, Received.DUPLICATE, Received.REQUEUED
@@ -113,6 +114,19 @@ async def test_a_retry_is_not_claimed_before_its_time(book: Book) -> None:
     book.clock.forward(0.001)
     claim = await book.claim("sg_1")
     assert (claim.failures, claim.missing) == (1, 1)
+
+
+async def test_a_hold_is_never_undercut(book: Book) -> None:
+    """What the API asked for is rounded up to milliseconds, and kept to the last of them, be it a year."""
+    await book.receive("sg_1")
+    for hold_s in (0.0004, 366 * 24 * 3600.0):
+        claim = await book.claim("sg_1")
+        await book.settle(claim, State.QUEUED, hold_s=hold_s, health=Health.UNKNOWN)
+        till_ms = int((await book.ledger.gate())["till"])
+        assert till_ms >= book.clock.ms + hold_s * 1000
+        book.clock.forward((till_ms - book.clock.ms - 1) / 1000)
+        assert await book.ledger.claim(["sg_1"], worker="w", lease_s=1) == {"sg_1": Unclaimed.LATER}
+        book.clock.forward(0.001)
 
 
 async def test_a_lost_lease(book: Book) -> None:

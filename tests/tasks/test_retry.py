@@ -6,7 +6,7 @@ import random
 from itertools import pairwise
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.closure import Outcome, Reason
@@ -78,7 +78,10 @@ def test_pauses(retry: Retry, tries: Tries, remaining_s: float, policy: Policy, 
         assert decision.delay_s >= retry.retry_after_s
         assert decision.delay_s >= min(policy.base_s, remaining_s)
         assert decision.delay_s <= max(policy.cap_s * 1.000001, retry.retry_after_s + 1)
-        assert decision.delay_s <= remaining_s, "the last attempt falls on the deadline"
+        if retry.retry_after_s <= remaining_s:
+            assert decision.delay_s <= remaining_s, "the last attempt falls on the deadline"
+        else:
+            assert decision.delay_s <= retry.retry_after_s + 1, "the last attempt falls on the time that was told"
         assert decision.missing == (retry.pace is Pace.MISSING)
 
 
@@ -91,13 +94,40 @@ def test_gives_up_at_the_deadline(retry: Retry, tries: Tries, remaining_s: float
 
 @given(retries, all_tries, st.floats(0.001, 1e6), policies)
 def test_tries_on_before_the_deadline(retry: Retry, tries: Tries, remaining_s: float, policy: Policy) -> None:
-    """Before the deadline it tries on, unless Retry-After lies behind it, or the group was missing five times."""
-    assume(retry.retry_after_s <= remaining_s)
+    """Before the deadline it tries on, also when Retry-After lies behind it, unless it was missing five times."""
     decision = decide(retry, tries, remaining_s, policy, highest)
     missed = retry.pace is Pace.MISSING and tries.missing + 1 >= MISSING_TRIES
     assert isinstance(decision, GiveUp) == missed
-    late = decide(Retry("x", retry_after_s=remaining_s * 2), tries, remaining_s, policy, highest)
-    assert late == GiveUp(Reason.DEADLINE_EXCEEDED, "x")
+
+
+@given(st.lists(retries, min_size=1), st.floats(0.001, 1e5), policies, seeds)
+def test_one_attempt_after_the_deadline_at_most(
+    replies: list[Retry], remaining_s: float, policy: Policy, seed: int
+) -> None:
+    """However often a Retry-After lies beyond the deadline, there is one attempt after it, and that is the last."""
+    dice = random.Random(seed)
+    late = 0
+    for retry in replies:
+        decision = decide(retry, Tries(), remaining_s, policy, dice.uniform)
+        late += remaining_s < 0
+        if not isinstance(decision, Again):
+            assert isinstance(decision, GiveUp)
+            break
+        assert decision.delay_s > 0
+        remaining_s -= decision.delay_s
+    assert late <= 1
+
+
+def test_a_retry_after_beyond_the_deadline_gives_one_last_attempt() -> None:
+    """It comes at that time, whatever the pause would be, and then the deadline decides."""
+    told = Retry("x", retry_after_s=3600)
+    assert decide(told, Tries(), 10.0, POLICY, lowest) == Again(3600, "x")
+    assert decide(told, Tries(), 10.0, POLICY, highest) == Again(3601, "x")
+    assert decide(told, Tries(failures=99), 10.0, Policy(5, 9000), highest) == Again(3601, "x")
+    assert decide(told, Tries(), -3591.0, POLICY, highest) == GiveUp(Reason.DEADLINE_EXCEEDED, "x")
+    missing = Retry("x", Pace.MISSING, 3600)
+    assert decide(missing, Tries(), 10.0, POLICY, lowest) == Again(3600, "x", missing=True)
+    assert decide(missing, Tries(), -3591.0, POLICY, lowest) == GiveUp(Reason.NOT_FOUND, "x")
 
 
 @given(policies, st.booleans())
