@@ -6,9 +6,10 @@ decides: no worker's clock is ever compared with another's.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -124,11 +125,12 @@ class Ledger:
         prefix: str = DEFAULT_PREFIX,
         clock: Callable[[], int] | None = None,
         stopwatch: Callable[[], float] | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """`deadline_s`: how long a closure is tried for. `clock`, `stopwatch`: for tests, see `Scripts`."""
+        """`deadline_s`: how long a closure is tried for. `clock`, `stopwatch`, `sleep`: for tests, see `Scripts`."""
         self.redis = redis
         self.prefix = prefix
-        self._scripts = Scripts(redis, prefix, deadline_s, clock, stopwatch)
+        self._scripts = Scripts(redis, prefix, deadline_s, clock, stopwatch, sleep)
 
     async def receive(self, events: Sequence[GroupComplete]) -> list[Received]:
         """Write events down: after this they cannot be lost. Deduplicated by event and by group."""

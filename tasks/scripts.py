@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
@@ -24,6 +25,9 @@ from tasks.errors import StoreUnavailable
 _FOLDER = Path(__file__).parent / "lua"
 _LIBRARY = ("base", "damage", "record", "audit", "gate", "clock")  # in this order: a part uses those before it
 _SHEBANG = "#!lua"
+_READS = "no-writes"
+# For how long a process that has never looked at the store's clock waits for a worker to do so; they look every second.
+_NEWCOMER_PAUSE_S, _NEWCOMER_TRIES = 0.2, 20
 # What the store says, by the client's error or the first word of its reply, and what an operator does about it.
 _REMEDIES: dict[type[RedisError] | str, str] = {
     OutOfMemoryError: "it is out of memory; raise maxmemory or free some, and keep maxmemory-policy noeviction",
@@ -37,6 +41,17 @@ _REMEDIES: dict[type[RedisError] | str, str] = {
 }
 
 
+class Look(NamedTuple):
+    """A look at the store's clock: when it was asked for, by a clock that nobody sets, and what came back.
+
+    `stood`: where the clock stood (ms). `moved`: by how much all plans had been moved along with it until then (ms).
+    """
+
+    asked_s: float
+    stood: bytes
+    moved: bytes
+
+
 class Scripts:
     """Runs scripts by name; every key is built from `prefix`."""
 
@@ -47,54 +62,77 @@ class Scripts:
         deadline_s: float,
         clock: Callable[[], int] | None,
         stopwatch: Callable[[], float] | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """`clock` (ms) replaces the store's clock, `stopwatch` (s) what its jumps are told by; for tests."""
+        """For tests: `clock` (ms) replaces the store's clock, `stopwatch` (s) what its jumps are told by, `sleep`."""
         self._redis = redis
         self._prefix = prefix
         self._span_ms = int(deadline_s * 1000)
         self._clock = clock
         self._stopwatch = stopwatch or (None if clock else _uptime_s)
-        self._looked_s: float | None = None  # when the last script was sent that has looked at the store's clock
+        self._sleep = sleep
+        self._look: Look | None = None
         self._loaded: dict[str, AsyncScript] = {}
 
     async def run(self, name: str, *arguments: Any, keys: tuple[str, ...] = ()) -> Any:
         """Run a script atomically. Raises StoreUnavailable, with the remedy, when the store does not do it."""
+        if _only_reads(name):
+            return await self._send(name, "||", keys, arguments)
+        tries = 0
+        while True:  # the last try is never sent away
+            asked_s = self._stopwatch() if self._stopwatch else None
+            reply = await self._send(name, self._told(asked_s, waited=tries == _NEWCOMER_TRIES), keys, arguments)
+            if reply:
+                return self._remember(asked_s, *reply)
+            tries += 1
+            await self._sleep(_NEWCOMER_PAUSE_S)
+
+    def _remember(self, asked_s: float | None, stood: bytes, moved: bytes, result: Any) -> Any:
+        if asked_s is not None:
+            self._look = Look(asked_s, stood, moved)
+        return result
+
+    async def _send(self, name: str, told: str, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Any:
         script = self._loaded.get(name)
         if script is None:
             script = self._loaded[name] = self._redis.register_script(source(name))
         now = self._clock() if self._clock else ""
-        looks_s = self._stopwatch() if self._stopwatch and not _only_reads(name) else None
         try:
-            reply = await script([self._prefix, *keys], [f"{now}|{self._since(looks_s)}", self._span_ms, *arguments])
+            return await script([self._prefix, *keys], [f"{now}|{told}", self._span_ms, *arguments])
         except (RedisError, OSError) as error:
             raise unavailable(error) from error
-        if looks_s is not None:
-            self._looked_s = looks_s
-        return reply
 
-    def _since(self, looks_s: float | None) -> str:
-        """How long ago this process last looked at the store's clock, see `lua/lib/clock.lua`."""
-        if looks_s is None:
-            return ""
-        return "-" if self._looked_s is None else str(max(0, int((looks_s - self._looked_s) * 1000)))
+    def _told(self, asked_s: float | None, *, waited: bool) -> str:
+        """What this process knows of the store's clock, for `lua/lib/clock.lua`."""
+        if asked_s is None:
+            return "||"
+        if self._look is None:
+            return "waited||" if waited else "never||"
+        since_ms = max(0, int((asked_s - self._look.asked_s) * 1000))
+        return f"{since_ms}|{self._look.stood.decode()}|{self._look.moved.decode()}"
 
 
 @cache
 def source(name: str) -> str:
-    """The whole text of a script: its own shebang line, the library that all share, its body."""
-    body = (_FOLDER / f"{name}.lua").read_text("utf-8")
+    """The whole text of a script: its own shebang line, the library that all share, its body.
+
+    One that writes has looked at the store's clock, so it returns what it saw there, and then its own reply.
+    """
+    body = (_FOLDER / f"{name}.lua").read_text()
     shebang = _SHEBANG
     if body.startswith(_SHEBANG):
         # `#!lua` makes the store refuse the script as a whole when it is out of memory or read-only:
         # without it, the first half of a script would be written and the rest not.
         shebang, _, body = body.partition("\n")
-    library = [(_FOLDER / "lib" / f"{part}.lua").read_text("utf-8") for part in _LIBRARY]
+    library = [(_FOLDER / "lib" / f"{part}.lua").read_text() for part in _LIBRARY]
+    if _READS not in shebang:
+        body = f"local function body()\n{body}\nend\nreturn with_look(body())"
     return "\n".join([shebang, *library, body])
 
 
 @cache
 def _only_reads(name: str) -> bool:
-    return "no-writes" in source(name).partition("\n")[0]
+    return _READS in source(name).partition("\n")[0]
 
 
 def _uptime_s() -> float:

@@ -9,12 +9,14 @@
 --   open             zset    every unfinished closure, by when its first event was received (ms)
 --   audit            stream  operators' actions, see audit.lua
 --   gate             hash    see gate.lua; absent: open
--- ARGV[1]  "now|since". now: the time (ms); "": the store's clock, which is the only clock the ledger knows.
---          since: how long ago this caller last looked at that clock (ms); "-": never; "": it only reads, and does not look
+-- ARGV[1]  "now|since|stood|moved". now: the time (ms); "": the store's clock, which is the only clock the ledger knows.
+--          The rest tells what this caller knows of that clock, see clock.lua: how long ago it last looked (ms; "never";
+--          "waited": never, and it has waited for another to look; "": it only reads, and does not look), where the clock
+--          stood then (ms), and by how much plans had been moved along with it until then (ms)
 -- ARGV[2]  how long a closure is tried for, from the event or the re-queue (ms)
 
 local P = KEYS[1]
-local NOW, SINCE = string.match(ARGV[1], '^(%d*)|([%d-]*)$')
+local NOW, SINCE, STOOD, MOVED = string.match(ARGV[1], '^(%d*)|(%w*)|([^|]*)|([^|]*)$')
 NOW = tonumber(NOW)
 if not NOW then
   local t = redis.call('TIME')
