@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import sys
@@ -14,7 +15,9 @@ from typing import Any
 
 import psutil
 import redis
+from redis.asyncio import Redis as AsyncRedis
 
+from tasks.ledger import Ledger
 from tests.faults.inside import Clock
 from tests.faults.rig import DRAIN_S, Rig
 from tests.support import STREAM, Process, cloud_event, until
@@ -98,7 +101,7 @@ def read_only_store(rig: Rig) -> None:
 
 
 def set_clock(rig: Rig) -> None:
-    """The store's own clock is set an hour ahead under load, then two hours back, then right."""
+    """The store's own clock is set an hour ahead under load, then two hours back, then right. Newcomers look first."""
     rig.simulator.configure(faults={"latency_s": 0.1, "error_500": 0.1, "throttle_429": 0.1})
     clock = Clock(rig.folder)
     rig.kill_store()
@@ -111,11 +114,20 @@ def set_clock(rig: Rig) -> None:
             raise AssertionError("nothing waits for its retry as the clock is set: this row has proved nothing")
         before = _time_s(rig)
         clock.set(offset_s)
+        asyncio.run(_newcomer(rig))
         if abs(_time_s(rig) - before) < _HOUR_S / 2:
             raise AssertionError("the store does not go by that clock: this row has proved nothing")
     rig.wait_closed(1.0)
     if (gap_s := rig.longest_gap_s()) > _GAP_S:
         raise AssertionError(f"no group was closed for {gap_s:.1f} s")
+    if lost := [ref for ref in rig.references if any(attempt.verdict == "lost" for attempt in rig.history(ref))]:
+        raise AssertionError(f"{len(lost)} leases were lost, the first of {lost[0]}")
+
+
+async def _newcomer(rig: Rig) -> None:
+    """A process that has never looked at the store's clock, and does so now."""
+    async with AsyncRedis.from_url(rig.url) as client:
+        await Ledger(client).gate("start")
 
 
 def _time_s(rig: Rig) -> int:
