@@ -61,6 +61,13 @@ def test_json_is_one_document_and_nothing_else(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(("groups", "seed"), [(20, 0), (20, 12), (300, 11)])
+def test_unreadable_replies_about_groups_that_were_closed_before(groups: int, seed: int) -> None:
+    """Seeds in which a group that was closed before gets a reply that nobody can read: the demo ends well."""
+    done = run("demo", "--groups", str(groups), "--seed", str(seed), "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_pipe_gets_plain_lines_and_the_summary(tmp_path: Path) -> None:
     """Without a terminal there is no escape code, every part of the summary is there, and no file is left."""
     (tmp_path / "T").mkdir()

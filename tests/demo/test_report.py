@@ -22,13 +22,16 @@ CLOSED = Closure(
 FAILED = replace(CLOSED, state=State.FAILED, outcome=None, reason=Reason.GONE)
 
 
-def report(closure: Closure | None, closes: int, fault: GroupFault | None = None) -> Report:
+def report(
+    closure: Closure | None, closes: int, fault: GroupFault | None = None, faults: Faults | None = None
+) -> Report:
     """One group that the API closed so many times, and what the ledger holds of it."""
     groups = Groups()
     group = groups.add("sg_1", "closed" if fault == "already_closed" else "locked", fault=fault)
     for _ in range(closes):
         group.move("closed", group.created)
-    scenario = Scenario(0, {"sg_1": fault}, [{"event": "{}"}], 0, Faults())
+    group.calls = 2
+    scenario = Scenario(0, {"sg_1": fault}, [{"event": "{}"}], 0, faults or Faults())
     calls = Counter({("close", "200"): 2, ("get", "200"): 1})
     return Report(scenario, {"sg_1": closure}, groups.records(), calls, 0, 2.5, Path("worker.log"))
 
@@ -66,6 +69,15 @@ def test_every_difference_is_found(
     assert complaint in text
     assert "worker.log" in text
     assert "Nothing is lost" not in text
+
+
+def test_what_cannot_be_known_is_no_difference() -> None:
+    """After a reply that cannot be read, closed before and closed by this call look the same; not after one cut off."""
+    assert report(CLOSED, 0, "already_closed", Faults(unusable_200=1)).good
+    assert report(CLOSED, 1, None, Faults(unusable_200=1)).good
+    for faults in (Faults(cut_after=1), Faults(error_500=1)):
+        assert "closed before" in "\n".join(report(CLOSED, 0, "already_closed", faults).complaints())
+    assert "locked at the API" in "\n".join(report(CLOSED, 0, None, Faults(unusable_200=1)).complaints())
 
 
 def test_rejected_events_are_counted_as_well() -> None:
