@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 UNREADABLE = "an address that cannot be read"
 # What separates the parts of an address; inside a user or a password each must be written as %XX (RFC 3986, 3.2.1).
 ESCAPES = "/ as %2F, ? as %3F, # as %23, @ as %40, [ as %5B, ] as %5D"
 
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _ANOTHER = re.compile(r";(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 _ADDRESS = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
@@ -30,6 +32,17 @@ def public_address(url: str) -> str:
     # A password that holds `;redis://` looks like a list whose members have different logins.
     one_login = len({each and each["login"] for each in found}) == 1
     return ";".join(shown) if one_login and UNREADABLE not in shown else UNREADABLE
+
+
+def api_address(url: str) -> str:
+    """An API's address in the one form in which two that mean the same are equal: scheme, host, port, path.
+
+    Scheme and host are in small letters, a default port is left out, and so is a slash at the end.
+    """
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    port = "" if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
 
 
 def is_readable(url: str) -> bool:

@@ -2,6 +2,7 @@
 
 CloserError                 every one of them; its text is written for the operator
 ├── ConfigurationError      a setting is missing or wrong                          (exit code 2)
+│   └── ForeignApi          the ledger is for another API than the settings name
 └── StoreUnavailable        the ledger's store did not do what it was asked        (exit code 1)
 """
 
@@ -12,6 +13,19 @@ class CloserError(Exception):
 
 class ConfigurationError(CloserError):
     """A setting is missing or wrong."""
+
+
+class ForeignApi(ConfigurationError):
+    """The ledger's closures are groups at another API: calling this one for them would close the wrong groups."""
+
+    def __init__(self, ledgers: str, ours: str) -> None:
+        """`ledgers`, `ours`: the two addresses, see `tasks.address.api_address`."""
+        ledgers = ledgers if ledgers.isprintable() else ascii(ledgers)
+        super().__init__(
+            f"this ledger is for the API at {ledgers}, but CLOSER_API_BASE_URL is {ours}: its groups are not there.\n"
+            f"Set CLOSER_API_BASE_URL={ledgers}, or give {ours} a store of its own. If the API itself has moved, stop "
+            f"all workers, then: CLOSER_API_BASE_URL={ours} closer ledger move-api --why TEXT"
+        )
 
 
 class StoreUnavailable(CloserError):

@@ -12,14 +12,16 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from tasks.closure import Closure, Outcome, Reason, State
+from tasks.errors import ForeignApi
 from tasks.event import GroupComplete, Rejection
 from tasks.heartbeat import Heartbeat, Unreadable, read_heartbeat
-from tasks.scripts import Scripts
+from tasks.scripts import Scripts, unavailable
 from tasks.verdict import Health
 
 DEFAULT_PREFIX = "closer:"
@@ -123,12 +125,17 @@ class Ledger:
         *,
         deadline_s: float = 86_400.0,
         prefix: str = DEFAULT_PREFIX,
+        api: str = "",
         clock: Callable[[], int] | None = None,
         stopwatch: Callable[[], float] | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """`deadline_s`: how long a closure is tried for. `clock`, `stopwatch`, `sleep`: for tests, see `Scripts`."""
+        """`deadline_s`: how long a closure is tried for. `api`: the address of the API that claims are called at.
+
+        `clock`, `stopwatch`, `sleep`: for tests, see `Scripts`.
+        """
         self.redis = redis
+        self._api = api
         self.prefix = prefix
         self._scripts = Scripts(redis, prefix, deadline_s, clock, stopwatch, sleep)
 
@@ -152,9 +159,14 @@ class Ledger:
     async def claim(
         self, references: Sequence[str], *, worker: str, lease_s: float, rate_limit: float = 0.0
     ) -> dict[str, Claim | Unclaimed]:
-        """Lease closures to `worker`. `rate_limit` is in calls per second over the whole fleet, 0 for none."""
+        """Lease closures to `worker`. `rate_limit` is in calls per second over the whole fleet, 0 for none.
+
+        Raises ForeignApi, and claims nothing, when the ledger is for another API.
+        """
         pause_ms = 1000 / rate_limit if rate_limit else 0
-        rows = await self._scripts.run("claim", int(lease_s * 1000), pause_ms, worker, *references)
+        rows = await self._scripts.run("claim", int(lease_s * 1000), pause_ms, worker, self._api, *references)
+        if rows and rows[0][0] == b"foreign":
+            raise ForeignApi(_text(rows[0][1]), self._api)
         return {ref: _claim(ref, row) for ref, row in zip(references, rows, strict=True)}
 
     async def hand_back(self, references: Sequence[str]) -> None:
@@ -205,6 +217,28 @@ class Ledger:
         flat = [field.decode() for field in await self._scripts.run("gate", verb, by, why)]
         return dict(zip(flat[::2], flat[1::2], strict=True))
 
+    async def hold_api(self) -> None:
+        """Make the ledger one for our API if it is for none yet. Raises ForeignApi when it is for another."""
+        (address,) = await self._scripts.run("policy", "hold", self._api, "", "")
+        if _text(address) != self._api:
+            raise ForeignApi(_text(address), self._api)
+
+    async def api(self) -> str | None:
+        """The address of the API that the ledger is for; None before the first worker has started."""
+        try:
+            address: Any = await cast("Awaitable[Any]", self.redis.hget(self.prefix + "policy", "api"))
+        except (RedisError, OSError) as error:
+            raise unavailable(error) from error
+        return None if address is None else _text(address)
+
+    async def move_api(self, address: str, *, by: str, why: str) -> list[str]:
+        """Make the ledger one for this API from now on; audited in the same step.
+
+        Nothing is changed while workers are alive that may call another one: their names are returned.
+        """
+        _, *others = await self._scripts.run("policy", "move", address, by, why)
+        return [_text(name) for name in others]
+
     async def beat(
         self, worker: str = "", said: dict[str, Any] | None = None
     ) -> tuple[int, list[Heartbeat | Unreadable]]:
@@ -216,6 +250,11 @@ class Ledger:
         """The closures of these references, None for unknown ones."""
         rows = await self._scripts.run("read", *references)
         return [_closure(ref, row) for ref, row in zip(references, rows, strict=True)]
+
+
+def _text(value: bytes) -> str:
+    """What another program may have written, too."""
+    return value.decode("utf-8", "backslashreplace")
 
 
 def _event_argument(event: GroupComplete) -> str:

@@ -12,13 +12,13 @@ from celery import Celery, signals
 from celery.worker import state as celery_state
 
 from tasks.close import register
-from tasks.errors import CloserError
+from tasks.errors import CloserError, ConfigurationError
 from worker import logs
 from worker.broker import celery_settings
 from worker.embedded import EmbeddedStore
 from worker.publisher import Publisher
-from worker.redaction import guard_tracebacks, redact
-from worker.runtime import Runtime
+from worker.redaction import guard_tracebacks
+from worker.runtime import WRONG_CONFIGURATION, Runtime
 from worker.settings import load
 
 _log = logging.getLogger("closer.app")
@@ -93,10 +93,10 @@ def _collect_less() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-def _stop_process() -> None:
-    """A part has died: end the process as a failure, by Celery's way if that works, by force if not."""
-    setattr(celery_state, "should_stop", os.EX_SOFTWARE)  # noqa: B010  (its stub knows None only)
-    timer = threading.Timer(_LAST_RESORT_S, os._exit, (os.EX_SOFTWARE,))
+def _stop_process(code: int) -> None:
+    """A part has died: end the process with this exit code, by Celery's way if that works, by force if not."""
+    setattr(celery_state, "should_stop", code)  # noqa: B010  (its stub knows None only)
+    timer = threading.Timer(_LAST_RESORT_S, os._exit, (code,))
     timer.daemon = True
     timer.start()
 
@@ -114,7 +114,8 @@ def _start(**_: Any) -> None:
         worker.start()
     except CloserError as error:
         worker.stop()
-        raise SystemExit(redact(f"closer: {error}")) from error
+        _log.critical("the worker cannot start: %s", error)
+        raise SystemExit(WRONG_CONFIGURATION if isinstance(error, ConfigurationError) else 1) from error
 
 
 @signals.worker_ready.connect

@@ -10,9 +10,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
+from tasks.address import api_address
 from tasks.api import SortedApi
 from tasks.attempt import Attempter
-from tasks.errors import CloserError, StoreUnavailable
+from tasks.errors import CloserError, ForeignApi, StoreUnavailable
 from tasks.ledger import Ledger
 from tasks.pool import AttemptPool, Draining
 from tasks.retry import Policy
@@ -41,7 +42,7 @@ class Parts:
         self.name = name
         self._settings = settings
         self.redis = connect(settings)
-        self.ledger = Ledger(self.redis, deadline_s=settings.retry_deadline)
+        self.ledger = Ledger(self.redis, deadline_s=settings.retry_deadline, api=api_address(settings.api_base_url))
         self.api = SortedApi(
             base_url=settings.api_base_url,
             key=settings.need_api_key(),
@@ -75,8 +76,9 @@ class Parts:
         self._stopping = False
 
     async def hello(self) -> None:
-        """Few calls first: this process has not yet seen that the API answers and knows its key."""
+        """Few calls first: this process has not yet seen that the API answers and knows its key. Raises ForeignApi."""
         try:
+            await self.ledger.hold_api()
             await self.ledger.gate("start")
         except StoreUnavailable as error:
             _log.warning("%s; waiting for it", error)
@@ -104,6 +106,9 @@ class Parts:
                     raise Draining(str(error)) from error
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _PAUSE_MOST_S)
+            except ForeignApi as error:
+                await asyncio.sleep(_BEAT_S)  # the next sign of life ends the process; the message is another worker's
+                raise Draining(str(error)) from error
             else:
                 self._taking.ends()
                 self.sweep.made_room()
@@ -169,9 +174,11 @@ class Parts:
         return redact(self.settler.trouble.text or self._taking.text)
 
     async def _beat(self) -> None:
+        await self.ledger.hold_api()  # the ledger may have been moved to another API meanwhile
         await self.ledger.beat(
             self.name,
             {
+                "api": api_address(self._settings.api_base_url),
                 "in_flight": self.pool.in_flight,
                 "waiting": self.pool.waiting,
                 "settled": self.settler.settled,

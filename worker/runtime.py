@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from tasks.close import NotTaken
+from tasks.errors import ConfigurationError
 from tasks.pool import Draining
 from worker.broker import BATCH_DEADLINE_S
 from worker.parts import GOODBYE_S, Parts
@@ -22,12 +23,13 @@ from worker.sweep import Publish
 
 _log = logging.getLogger("closer.runtime")
 _START_S = 15.0
+WRONG_CONFIGURATION = 2  # the exit code
 
 
 class Runtime:
-    """One worker's loop and its parts. `died` is called, once, when a part ends that must not."""
+    """One worker's loop and its parts. `died` is told, once, the exit code when a part ends that must not."""
 
-    def __init__(self, settings: Settings, publish: Publish, died: Callable[[], None]) -> None:
+    def __init__(self, settings: Settings, publish: Publish, died: Callable[[int], None]) -> None:
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._settings = settings
         self._publish = publish
@@ -88,7 +90,7 @@ class Runtime:
                 _log.error("the worker stopped, but not cleanly; leases end by themselves", exc_info=error)
             else:
                 _log.critical("%s; this process stops, start it again", error, exc_info=error)
-                self._died()
+                self._died(os.EX_SOFTWARE)
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -107,10 +109,12 @@ class Runtime:
 
     def _give_up(self, part: asyncio.Task[Any]) -> None:
         """Have the process stop, before the long goodbye: Celery must not deliver what is not taken any more."""
+        error = part.exception()
+        if isinstance(error, ConfigurationError):
+            _log.critical("%s", error)
+            self._died(WRONG_CONFIGURATION)
+            return
         _log.critical(
-            "the part %r died (%s); this process stops, start it again",
-            part.get_name(),
-            part.exception(),
-            exc_info=part.exception(),
+            "the part %r died (%s); this process stops, start it again", part.get_name(), error, exc_info=error
         )
-        self._died()
+        self._died(os.EX_SOFTWARE)

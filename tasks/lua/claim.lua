@@ -2,13 +2,17 @@
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]   the lease (ms), long enough for one attempt
 -- ARGV[4]   the pause between two calls of the whole fleet under the rate limit (ms, 0: no limit)
--- ARGV[5]   the worker's name
--- ARGV[6..] references
+-- ARGV[5]   the worker's name    ARGV[6]  the address of the API that it calls, "": it does not say
+-- ARGV[7..] references
 -- Returns   for each: { "claimed", lease number, failures, not-founds, ms to its deadline, ms to wait before the call,
 --           the time (ms), trigger, 1 when it must be locked first, custom reference, traceparent, for how long it had
 --           been on its way (ms; "": it was not) }
 --           or { "unknown" }, { "unreadable" } (its record is damaged), { "later" } (the gate does not let it through),
 --           { "no" } (nothing to do now)
+--           or only { { "foreign", address } }: the ledger is for the API at this address, see policy.lua
+
+local api = redis.call('HGET', P .. 'policy', 'api')
+if api and ARGV[6] ~= '' and api ~= ARGV[6] then return { { 'foreign', api } } end
 
 local lease, pause, worker = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local shut = gate_reason()
@@ -53,6 +57,6 @@ local function claim(ref)
 end
 
 local claims = {}
-for i = 6, #ARGV do claims[#claims + 1] = claim(ARGV[i]) end
+for i = 7, #ARGV do claims[#claims + 1] = claim(ARGV[i]) end
 if pause > 0 and gate.tat then gate_set('tat', tonumber(gate.tat)) end
 return claims

@@ -38,7 +38,7 @@ def settings(store_url: str, tmp_path: Path) -> Settings:
 @pytest.fixture
 def runtime(settings: Settings, died: threading.Event) -> Iterator[Runtime]:
     """A running one."""
-    made = Runtime(settings, _publish, died.set)
+    made = Runtime(settings, _publish, lambda _: died.set())
     made.start()
     yield made
     made.stop()

@@ -15,7 +15,9 @@ from worker.operations.desk import Desk
 
 @click.command()
 @click.option("--by", metavar="NAME", help="Only what this operator did.")
-@click.option("--action", metavar="ACTION", help="Only this: requeue, discard, pause, resume, verify, replay.")
+@click.option(
+    "--action", metavar="ACTION", help="Only this: requeue, discard, pause, resume, verify, replay, move-api."
+)
 @click.option(
     "--since", "since_ms", type=options.Moment(), default=0, metavar="TIME", help="Since then: 2h, 1d, 03:00."
 )

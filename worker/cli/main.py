@@ -31,6 +31,7 @@ COMMANDS = {
     "audit": "worker.cli.audit:audit",
     "publish": "worker.cli.publish:publish",
     "check": "worker.cli.check:check",
+    "ledger": "worker.cli.ledger:ledger",
     "completion": "worker.cli.completion:completion",
     "simulate": "worker.cli.simulate:simulate",
 }

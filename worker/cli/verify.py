@@ -13,6 +13,7 @@ from worker.operations import verify as verifying
 from worker.operations.desk import Desk
 from worker.operations.filters import Selection
 from worker.operations.pace import Manner
+from worker.operations.policy import refuse_other_api
 from worker.operations.verify import Findings
 
 _NAMED = 20
@@ -38,6 +39,7 @@ def verify(chosen: Selection, by: str | None, why: str, rate: float | None, dry_
 
     async def work(desk: Desk) -> Findings:
         who = operator(by, desk.settings)
+        await refuse_other_api(desk)
         api = verifying.api_of(desk.settings)
         frozen = await act.freeze(desk, chosen, states=verifying.ASKED)
         try:

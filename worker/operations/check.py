@@ -11,10 +11,11 @@ from enum import StrEnum
 from typing import Any
 
 from tasks.address import public_address
-from tasks.errors import CloserError, ConfigurationError, StoreUnavailable
+from tasks.errors import CloserError, ConfigurationError, ForeignApi, StoreUnavailable
 from tasks.reply import NoReply, Reply
 from tasks.verdict import group_state
 from worker.operations.desk import asking, desk_of, where
+from worker.operations.policy import refuse_other_api
 from worker.operations.verify import api_of
 from worker.redaction import redact
 from worker.settings import Settings, unknown_variables
@@ -71,13 +72,18 @@ def configuration(settings: Settings) -> list[Line]:
 
 
 async def store(settings: Settings) -> AsyncIterator[Line]:
-    """The store: whether it answers, how old it is, and whether it keeps what it is told."""
+    """The store: whether it answers, is for our API, how old it is, and whether it keeps what it is told."""
     address = settings.public_store_address
     try:
         async with desk_of(settings) as desk:
             await desk.catalogue.summary(settings.events_stream)
             with asking():
                 info: dict[str, Any] = await desk.redis.info("everything")
+            try:
+                await refuse_other_api(desk)
+            except ForeignApi as error:
+                problem, _, remedy = str(error).partition("\n")
+                yield Line("ledger", Finding.WRONG, problem, remedy)
     except StoreUnavailable as error:
         problem = str(error).partition("\n")[0]
         yield Line(

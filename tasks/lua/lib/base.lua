@@ -9,6 +9,7 @@
 --   open             zset    every unfinished closure, by when its first event was received (ms)
 --   audit            stream  operators' actions, see audit.lua
 --   gate             hash    see gate.lua; absent: open
+--   policy           hash    what the whole fleet goes by, see policy.lua
 -- ARGV[1]  "now|since|stood|moved". now: the time (ms); "": the store's clock, which is the only clock the ledger knows.
 --          The rest tells what this caller knows of that clock, see clock.lua: how long ago it last looked (ms; "never";
 --          "waited": never, and it has waited for another to look; "": it only reads, and does not look), where the clock

@@ -1,0 +1,119 @@
+"""One ledger, one API: the first worker notes the address, and nobody claims for another one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from tasks.address import api_address
+from tasks.errors import ForeignApi
+from tasks.ledger import Claim, Ledger
+from tests.tasks.book import Book
+
+REAL, REHEARSAL = "https://api.sorted.com/pro", "http://127.0.0.1:8083/pro"
+
+
+def ledger(book: Book, api: str) -> Ledger:
+    """The same ledger, as a worker sees it that calls this API."""
+    return Ledger(book.redis, clock=book.clock, api=api)
+
+
+async def claimed(of: Ledger) -> bool:
+    """Whether the ledger gives out sg_1."""
+    return isinstance((await of.claim(["sg_1"], worker="w", lease_s=60))["sg_1"], Claim)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (REAL, "https://api.sorted.com/pro/", True),
+        (REAL, "https://API.Sorted.com:443/pro", True),
+        ("http://h:80", "HTTP://h/", True),
+        ("http://[::1]:8080/pro", "http://[::1]:8080/pro//", True),
+        (REAL, "http://api.sorted.com/pro", False),
+        (REAL, "https://api.sorted.com:444/pro", False),
+        (REAL, "https://api.sorted.com/PRO", False),
+        (REAL, "https://sandbox.sorted.com/pro", False),
+        (REAL, "https://api.sorted.com", False),
+    ],
+)
+def test_which_addresses_are_the_same(one: str, other: str, same: bool) -> None:
+    """Scheme, host, port and path count; case of the host, a default port and a last slash do not."""
+    assert (api_address(one) == api_address(other)) == same
+    assert api_address(api_address(other)) == api_address(other)
+
+
+async def test_the_first_worker_sets_it(book: Book) -> None:
+    """Any number of workers with one address hold the ledger; one with another is told both, and what to do."""
+    assert await book.ledger.api() is None
+    await ledger(book, REAL).hold_api()
+    await ledger(book, REAL).hold_api()
+    with pytest.raises(ForeignApi) as raised:
+        await ledger(book, REHEARSAL).hold_api()
+    assert await book.ledger.api() == REAL
+    for words in (REAL, REHEARSAL, f"CLOSER_API_BASE_URL={REHEARSAL} closer ledger move-api --why"):
+        assert words in str(raised.value)
+
+
+async def test_no_claim_for_another_api(book: Book) -> None:
+    """A worker that was held up while the ledger moved gets no claim, and the closure stays as it is."""
+    await book.receive("sg_1")
+    await ledger(book, REAL).hold_api()
+    with pytest.raises(ForeignApi):
+        await claimed(ledger(book, REHEARSAL))
+    assert await book.agenda("sg_1") == 0
+    assert (await book.read("sg_1")).attempts == 0
+    assert await claimed(ledger(book, REAL))
+
+
+@pytest.mark.parametrize(
+    ("said", "keeps"),
+    [
+        ({"api": REAL}, True),
+        ({}, True),
+        ({"api": REHEARSAL}, False),
+    ],
+)
+async def test_moved_when_nobody_calls_the_old_one(book: Book, said: dict[str, Any], keeps: bool) -> None:
+    """A worker seen in the last minute that calls another API, or does not say which, keeps a ledger where it is."""
+    await ledger(book, REAL).hold_api()
+    await book.ledger.beat("w1", said)
+    book.clock.forward(59)
+    assert await book.ledger.move_api(REHEARSAL, by="olga", why="moved") == (["w1"] if keeps else [])
+    assert await book.ledger.api() == (REAL if keeps else REHEARSAL)
+    book.clock.forward(2)
+    assert await book.ledger.move_api(REHEARSAL, by="olga", why="moved") == []
+    await ledger(book, REHEARSAL).hold_api()
+
+
+async def test_a_damaged_sign_of_life(book: Book) -> None:
+    """What another program wrote among the workers neither breaks the move nor keeps from it."""
+    await ledger(book, REAL).hold_api()
+    for index, text in enumerate(["", "{", "[]", '"x"', '{"at": "x"}', "null"]):
+        await book.redis.hset("closer:workers", f"w{index}", text)
+    assert await book.ledger.move_api(REHEARSAL, by="olga", why="moved") == []
+
+
+async def test_a_foreign_value(book: Book) -> None:
+    """Whatever another program puts in the place of the address counts as another address, and can be moved from."""
+    await book.redis.hset("closer:policy", "api", b"\xff\n")
+    with pytest.raises(ForeignApi, match="xff"):
+        await ledger(book, REAL).hold_api()
+    assert await book.ledger.move_api(REAL, by="olga", why="mend") == []
+    await ledger(book, REAL).hold_api()
+
+
+async def test_a_move_is_audited_in_the_same_step(book: Book, any_store: Redis) -> None:
+    """Who, why, from where to where; a move to where it is already changes nothing and is not noted."""
+    await ledger(book, REAL).hold_api()
+    for _ in range(2):
+        await book.ledger.move_api(REHEARSAL, by="olga", why="rehearsal")
+    entries: Any = await any_store.xrange("closer:audit")
+    [(_, entry)] = entries
+    assert {name.decode(): value.decode() for name, value in entry.items()} == {
+        "by": "olga", "action": "move-api", "filter": f"{REAL} -> {REHEARSAL}", "matched": "1", "changed": "1",
+        "why": "rehearsal",
+    }  # fmt: skip
+    assert await book.ledger.api() == REHEARSAL

@@ -1,0 +1,38 @@
+"""`closer ledger`: what concerns the ledger as a whole."""
+
+from __future__ import annotations
+
+import click
+
+from worker.cli import options
+from worker.cli.output import plain, print_json
+from worker.cli.session import at_desk, operator
+from worker.operations import policy
+
+
+@click.group()
+def ledger() -> None:
+    """What concerns the ledger as a whole."""
+
+
+@ledger.command("move-api")
+@options.signed(why_needed=True)
+@options.as_json
+def move_api(by: str | None, why: str, as_json: bool) -> None:
+    """Make this ledger one for the API at CLOSER_API_BASE_URL.
+
+    A ledger is for one API: its first worker notes the address, and whoever would call another one refuses.
+    This is for when the API itself has got another address. Stop all workers first; each group that is not
+    closed will be closed at the new address.
+
+    \b
+    Example:
+      CLOSER_API_BASE_URL=https://api.sorted.com/v2 closer ledger move-api --why 'Sorted has moved'
+    """
+    before, now = at_desk(lambda desk: policy.move_api(desk, by=operator(by, desk.settings), why=why))
+    if as_json:
+        print_json({"before": before, "now": now})
+    elif before == now:
+        click.echo(plain(f"This ledger is for the API at {now} already; nothing was changed."))
+    else:
+        click.echo(plain(f"This ledger is for the API at {now} now; it was for {before or 'none'}."))
