@@ -118,13 +118,13 @@ def source(name: str) -> str:
 
     One that writes has looked at the store's clock, so it returns what it saw there, and then its own reply.
     """
-    body = (_FOLDER / f"{name}.lua").read_text()
+    body = (_FOLDER / f"{name}.lua").read_text("utf-8")
     shebang = _SHEBANG
     if body.startswith(_SHEBANG):
         # `#!lua` makes the store refuse the script as a whole when it is out of memory or read-only:
         # without it, the first half of a script would be written and the rest not.
         shebang, _, body = body.partition("\n")
-    library = [(_FOLDER / "lib" / f"{part}.lua").read_text() for part in _LIBRARY]
+    library = [(_FOLDER / "lib" / f"{part}.lua").read_text("utf-8") for part in _LIBRARY]
     if _READS not in shebang:
         body = f"local function body()\n{body}\nend\nreturn with_look(body())"
     return "\n".join([shebang, *library, body])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tasks.closure import Reason
-from tests.support import Process, free_port, run, until
+from tests.support import free_port
 from worker.cli.main import COMMANDS
 from worker.operations.advice import FAILURES
 from worker.settings import PREFIX, Settings
@@ -35,24 +37,32 @@ def test_settings_are_documented() -> None:
     assert table.strip().splitlines()[2:] == settings_table().splitlines()
 
 
-def test_tour_works(tmp_path: Path) -> None:
-    """The README's tour, line by line, with the ports and folders of this test: the group ends closed."""
-    block = README.partition("<!-- tour -->")[2].partition("```sh\n")[2].partition("```")[0]
-    commands = [re.sub(r"\s+#.*", "", line) for line in block.splitlines()]
-    port = free_port()
-    settings: dict[str, Any] = {"api_base_url": f"http://127.0.0.1:{port}/pro", "data_dir": tmp_path / "data"}
-    assert commands[0].startswith("export CLOSER_API_KEY=any CLOSER_API_BASE_URL=http://127.0.0.1:8083/pro")
-    simulate, up, *rest = [line.removeprefix("closer ").removesuffix(" &").split() for line in commands[1:]]
-    with (
-        Process(tmp_path, *[word.replace("8083", str(port)) for word in simulate]),
-        Process(tmp_path, *up, **settings) as worker,
-    ):
-        until(lambda: run("health", "--ready", **settings).returncode == 0, "ready")
-        outputs = [(words, run(*words, **settings)) for words in rest]
-        assert [(words, done.stderr) for words, done in outputs if done.returncode] == []
-        show = next(words for words in rest if words[0] == "show")
-        until(lambda: '"state": "closed"' in run(*show, "--json", **settings).stdout, "closed")
-        assert worker.stop() == 0, worker.output
+def tour() -> str:
+    """The lines of the README's tour."""
+    return README.partition("<!-- tour -->")[2].partition("```sh\n")[2].partition("```")[0]
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_tour_works(tmp_path: Path, shell: str) -> None:
+    """A shell runs the README's tour as it is printed, but for the port and the folder; nothing runs afterwards."""
+    (tmp_path / ".venv").symlink_to(sys.prefix)  # what `make demo` makes
+    lines = tour().replace("8083", str(free_port())).replace("/tmp/closer", str(tmp_path / "data"))
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("CLOSER_")}
+    outside["PATH"] = os.pathsep.join(["/usr/local/bin", "/usr/bin", "/bin"])  # no `closer` but the tour's
+    done = subprocess.run(
+        [shell, "-e", "-c", lines], env=outside, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    for words in ("every CLOSER_ variable is known", "Published 1 event", "closed", "Simulation over: "):
+        assert words in done.stdout
+    assert "wrong:" not in done.stdout
+    assert [path.name for path in (tmp_path / "data" / "workers").glob("*.json")] == []
+
+
+def test_tour_can_be_pasted_into_any_shell() -> None:
+    """There is nothing in it that zsh reads otherwise: no comment, no job number."""
+    assert tour().count("\n") > 5
+    assert not re.search(r"#|%\d|jobs", tour())
 
 
 @pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)

@@ -56,6 +56,19 @@ def gate(url: str, verb: str, why: str) -> None:
     asyncio.run(do())
 
 
+def test_waiting_for_a_worker(store_url: str, tmp_path: Path) -> None:
+    """`--wait` returns as soon as a worker that starts is ready; with exit code 1 when none has come in time."""
+    settings: dict[str, Any] = {"redis_url": store_url, "data_dir": tmp_path / "data"}
+    assert run("health", "--ready", "--wait", "0.5", **settings).returncode == 1
+    with (
+        run_in_thread() as (url, _),
+        Process(tmp_path, "health", "--ready", "--wait", "60", **settings) as waits,
+        Process(tmp_path, "worker", api_base_url=url, **settings),
+    ):
+        assert waits.process.wait(60) == 0
+        assert "the gate is open" in waits.output
+
+
 def test_health(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
     """Without a worker nothing lives; one that runs does, and is ready while gate, store and broker are."""
     settings: dict[str, Any] = {**SETTINGS, "redis_url": store_url, "data_dir": tmp_path / "data"}

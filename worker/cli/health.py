@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 
 import click
 
@@ -14,6 +15,7 @@ from worker.redaction import redact
 from worker.settings import Settings, load
 from worker.store import connect
 
+_LOOK_AGAIN_S = 0.2
 _TIMEOUT_S = 8.0
 _BROKER_S = 4
 
@@ -21,22 +23,31 @@ _BROKER_S = 4
 @click.command()
 @click.option("--live", "want", flag_value="live", default="live", help="The worker turns and takes work (default).")
 @click.option("--ready", "want", flag_value="ready", help="It lives, its store answers, and the gate is open.")
-def health(want: str) -> None:
+@click.option("--wait", "wait_s", type=click.FloatRange(0, 3600), default=0, metavar="SECONDS", help="Until it is so.")
+def health(want: str, wait_s: float) -> None:
     """Say whether the workers on this machine live, or are ready.
 
     Exit code 0 yes, 1 no. Live means progress: a worker that is connected and takes nothing does not live.
     A store or an API that is away does not make a worker dead, only not ready: a restart would not help.
 
     \b
-    Example:
+    Examples:
       closer health --ready
+      closer health --ready --wait 30      # returns when it is ready; exit code 1 if not within 30 s
     """
     settings = load()
-    good, line = signs.live(signs.read(settings), signs.now_s())
-    if good and want == "ready":
-        good, line = asyncio.run(_ready(settings, line))
+    ends = time.monotonic() + wait_s
+    good, line = _look(settings, want)
+    while not good and time.monotonic() < ends:
+        time.sleep(_LOOK_AGAIN_S)
+        good, line = _look(settings, want)
     click.echo(redact(line))
     sys.exit(0 if good else 1)
+
+
+def _look(settings: Settings, want: str) -> tuple[bool, str]:
+    good, line = signs.live(signs.read(settings), signs.now_s())
+    return asyncio.run(_ready(settings, line)) if good and want == "ready" else (good, line)
 
 
 async def _ready(settings: Settings, live: str) -> tuple[bool, str]:
