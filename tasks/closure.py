@@ -8,6 +8,7 @@
           └───────── due ─────────────────┘
 
 (1) an operator asked the API, and it shows the group open: `closer verify`.
+That a group is closed is a fact: whoever brings it, from every state, also from discarded, it leads to closed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ UNREADABLE = "the store holds a damaged record of it; `closer publish` it again:
 
 
 class State(StrEnum):
-    """Where a closure stands; `CLOSED` (unless the API itself denies it) and `DISCARDED` are final."""
+    """Where a closure stands.
+
+    `CLOSED` is final unless the API itself denies it. `DISCARDED` is final unless the group turns out to be closed.
+    """
 
     QUEUED = "queued"
     CLOSING = "closing"
@@ -63,7 +67,7 @@ TRANSITIONS: dict[State, frozenset[State]] = {
     State.RETRYING: frozenset({State.QUEUED, State.CLOSING, State.CLOSED}),
     State.FAILED: frozenset({State.QUEUED, State.DISCARDED, State.CLOSED}),
     State.CLOSED: frozenset({State.FAILED}),
-    State.DISCARDED: frozenset(),
+    State.DISCARDED: frozenset({State.CLOSED}),
 }
 
 

@@ -20,7 +20,7 @@ end
 local function mend(ref, says, since)
   local c = load(ref)
   if not c then return 'unknown' end
-  if c.s == 'discarded' or (says == 'closed') == (c.s == 'closed') then return 'agree' end
+  if (says == 'closed') == (c.s == 'closed') then return 'agree' end
   if says == 'open' and tonumber(redis.call('ZSCORE', P .. 'closed', ref)) ~= tonumber(since) then return 'moved on' end
   correct(ref, c, says)
   sign(c, 'verify', ARGV[3])

@@ -63,8 +63,8 @@ local function settle(item)
   feel(item)  -- first: opening the gate may queue this closure again
   local ref, c = item.ref, load(item.ref)
   local mine = c and c.s == 'closing' and c.x == item.x
-  -- That a group is closed is a fact: it counts even when the lease has ended and others have taken over.
-  local fact = c and item.to == 'closed' and c.s ~= 'closed' and c.s ~= 'discarded'
+  -- That a group is closed is a fact: it counts even when the lease has ended and others have taken over or given up.
+  local fact = c and item.to == 'closed' and c.s ~= 'closed'
   if not (mine or fact) then return 0 end
   if item.h then note(c, item.h) end
   c.w = nil

@@ -32,10 +32,10 @@ async def book(any_store: Redis) -> Book:
         ("closing", "done", State.CLOSED),
         ("failed", "done", State.CLOSED),
         ("closed", "agree", State.CLOSED),
-        ("discarded", "agree", State.DISCARDED),
+        ("discarded", "done", State.CLOSED),
     ],
 )
-async def test_that_a_group_is_closed_counts_in_every_state_but_the_final_ones(
+async def test_that_a_group_is_closed_counts_in_every_state(
     book: Book, reference: str, word: str, state: State
 ) -> None:
     """It is closed as already_closed, and off the agenda."""

@@ -61,6 +61,16 @@ def test_a_reopened_closure_can_be_queued_again(api: Cli) -> None:
     assert api.json("show", "sg_opened")["state"] == "queued"
 
 
+def test_a_discarded_closure_that_is_closed_counts_as_closed(api: Cli) -> None:
+    """It is asked for as any other: closed is a fact, whatever an operator gave up; one that is open stays as it is."""
+    api("discard", "sg_late", "sg_open", "--why", "nobody wants them")
+    found = api.json("verify", "sg_late", "sg_open")
+    assert (found["asked"], found["agree"], found["mended"]) == (2, 1, {"closed": 1, "reopened": 0})
+    shown = api.json("show", "sg_late")
+    assert (shown["state"], shown["outcome"], shown["reason"]) == ("closed", "already_closed", None)
+    assert api.json("show", "sg_open")["state"] == "discarded"
+
+
 def test_a_dry_run_only_tells(api: Cli) -> None:
     """What would be mended is counted, nothing is changed, nothing is audited."""
     found = api.json("verify", "--text", "sg_", "--dry-run")

@@ -144,7 +144,7 @@ async def test_a_lost_lease(book: Book) -> None:
 
 
 async def test_a_late_closed_is_a_fact(book: Book) -> None:
-    """A group that was closed is closed, even when the lease had ended, another had it, or it had failed by then."""
+    """A group that was closed is closed, even when the lease had ended, another had it, or it was given up by then."""
     for reference in ("taken", "failed", "queued", "discarded"):
         await book.receive(reference)
         first = await book.claim(reference)
@@ -157,10 +157,24 @@ async def test_a_late_closed_is_a_fact(book: Book) -> None:
                 await book.ledger.discard([reference])
         else:
             await book.claim(reference)
-        counts = await book.closed(first, Outcome.ALREADY_CLOSED)
-        assert counts == (reference != "discarded"), reference
-        assert await book.state(reference) is (State.CLOSED if counts else State.DISCARDED)
+        assert await book.closed(first, Outcome.ALREADY_CLOSED), reference
+        assert await book.state(reference) is State.CLOSED
         assert await book.agenda(reference) is None
+        assert (await book.read(reference)).reason is None
+
+
+async def test_only_closed_wakes_a_discarded_closure(book: Book) -> None:
+    """Whatever else a late attempt brings, what an operator has given up stays given up."""
+    await book.receive("sg_1")
+    late = await book.claim("sg_1")
+    book.clock.forward(LEASE_S)
+    await book.failed("sg_1")
+    await book.ledger.discard(["sg_1"])
+    before = await book.read("sg_1")
+    for to, more in ((State.FAILED, {"reason": Reason.GONE}), (State.RETRYING, {"delay_s": 1}), (State.QUEUED, {})):
+        assert not await book.settle(late, to, **more)
+    assert await book.read("sg_1") == before
+    assert await book.agenda("sg_1") is None
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from redis.asyncio import Redis
 
 from tasks.closure import OPEN_STATES, TRANSITIONS, Outcome, Reason, State
-from tasks.ledger import Claim, Settlement
+from tasks.ledger import Claim, Settlement, Truth
 from tasks.verdict import Health
 from tests.support import FakeStore
 from tests.tasks.book import GRACE_S, LEASE_S, Book
@@ -79,6 +79,19 @@ class LedgerMachine(RuleBasedStateMachine):
         self.book.clock.forward(LEASE_S if late else 0)
         self.claim(reference, 0.0)
 
+    @rule(reference=references)
+    def give_up(self, reference: str) -> None:
+        """A worker fails, long after another's lease has ended, and an operator discards what failed."""
+        self.work(reference, late=True)
+        closure = self.do(self.book.read(reference))
+        if closure.state is State.CLOSING:
+            number, _ = self.leases[reference]
+            end = Settlement(reference, number, State.FAILED, reason=Reason.GONE)
+            assert self.do(self.book.ledger.settle([end])).written == [True]
+            self.leases[reference] = (number, 0)
+            self.states[reference] = State.FAILED
+            self.discard(reference)
+
     @rule(seconds=st.sampled_from([0.001, 1, 20, GRACE_S, LEASE_S, 500]))
     def forward(self, seconds: float) -> None:
         """Time passes."""
@@ -114,7 +127,7 @@ class LedgerMachine(RuleBasedStateMachine):
         reference, state = claim.reference, self.states[claim.reference]
         number, _ = self.leases.get(reference, (0, 0))
         mine = state is State.CLOSING and number == claim.lease
-        fact = end["to"] is State.CLOSED and state not in (State.CLOSED, State.DISCARDED)
+        fact = end["to"] is State.CLOSED and state is not State.CLOSED
         [written], _ = self.do(self.book.ledger.settle([Settlement(reference, claim.lease, packed=None, **end)]))
         assert written == (mine or fact)
         if written:
@@ -125,6 +138,20 @@ class LedgerMachine(RuleBasedStateMachine):
         """An operator re-queues: only what has failed."""
         [word] = self.do(self.book.ledger.requeue([reference], lock=lock))
         assert (word == "done") == (self.states.get(reference) is State.FAILED)
+
+    @precondition(lambda self: self.states)
+    @rule(reference=references, closed=st.booleans())
+    def reconcile(self, reference: str, closed: bool) -> None:
+        """An operator asks the API: that a group is closed counts in every state."""
+        before = self.states.get(reference)
+        entered_ms = self.do(self.book.read(reference)).entered_ms if before else 0
+        [word] = self.do(self.book.ledger.mend([Truth(reference, closed, entered_ms)], audit="", others={}))
+        assert (word == "done") == (before is not None and closed != (before is State.CLOSED))
+        assert (word == "unknown") == (before is None)
+        if word == "done" and closed:
+            self.leases[reference] = (0, 0)
+        elif word == "done":
+            self.states[reference] = State.FAILED
 
     @rule(reference=references)
     def discard(self, reference: str) -> None:
@@ -151,7 +178,7 @@ class LedgerMachine(RuleBasedStateMachine):
             between = {before} | TRANSITIONS[before]
             assert now in between | {after for state in between - {State.CLOSED} for after in TRANSITIONS[state]}
             if before in (State.CLOSED, State.DISCARDED):
-                assert now is before
+                assert now in (before, State.CLOSED)
             assert (reference in agenda) == (now in OPEN_STATES)
             self.states[reference] = now
         assert agenda <= set(self.states)

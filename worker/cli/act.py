@@ -77,7 +77,8 @@ def requeue(lock: bool, **given: Any) -> None:
 def discard(**given: Any) -> None:
     """Give failed closures up for good: those named, or all that match the filters.
 
-    Nothing will try to close them again, not even a new event. They stay in sight as `discarded`.
+    Nothing will try to close them again, not even a new event. They stay in sight as `discarded`;
+    one that turns out to be closed counts as closed.
 
     \b
     Example:

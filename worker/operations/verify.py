@@ -19,7 +19,7 @@ from worker.operations.desk import Desk
 from worker.operations.pace import Manner
 from worker.settings import Settings
 
-ASKED = frozenset(State) - {State.DISCARDED}
+ASKED = frozenset(State)
 _CHUNK = 50
 _IN_FLIGHT = 10
 
