@@ -18,9 +18,9 @@ from pydantic import SecretStr
 from tasks.egress import certificates, proxy_of
 from tasks.event import is_reference
 from tasks.reply import Failure, NoReply, Reply, parse_body, parse_retry_after
+from tasks.transport import session
 
 MAX_REPLY_BYTES = 2 * 1024 * 1024  # the state of a trailer with tens of thousands of shipments fits
-_KEEPALIVE_S = 15.0  # shorter than what gateways usually allow: a reused dead connection costs a retry
 _CONNECT_S = 5.0
 
 # What the transport raises, and what it means; the first row that fits counts.
@@ -109,7 +109,7 @@ class SortedApi:
     async def _exchange(self, request: httpx.Request) -> Reply | NoReply:
         # The transport itself rather than a client: no redirects, cookies or logging of each request to switch off,
         # and a third less CPU a call.
-        response = await self._transport.handle_async_request(request)
+        response = await self._send(request)
         wait_s = _wait_s(response.headers)
         try:
             content = bytearray()
@@ -123,16 +123,17 @@ class SortedApi:
             await response.aclose()
         return Reply(response.status_code, parse_body(bytes(content)) if content else None, wait_s)
 
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await self._transport.handle_async_request(request)
+        except httpx.TransportError as error:
+            if not isinstance(error.__cause__, aiohttp.ClientConnectionResetError):
+                raise
+        # The connection ended before one byte of the request was written: nobody has heard of it.
+        return await self._transport.handle_async_request(request)
+
     def _session(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
-            limit=self._connections, keepalive_timeout=_KEEPALIVE_S, ssl=self._certificates
-        )
-        # There is no body, so there is no type of it: aiohttp would send `application/octet-stream`.
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=["Content-Type"],
-        )
+        return session(self._connections, self._certificates)
 
 
 def _wait_s(headers: httpx.Headers) -> float | None:
