@@ -6,7 +6,6 @@ A call never raises for what the network or the API does: it returns a `Reply` o
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -15,29 +14,15 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 from pydantic import SecretStr
 
+from tasks import content
 from tasks.egress import certificates, proxy_of
 from tasks.event import is_reference
-from tasks.reply import Failure, NoReply, Reply, parse_body, parse_retry_after
+from tasks.failures import no_reply
+from tasks.reply import NoReply, Reply, parse_body
+from tasks.retry_after import parse_retry_after
 from tasks.transport import session
 
-MAX_REPLY_BYTES = 2 * 1024 * 1024  # the state of a trailer with tens of thousands of shipments fits
 _CONNECT_S = 5.0
-
-# What the transport raises, and what it means; the first row that fits counts.
-_FAILURES: tuple[tuple[type[BaseException], Failure], ...] = (
-    (TimeoutError, Failure.TIMEOUT),
-    (httpx.ReadTimeout, Failure.TIMEOUT),
-    (aiohttp.ClientConnectorError, Failure.CONNECT),
-    (aiohttp.ClientConnectionError, Failure.CUT),
-    (aiohttp.ClientPayloadError, Failure.CUT),
-    (aiohttp.ClientHttpProxyError, Failure.CONNECT),  # the proxy opens no way to the API
-    (aiohttp.ClientError, Failure.PROTOCOL),
-    (httpx.DecodingError, Failure.PROTOCOL),
-    (httpx.HTTPError, Failure.CUT),
-    (OSError, Failure.CUT),
-    (aiohttp.http_exceptions.HttpProcessingError, Failure.PROTOCOL),
-    (ValueError, Failure.PROTOCOL),
-)
 
 
 class SortedApi:
@@ -69,7 +54,9 @@ class SortedApi:
             }
         )
         self._certificates = certificates()
-        self._transport = AiohttpTransport(client=self._session, proxy=proxy_of(base_url))
+        proxy = proxy_of(base_url)
+        self._secrets = [key, *map(SecretStr, proxy.headers.values() if proxy else ())]
+        self._transport = AiohttpTransport(verify=self._certificates, client=self._session, proxy=proxy)
 
     def __repr__(self) -> str:
         return f"SortedApi({self._base})"
@@ -100,28 +87,27 @@ class SortedApi:
             headers=self._headers,
             extensions={"timeout": {"connect": min(_CONNECT_S, timeout_s), "read": timeout_s, "pool": timeout_s}},
         )
+        told: list[float] = []
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._exchange(request)
+                return await self._exchange(request, told)
         except Exception as error:
-            return _no_reply(error)
+            return no_reply(error, self._secrets, told[0] if told else None)
 
-    async def _exchange(self, request: httpx.Request) -> Reply | NoReply:
+    async def _exchange(self, request: httpx.Request, told: list[float]) -> Reply:
+        """`told` is filled with what the headers tell about waiting: it counts whatever becomes of the body."""
         # The transport itself rather than a client: no redirects, cookies or logging of each request to switch off,
         # and a third less CPU a call.
         response = await self._send(request)
         wait_s = _wait_s(response.headers)
+        told.extend([] if wait_s is None else [wait_s])
         try:
-            content = bytearray()
-            async for chunk in response.aiter_bytes():
-                content += chunk
-                if len(content) > MAX_REPLY_BYTES:
-                    return NoReply(Failure.TOO_LARGE, f"HTTP {response.status_code}", wait_s)
-        except Exception as error:  # what the headers told counts, whatever became of the body
-            return replace(_no_reply(error), retry_after_s=wait_s)
+            assert isinstance(response.stream, httpx.AsyncByteStream)
+            packed = await content.read(response.stream)
         finally:
             await response.aclose()
-        return Reply(response.status_code, parse_body(bytes(content)) if content else None, wait_s)
+        body = content.unpack(packed, response.headers.get("content-encoding", ""))
+        return Reply(response.status_code, parse_body(body) if body else None, wait_s)
 
     async def _send(self, request: httpx.Request) -> httpx.Response:
         try:
@@ -139,13 +125,3 @@ class SortedApi:
 def _wait_s(headers: httpx.Headers) -> float | None:
     retry_after = headers.get("retry-after")
     return parse_retry_after(retry_after, headers.get("date"), datetime.now(UTC)) if retry_after else None
-
-
-def _no_reply(error: Exception) -> NoReply:
-    """Translate what the transport raised; an error that is not the network's or the API's is raised again."""
-    cause = error.__cause__ if isinstance(error, httpx.HTTPError) and error.__cause__ else error
-    for known in (cause, error):  # the cause tells more, unless it is no error of the network's (zlib.error)
-        for kind, failure in _FAILURES:
-            if isinstance(known, kind):
-                return NoReply(failure, f"{type(known).__name__}: {known}"[:200])
-    raise error

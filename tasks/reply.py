@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator
-
-MAX_RETRY_AFTER_S = 366 * 24 * 3600.0
 
 
 def _text(value: Any) -> str | None:
@@ -96,40 +93,24 @@ class Reply:
 
 
 def parse_body(content: bytes) -> Body | None:
-    """The body, or None when it is not a JSON object, or one that `Body` refuses; never raises."""
-    try:
-        body = Body.model_validate_json(content)
-        return body if body.reference is None or _is_plain(content) else None
-    except ValueError:
-        return None
+    """The body, or None when it is not a JSON object, or one that `Body` refuses; never raises.
+
+    JSON is UTF-8. One that begins with a byte order mark is read all the same, as is UTF-16 or UTF-32; where bytes are
+    in another encoding they count as unreadable characters, which no field that is used has.
+    """
+    with suppress(ValueError):
+        return _validated(content)
+    with suppress(ValueError):
+        return _validated(content.decode(json.detect_encoding(content), "replace"))
+    return None
 
 
-def _is_plain(content: bytes) -> bool:
+def _validated(content: bytes | str) -> Body | None:
+    body = Body.model_validate_json(content)
+    return body if body.reference is None or _is_plain(content) else None
+
+
+def _is_plain(content: bytes | str) -> bool:
     """Whether the object says only once which group it is about, and in what state; readers differ over doubles."""
     names = [name for name, _ in json.loads(content, object_pairs_hook=list)]
     return all(names.count(field) <= 1 for field in ("reference", "state", "code"))
-
-
-def parse_retry_after(value: str | None, date: str | None, now: datetime) -> float | None:
-    """`Retry-After` (RFC 9110, 10.2.3) in seconds from now, 0 to a year; None when absent or unreadable.
-
-    A date is measured against the reply's own `Date` header where there is one, so that a wrong clock
-    on either side neither shortens nor stretches the wait; `now` serves only where there is none.
-    """
-    if value is None:
-        return None
-    value = value.strip()
-    if value.isascii() and value.isdigit():
-        return min(float(value.lstrip("0")[:12] or 0), MAX_RETRY_AFTER_S)
-    until, sent = _http_date(value), _http_date(date or "")
-    if until is None:
-        return None
-    return min(max((until - (sent or now)).total_seconds(), 0.0), MAX_RETRY_AFTER_S)
-
-
-def _http_date(value: str) -> datetime | None:
-    try:
-        parsed = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)

@@ -19,6 +19,11 @@ def error(status: int, code: str = "", child: str = "", subject: str = "referenc
     return Say(status, json.dumps(body), {name.replace("_", "-"): value for name, value in headers.items()})
 
 
+def raw_304(rest: bytes) -> Raw:
+    """A 304 with what HTTP forbids it."""
+    return Raw(b"HTTP/1.1 304 Not Modified\r\n" + rest, 304)
+
+
 def state(word: str, reference: str = "REF") -> Say:
     """The documented shipment group."""
     return Say(200, json.dumps({"reference": reference, "shipments": ["sp_1"], "version": "1", "state": word}))
@@ -75,6 +80,10 @@ SUCCESS = [
     case("200-breaker-closed", [BREAKER], "closed", "close get", CLOSED),
     case("204-closed", [Say(204)], "closed", "close get", CLOSED),
     case("304", [Say(304)], "already_closed", "close"),
+    case("304-with-a-body", [raw_304(b"Content-Length: 2\r\n\r\n{}")], "already_closed", "close"),
+    case("304-chunked", [raw_304(b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")], "already_closed", "close"),
+    case("200-large-head", [Say(200, OK.body, {"X-Trace": "x" * 9_000})], "closed", "close"),
+    case("200-with-a-mark", [Say(200, "\ufeff" + OK.body)], "closed", "close"),
     case("301-closed", [Say(301, "", {"Location": "/pro/elsewhere"})], "closed", "close get", CLOSED),
     case("302-open", [Say(302, "", {"Location": "/pro/elsewhere"}), OK], "closed", "close get close", OPEN),
     case("200-page-state-page", [Say(200, PAGE), OK], "closed", "close get close", Say(200, PAGE)),
@@ -149,6 +158,7 @@ RETRIED = [
     again("408", error(408)),
     again("429-without-a-time", Say(429, '{"message": "Too many requests"}')),
     again("429-seconds", Say(429, "", {"Retry-After": "2"})),
+    again("429-quoted", Say(429, "", {"Retry-After": '"1.0", 1s'})),
     again("503-seconds", Say(503, PAGE, {"Retry-After": "1"})),
     again("404-seconds", error(404, "not_found", Retry_After="1")),
     again("500", error(500, "internal_server_error")),

@@ -41,9 +41,10 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """These bytes instead of a reply, then the end of the connection."""
+    """These bytes instead of a reply, then the end of the connection; `status`: the one that is to be read, if any."""
 
     sent: bytes
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tasks.reply import MAX_RETRY_AFTER_S
+from tasks.retry_after import MAX_RETRY_AFTER_S
 
 NASTY = [
     "",
@@ -123,6 +123,7 @@ _seconds = st.integers(0, 2000) | st.integers(0, int(MAX_RETRY_AFTER_S))
 _waits: st.SearchStrategy[tuple[Headers, float]] = st.one_of(
     st.just(([], 0.0)),
     _seconds.map(lambda told_s: ([(b"retry-after", b"%d" % told_s)], told_s)),
+    _seconds.map(lambda told_s: ([(b"Retry-After", b"1"), (b"Retry-After", b'"%d.0", soon' % told_s)], told_s)),
     _seconds.map(_dates),
     (st.binary(max_size=30) | http_dates.map(str.encode)).map(_nasty),
 )

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from tasks.closure import Attempt
 from tasks.event import GroupComplete, Rejection, parse
-from tasks.reply import MAX_RETRY_AFTER_S, Body, parse_body, parse_retry_after
+from tasks.reply import Body, parse_body
+from tasks.retry_after import MAX_RETRY_AFTER_S, parse_retry_after
 from tests.fuzz.strategies import bodies, http_dates, texts, valid_events
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)

@@ -102,7 +102,7 @@ def _proves_closed(asked: str, reply: RawReply) -> bool:
     if reply.status == 304:
         return asked == "close"
     try:
-        body = json.loads(reply.content)
+        body = json.loads(reply.content.decode(json.detect_encoding(reply.content), "replace"))
     except ValueError:
         return False
     if reply.status != 200 or not isinstance(body, dict):

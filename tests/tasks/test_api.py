@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 from pydantic import SecretStr
 
-from tasks.api import MAX_REPLY_BYTES, SortedApi
+from tasks.api import SortedApi
+from tasks.content import MAX_BYTES
 from tasks.reply import Body, Failure, NoReply, Reply
 from tests.support import API_KEY
 from tests.tasks.raw import raw_server
@@ -72,7 +73,7 @@ async def failure(api: SortedApi, timeout_s: float | None = None) -> Failure:
 
 async def test_no_reply(api: SortedApi, standin: StandIn) -> None:
     """A cut connection, silence, and a body without end are told apart, and none is raised."""
-    standin.script.extend(["cut", "hang", (200, b" " * (MAX_REPLY_BYTES + 1)), (200, {})])
+    standin.script.extend(["cut", "hang", (200, b" " * (MAX_BYTES + 1)), (200, {})])
     assert await failure(api) is Failure.CUT
     assert await failure(api, timeout_s=0.1) is Failure.TIMEOUT
     assert await failure(api) is Failure.TOO_LARGE
@@ -103,6 +104,24 @@ async def test_broken_replies(reply: bytes, expected: Failure) -> None:
     """What is no HTTP, or half of it, is no reply."""
     async with raw_server([reply], shut=True) as raw:
         assert await failure(raw.api) is expected
+
+
+ECHOES = [
+    b"POST / HTTP/1.1\r\nx-api-key: " + API_KEY.encode() + b"\r\n\r\n",
+    b"x-api-key: " + API_KEY.encode() + b"\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n" + API_KEY.encode() + b"\x00\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nX-Echo: " + b"x" * 85 + API_KEY.encode() + b"x" * 100_000 + b"\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + API_KEY.encode() + b"\r\n",
+]
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+async def test_an_echo_shows_no_key(echo: bytes) -> None:
+    """Where a server sends the request back, in whole or cut off, the key is not quoted with what it sent."""
+    async with raw_server([echo], shut=True) as raw:
+        reply = await raw.api.close(REF)
+    assert isinstance(reply, NoReply)
+    assert not any(API_KEY[begin : begin + 8] in reply.detail for begin in range(len(API_KEY) - 7)), reply.detail
 
 
 async def test_a_slow_body_ends_with_the_total_time_out() -> None:
@@ -137,7 +156,7 @@ async def test_retry_after_counts_without_a_body(api: SortedApi, standin: StandI
     """What the headers tell about waiting counts, even where the body cannot be read or is too large."""
     wait = {"Retry-After": "7"}
     standin.script.append((503, b"no gzip", wait | {"Content-Encoding": "gzip"}))
-    standin.script.append((503, b"x" * (MAX_REPLY_BYTES + 1), wait))
+    standin.script.append((503, b"x" * (MAX_BYTES + 1), wait))
     replies = [await api.close(REF), await api.close(REF)]
     assert [(reply.failure, reply.retry_after_s) for reply in replies if isinstance(reply, NoReply)] == [
         (Failure.PROTOCOL, 7.0),

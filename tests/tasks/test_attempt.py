@@ -13,8 +13,8 @@ from tasks.api import SortedApi
 from tasks.attempt import Attempter
 from tasks.closure import Attempt, Outcome, Reason, State
 from tasks.ledger import Claim, Settlement
-from tasks.reply import MAX_RETRY_AFTER_S
 from tasks.retry import Policy
+from tasks.retry_after import MAX_RETRY_AFTER_S
 from tasks.verdict import Health
 from tests.tasks.standin import CLOSED, REF, Answer, StandIn, state
 

@@ -19,6 +19,7 @@ from tests.tasks.tunnel import TLS, Tunnel, server_tls, tunnel
 
 PASSWORD = "hunter2 €/@:?#"
 ENCODED = "hunter2%20%E2%82%AC%2F%40%3A%3F%23"
+GIVEN = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
 API_URL = "https://api.test/pro"
 VARIABLES = [f"{kind}_PROXY" for kind in ("HTTP", "HTTPS", "NO", "ALL")]
 
@@ -71,8 +72,7 @@ async def test_no_proxy_sees_the_key(
         assert await call(REF) == Reply(200, Body(reference=REF))
     [connect] = proxy.asked  # one tunnel for all three calls
     assert connect.startswith(b"CONNECT api.test:443 HTTP/1.1\r\n")
-    given = base64.b64encode(f"me:{PASSWORD}".encode()).decode()
-    assert f"\r\nproxy-authorization: basic {given}\r\n".lower() in connect.decode().lower()
+    assert f"\r\nproxy-authorization: basic {GIVEN}\r\n".lower() in connect.decode().lower()
     for foreign in (API_KEY.encode(), b"x-api-key", b"x-api-version", b"7.7", REF.encode()):
         assert foreign not in bytes(proxy.heard).lower()
     for request in standin.requests:
@@ -144,6 +144,7 @@ def test_an_ambiguous_proxy(monkeypatch: pytest.MonkeyPatch, address: str) -> No
         (b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", Failure.CONNECT),
         (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", Failure.PROTOCOL),
         (b"", Failure.CUT),
+        (b"Proxy-Authorization: " + GIVEN.encode(), Failure.PROTOCOL),
     ],
 )
 async def test_a_proxy_that_refuses(
@@ -161,6 +162,7 @@ async def test_a_proxy_that_refuses(
     assert isinstance(reply, NoReply)
     assert reply.failure is expected
     assert "hunter2" not in reply.detail
+    assert GIVEN[:12] not in reply.detail
     assert standin.requests == []
 
 
@@ -175,4 +177,4 @@ async def test_a_proxy_that_is_away(
     assert reply.failure is Failure.CONNECT
     for text in (reply.detail, repr(api), *map(repr, vars(api).values()), *map(repr, vars(api._transport).values())):
         assert "hunter2" not in text
-        assert base64.b64encode(f"me:{PASSWORD}".encode()).decode() not in text
+        assert GIVEN not in text

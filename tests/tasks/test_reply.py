@@ -1,16 +1,12 @@
-"""Replies: bodies read leniently, `Retry-After` in all its forms."""
+"""Replies: bodies read leniently, where that is safe."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from tasks.reply import MAX_RETRY_AFTER_S, Body, Failure, NoReply, Reply, parse_body, parse_retry_after
-
-NOW = datetime(1994, 11, 6, 8, 49, 0, tzinfo=UTC)
-IMF, RFC850, ASCTIME = "Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"
+from tasks.reply import Body, Failure, NoReply, Reply, parse_body
 
 
 def body(**fields: Any) -> Body:
@@ -74,39 +70,45 @@ def test_a_body_that_is_wrong_about_its_group_says_nothing(content: str) -> None
     assert parse_body(content.encode()) is None
 
 
-@pytest.mark.parametrize(
-    ("value", "date", "seconds"),
-    [
-        (None, None, None),
-        ("0", None, 0.0),
-        ("120", None, 120.0),
-        (" 120 ", None, 120.0),
-        ("000000000000000120", None, 120.0),
-        ("9" * 400, None, MAX_RETRY_AFTER_S),
-        ("-5", None, None),
-        ("1.5", None, None),
-        ("1e3", None, None),
-        ("٣", None, None),
-        ("soon", None, None),
-        ("", None, None),
-        (IMF, None, 37.0),
-        (RFC850, None, 37.0),
-        (ASCTIME, None, 37.0),
-        ("Sun, 06 Nov 1994 09:49:37 +0100", None, 37.0),
-        ("Sun, 06 Nov 1994 08:00:00 GMT", None, 0.0),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", None, MAX_RETRY_AFTER_S),
-        ("Sun, 99 Nov 1994 08:49:37 GMT", None, None),
-        # The API's clock is an hour ahead, or a day behind: its own Date tells how long it meant.
-        (IMF, "Sun, 06 Nov 1994 08:49:30 GMT", 7.0),
-        ("Sun, 06 Nov 1994 09:49:37 GMT", "Sun, 06 Nov 1994 09:49:07 GMT", 30.0),
-        ("Sat, 05 Nov 1994 08:49:37 GMT", "Sat, 05 Nov 1994 08:48:37 GMT", 60.0),
-        (IMF, "no date", 37.0),
-        ("30", "Sun, 06 Nov 2094 08:49:30 GMT", 30.0),
-    ],
-)
-def test_parse_retry_after(value: str | None, date: str | None, seconds: float | None) -> None:
-    """Seconds and all three forms of an HTTP date are read, garbage is not; their clock counts before ours."""
-    assert parse_retry_after(value, date, NOW) == seconds
+TEXT = '{"reference":"sg_1","state":"closed","message":"fermé 🚚"}'
+READ = {
+    "UTF-8": TEXT.encode(),
+    "UTF-8 with a mark": TEXT.encode("utf-8-sig"),
+    "UTF-16 with a mark": TEXT.encode("utf-16"),
+    "UTF-16, little": TEXT.encode("utf-16-le"),
+    "UTF-16, big": TEXT.encode("utf-16-be"),
+    "UTF-16, big, with a mark": b"\xfe\xff" + TEXT.encode("utf-16-be"),
+    "UTF-32 with a mark": TEXT.encode("utf-32"),
+    "Latin-1": TEXT.replace("🚚", "").encode("latin-1"),
+    "Windows-1252": TEXT.replace("🚚", "€").encode("cp1252"),
+    "blanks round it": b" \r\n\t" + TEXT.encode() + b"\n ",
+}
+UNREAD = {
+    "what follows": TEXT.encode() + b"x",
+    "what follows, after a mark": TEXT.encode("utf-8-sig") + b"{}",
+    "a mark in the middle": b" " + TEXT.encode("utf-8-sig"),
+    "two marks": b"\xef\xbb\xbf" + TEXT.encode("utf-8-sig"),
+    "a mark alone": b"\xef\xbb\xbf",
+    "a double in UTF-16": '{"reference":"sg_2","reference":"sg_1"}'.encode("utf-16"),
+    "half of it in UTF-16": TEXT.encode("utf-16")[:-8],
+}
+
+
+@pytest.mark.parametrize("content", READ.values(), ids=READ)
+def test_encodings_are_read(content: bytes) -> None:
+    """A body with a byte order mark, or in another encoding than it should be, says what it says."""
+    assert parse_body(content) == Body(reference="sg_1", state="closed")
+
+
+@pytest.mark.parametrize("content", UNREAD.values(), ids=UNREAD)
+def test_encodings_excuse_nothing_else(content: bytes) -> None:
+    """What is not JSON, or refused for another reason, is so in any encoding."""
+    assert parse_body(content) is None
+
+
+def test_bytes_that_are_no_text_prove_nothing() -> None:
+    """A reference with a byte that cannot be read is another reference, and is not ours with the byte left out."""
+    assert parse_body(b'{"reference":"sg_1\xff"}') == Body(reference="sg_1\ufffd")
 
 
 def test_child_codes_and_words() -> None:

@@ -1,0 +1,56 @@
+"""What the transport raises, as a `NoReply`: the one table of foreign errors."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import aiohttp
+import httpx
+from pydantic import SecretStr
+
+from tasks.content import TooLarge
+from tasks.reply import Failure, NoReply
+
+# The first row that fits counts.
+_TABLE: tuple[tuple[type[BaseException], Failure], ...] = (
+    (TooLarge, Failure.TOO_LARGE),
+    (TimeoutError, Failure.TIMEOUT),
+    (httpx.ReadTimeout, Failure.TIMEOUT),
+    (aiohttp.ClientConnectorError, Failure.CONNECT),
+    (aiohttp.ClientConnectionError, Failure.CUT),
+    (aiohttp.ClientPayloadError, Failure.CUT),
+    (aiohttp.ClientHttpProxyError, Failure.CONNECT),  # the proxy opens no way to the API
+    (aiohttp.ClientError, Failure.PROTOCOL),
+    (zlib.error, Failure.PROTOCOL),
+    (httpx.HTTPError, Failure.CUT),
+    (OSError, Failure.CUT),
+    (aiohttp.http_exceptions.HttpProcessingError, Failure.PROTOCOL),
+    (ValueError, Failure.PROTOCOL),
+)
+_PIECE = 8  # characters of a secret that are too many
+
+
+def no_reply(error: Exception, secrets: Sequence[SecretStr], retry_after_s: float | None = None) -> NoReply:
+    """Translate what the transport raised; an error that is not the network's or the API's is raised again.
+
+    The detail quotes what came back, which may be the request itself: not where that holds a piece of a secret.
+    """
+    cause = error.__cause__ if isinstance(error, httpx.HTTPError) and error.__cause__ else error
+    for known in (cause, error):  # the cause tells more, unless it is no error of the network's (zlib.error)
+        for kind, failure in _TABLE:
+            if isinstance(known, kind):
+                return NoReply(failure, _detail(known, secrets), retry_after_s)
+    raise error
+
+
+def _detail(error: BaseException, secrets: Sequence[SecretStr]) -> str:
+    name, words = type(error).__name__, str(error)
+    if any(_holds_a_piece(words, secret.get_secret_value()) for secret in secrets):
+        return f"{name}, whose text repeats the request and is not shown"
+    return f"{name}: {words}"[:200]
+
+
+def _holds_a_piece(text: str, secret: str) -> bool:
+    pieces = (secret[begin : begin + _PIECE] for begin in range(max(1, len(secret) - _PIECE + 1)))
+    return any(piece in text for piece in pieces)
