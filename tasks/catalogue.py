@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from tasks.closure import Closure, Reason, State
 from tasks.event import is_reference
+from tasks.gate import Gate
 from tasks.heartbeat import Heartbeat, Unreadable, read_heartbeat
 from tasks.scripts import Scripts, unavailable
 
@@ -106,8 +107,7 @@ class Group:
 class Summary:
     """What there is, by the store's clock `now_ms`. `closed_*` count what was closed in that time.
 
-    `gate` holds its fields as `lua/lib/gate.lua` lists them, `workers` what each said of itself last, and what else
-    stands in their hash.
+    `workers`: what each said of itself last, and what else stands in their hash.
     """
 
     now_ms: int
@@ -118,7 +118,7 @@ class Summary:
     oldest_open_ms: int | None
     rejected: int
     backlog: int
-    gate: dict[str, str]
+    gate: Gate
     workers: list[Heartbeat | Unreadable]
 
 
@@ -133,8 +133,8 @@ class Catalogue:
 
     async def summary(self, stream: str) -> Summary:
         """Counts of everything; `stream` is where events come from, for the backlog."""
-        lists = await self._scripts.run("summary", " ".join(Reason), keys=(stream,))
-        numbers, gate, workers = (list(zip(flat[::2], flat[1::2], strict=True)) for flat in lists)
+        numbers_list, gate, workers_list = await self._scripts.run("summary", " ".join(Reason), keys=(stream,))
+        numbers, workers = (list(zip(flat[::2], flat[1::2], strict=True)) for flat in (numbers_list, workers_list))
         counts = {name.decode(): int(float(value)) for name, value in numbers}
         return Summary(
             now_ms=counts["now"],
@@ -145,7 +145,7 @@ class Catalogue:
             oldest_open_ms=counts.get("oldest_open"),
             rejected=counts["rejected"],
             backlog=counts["backlog"],
-            gate={_text(name): _text(value) for name, value in gate},
+            gate=Gate.parse(gate),
             workers=[read_heartbeat(name, said) for name, said in workers],
         )
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Awaitable, Callable, Sequence
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple, cast
@@ -20,6 +21,7 @@ from redis.exceptions import RedisError
 from tasks.closure import Closure, Outcome, Reason, State
 from tasks.errors import ForeignApi
 from tasks.event import GroupComplete, Rejection
+from tasks.gate import Gate
 from tasks.heartbeat import Heartbeat, Unreadable, read_heartbeat
 from tasks.scripts import Scripts, unavailable
 from tasks.verdict import Health
@@ -89,23 +91,39 @@ class Settlement:
         optional = {"h": self.packed, "o": self.outcome, "r": self.reason, "miss": int(self.missing) or None,
                     "told": int(self.told) or None, "hold": math.ceil(self.hold_s * 1000) or None}  # fmt: skip
         item.update({name: value for name, value in optional.items() if value is not None})
-        return _json(item | {"delay": int(self.delay_s * 1000) + 1})
+        return _json(item | {"delay": _round_up_ms(self.delay_s)})
+
+
+class Word(NamedTuple):
+    """What the ledger tells a worker of its permission to call, see `tasks.permission`."""
+
+    at_ms: int = 0
+    stop_ms: int = 0
+    suspended_ms: int = 0
+
+
+NOTHING_TOLD = Word()
 
 
 class Settled(NamedTuple):
-    """Per settlement, False where the lease was lost and nothing was written; since when the gate is shut, else 0."""
+    """Per settlement, False where the lease was lost and nothing was written; and whether this worker may go on."""
 
     written: list[bool]
-    shut_ms: int
+    word: Word
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """References to name in task messages now, how long until more are due (None: unknown), and what was on its way."""
+    """References to name in task messages now, how long until more are due (None: unknown), and what was on its way.
+
+    `probe`: the closure that this worker is to attempt itself, to find out whether the API accepts its key again.
+    """
 
     references: list[str]
     next_s: float | None
     on_their_way: int = 0
+    word: Word = NOTHING_TOLD
+    probe: str | None = None
 
 
 class Truth(NamedTuple):
@@ -114,6 +132,13 @@ class Truth(NamedTuple):
     reference: str
     closed: bool
     since_ms: int
+
+
+class Slot(NamedTuple):
+    """`wait_s`: how long before the call (None: the gate is shut, nothing was reserved); the gate as it is."""
+
+    wait_s: float | None
+    gate: Gate
 
 
 class Ledger:
@@ -151,20 +176,27 @@ class Ledger:
         rejected: bytes = await self._scripts.run("reject", *arguments, keys=keys)
         return rejected.decode()
 
-    async def due(self, *, limit: int, grace_s: float, most: int) -> Due:
-        """Take up to `limit` references that must be looked at now; see `lua/due.lua`."""
-        wait_ms, on_their_way, *references = await self._scripts.run("due", limit, int(grace_s * 1000), most)
-        return Due([ref.decode() for ref in references], None if wait_ms < 0 else wait_ms / 1000, on_their_way)
+    async def due(self, *, limit: int, grace_s: float, most: int, key: str = "") -> Due:
+        """Take up to `limit` references that must be looked at now; see `lua/due.lua`. `key`: the name of one's key."""
+        row = await self._scripts.run("due", limit, int(grace_s * 1000), most, key)
+        wait_ms, on_their_way, word, probe, *references = row
+        return Due(
+            [ref.decode() for ref in references],
+            None if wait_ms < 0 else wait_ms / 1000,
+            on_their_way,
+            Word(*word),
+            probe.decode() or None,
+        )
 
     async def claim(
-        self, references: Sequence[str], *, worker: str, lease_s: float, rate_limit: float = 0.0
+        self, references: Sequence[str], *, worker: str, lease_s: float, rate_limit: float = 0.0, key: str = ""
     ) -> dict[str, Claim | Unclaimed]:
         """Lease closures to `worker`. `rate_limit` is in calls per second over the whole fleet, 0 for none.
 
         Raises ForeignApi, and claims nothing, when the ledger is for another API.
         """
-        pause_ms = 1000 / rate_limit if rate_limit else 0
-        rows = await self._scripts.run("claim", int(lease_s * 1000), pause_ms, worker, self._api, *references)
+        pause_ms, lease_ms = _pause_ms(rate_limit), int(lease_s * 1000)
+        rows = await self._scripts.run("claim", lease_ms, pause_ms, worker, key, self._api, *references)
         if rows and rows[0][0] == b"foreign":
             raise ForeignApi(_text(rows[0][1]), self._api)
         return {ref: _claim(ref, row) for ref, row in zip(references, rows, strict=True)}
@@ -173,11 +205,11 @@ class Ledger:
         """Make queued closures due at once: their task message was not sent, or will not be worked on."""
         await self._scripts.run("hand_back", *references)
 
-    async def settle(self, settlements: Sequence[Settlement]) -> Settled:
-        """Write down what attempts came to."""
+    async def settle(self, settlements: Sequence[Settlement], *, key: str = "") -> Settled:
+        """Write down what attempts came to. `key`: the name of the key that they were made with."""
         arguments = [settlement.as_argument() for settlement in settlements]
-        shut_ms, *written = await self._scripts.run("settle", *arguments)
-        return Settled([row == 1 for row in written], shut_ms)
+        word, *written = await self._scripts.run("settle", key, *arguments)
+        return Settled([row == 1 for row in written], Word(*word))
 
     async def requeue(
         self, references: Sequence[str], *, trigger: str = "requeue", lock: bool = False, audit: str = ""
@@ -212,10 +244,39 @@ class Ledger:
         forgotten: int = await self._scripts.run("prune", int(keep_s * 1000), limit)
         return forgotten
 
-    async def gate(self, verb: str = "look", *, by: str = "", why: str = "") -> dict[str, str]:
-        """`pause`, `resume`, `start` slowly, or just `look`; returns the gate's fields (see `lua/lib/gate.lua`)."""
-        flat = [field.decode() for field in await self._scripts.run("gate", verb, by, why)]
-        return dict(zip(flat[::2], flat[1::2], strict=True))
+    async def identity(self) -> str:
+        """The ledger's own name, made when it is first asked for; it salts the names of keys."""
+        name: bytes = await self._scripts.run("identify", uuid.uuid4().hex)
+        return name.decode()
+
+    async def gate(self) -> Gate:
+        """Look at the gate; nothing is changed."""
+        return Gate.parse(await self._scripts.run("look"))
+
+    async def pause(self, *, by: str = "", why: str = "") -> Gate:
+        """Shut the gate until `resume`; audited in the same step."""
+        return Gate.parse(await self._scripts.run("gate", "pause", by, why, ""))
+
+    async def resume(self, *, by: str = "", why: str = "", override_retry_after: bool = False) -> Gate:
+        """End a pause, and make the next probe due at once; audited in the same step.
+
+        What the API asked for by Retry-After still stands, unless `override_retry_after`.
+        """
+        verb = "override" if override_retry_after else "resume"
+        return Gate.parse(await self._scripts.run("gate", verb, by, why, ""))
+
+    async def throttle(self, hold_s: float) -> Gate:
+        """The API asked for this many seconds without calls: the whole fleet holds back."""
+        return Gate.parse(await self._scripts.run("gate", "throttle", "", "", _round_up_ms(hold_s)))
+
+    async def start_slowly(self, key: str = "") -> Gate:
+        """A worker starts: few calls at first, unless its key is known to be refused."""
+        return Gate.parse(await self._scripts.run("gate", "start", "", "", key))
+
+    async def slot(self, rate_limit: float, *, while_shut: Iterable[str] = ()) -> Slot:
+        """Reserve the next call under the rate limit for one that needs no claim; `while_shut`: reasons passed over."""
+        wait_ms, gate = await self._scripts.run("slot", _pause_ms(rate_limit), " ".join(while_shut))
+        return Slot(None if wait_ms < 0 else wait_ms / 1000, Gate.parse(gate))
 
     async def hold_api(self) -> None:
         """Make the ledger one for our API if it is for none yet. Raises ForeignApi when it is for another."""
@@ -255,6 +316,15 @@ class Ledger:
 def _text(value: bytes) -> str:
     """What another program may have written, too."""
     return value.decode("utf-8", "backslashreplace")
+
+
+def _pause_ms(rate_limit: float) -> float:
+    return 1000 / rate_limit if rate_limit else 0
+
+
+def _round_up_ms(seconds: float) -> int:
+    """A Retry-After is never undercut, not even by half a millisecond."""
+    return int(seconds * 1000) + 1
 
 
 def _event_argument(event: GroupComplete) -> str:

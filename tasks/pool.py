@@ -131,7 +131,11 @@ class AttemptPool:
         if not references:
             return {}
         return await self._ledger.claim(
-            references, worker=self._worker, lease_s=self._lease_s, rate_limit=self._rate_limit
+            references,
+            worker=self._worker,
+            lease_s=self._lease_s,
+            rate_limit=self._rate_limit,
+            key=self._settler.permission.key,
         )
 
     def _begin(self, claim: Claim) -> None:
@@ -159,8 +163,11 @@ class AttemptPool:
         slot = claimed + claim.wait_s
         if (left_s := slot - time.monotonic()) > 0:
             await self._until_stopping(left_s)
-        shut = claim.at_ms <= self._settler.shut_ms  # since it was claimed
-        if self.draining or shut or time.monotonic() - slot > self._patience_s:
+        if (
+            self.draining
+            or not self._settler.permission.allows(claim.at_ms)
+            or time.monotonic() - slot > self._patience_s
+        ):
             self._hand_back(claim)
             return
         self.in_flight += 1

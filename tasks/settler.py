@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from tasks.errors import StoreUnavailable
 from tasks.ledger import Ledger, Settlement
+from tasks.permission import Permission
 from tasks.trouble import Trouble
 
 _BATCH = 200
@@ -21,11 +22,12 @@ _SOON_S = 1.0
 class Settler:
     """A queue of settlements, and the task that empties it. `after` is called when some have been written.
 
-    `shut_ms`: since when the gate is shut (by the store's clock), as the last of them were told; 0: it was open.
+    The ledger answers with whether this worker may go on calling, which is noted in `permission`.
     """
 
-    def __init__(self, ledger: Ledger, after: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, ledger: Ledger, permission: Permission, after: Callable[[], None] = lambda: None) -> None:
         self._ledger = ledger
+        self.permission = permission
         self._after = after
         self._queue: deque[Settlement] = deque()
         self._filled = asyncio.Event()
@@ -33,7 +35,6 @@ class Settler:
         self._emptied.set()
         self.trouble = Trouble("settling")
         self.settled = 0
-        self.shut_ms = 0
 
     def put(self, settlement: Settlement) -> None:
         """Hand over what an attempt came to. A crash before it is written repeats the attempt: the lease ends."""
@@ -69,7 +70,8 @@ class Settler:
 
     async def _write(self) -> None:
         batch = [self._queue[index] for index in range(min(_BATCH, len(self._queue)))]
-        _, self.shut_ms = await self._ledger.settle(batch)
+        _, word = await self._ledger.settle(batch, key=self.permission.key)
+        self.permission.hear(*word)
         for _ in batch:
             self._queue.popleft()
         self.settled += len(batch)

@@ -15,6 +15,7 @@ from tasks.close import register
 from tasks.errors import CloserError, ConfigurationError
 from worker import logs
 from worker.broker import celery_settings
+from worker.consuming import set_consuming
 from worker.embedded import EmbeddedStore
 from worker.publisher import Publisher
 from worker.redaction import guard_tracebacks
@@ -32,6 +33,7 @@ class Worker:
         self._runtime: Runtime | None = None
         self._publisher: Publisher | None = None
         self._store: EmbeddedStore | None = None
+        self._consumer: Any = None
         self.interrupted = False  # told to stop by Ctrl-C
 
     def start(self) -> None:
@@ -42,7 +44,7 @@ class Worker:
             self._store = EmbeddedStore(settings)
             self._store.start()
         self._publisher = Publisher(close_groups)
-        self._runtime = Runtime(settings, self._publisher.publish, _stop_process)
+        self._runtime = Runtime(settings, self._publisher.publish, _stop_process, self.consume)
         self._runtime.start()
         _log.info(
             "worker %s: API %s, store %s, stream %s, %d calls in flight at most",
@@ -53,9 +55,10 @@ class Worker:
             settings.concurrency,
         )
 
-    def ready(self) -> None:
+    def ready(self, consumer: Any) -> None:
         """Celery consumes: begin to take in events."""
         assert self._runtime is not None
+        self._consumer = consumer
         _collect_less()
         self._runtime.open()
 
@@ -63,6 +66,11 @@ class Worker:
         """The body of the task."""
         assert self._runtime is not None
         self._runtime.take(references, origin)
+
+    def consume(self, on: bool) -> None:
+        """Take task messages, or leave them to others; from any thread."""
+        if self._consumer is not None:
+            self._consumer.call_soon(set_consuming, self._consumer, on=on)
 
     def drain(self) -> None:
         """The process was told to stop."""
@@ -119,8 +127,8 @@ def _start(**_: Any) -> None:
 
 
 @signals.worker_ready.connect
-def _ready(**_: Any) -> None:
-    worker.ready()
+def _ready(sender: Any, **_: Any) -> None:
+    worker.ready(sender)
 
 
 @signals.worker_shutting_down.connect

@@ -23,6 +23,7 @@ class Sign:
     at_s: float
     trouble: str = ""
     stuck: bool = False
+    suspended: bool = False
     born: str = ""  # tells the process from a later one with the same pid
 
 
@@ -44,9 +45,9 @@ class Watch:
         return now_s - max(taken_s, self._wanted_since) > self._idle_s
 
 
-def own_sign(trouble: str, *, stuck: bool) -> Sign:
-    """This process's sign of life, now."""
-    return Sign(os.getpid(), now_s(), trouble, stuck, _born(os.getpid()))
+def own_sign(trouble: str, *, stuck: bool, suspended: bool = False) -> Sign:
+    """This process's sign of life, now. `suspended`: the API refuses its key."""
+    return Sign(os.getpid(), now_s(), trouble, stuck, suspended, _born(os.getpid()))
 
 
 def write(settings: Settings, sign: Sign) -> None:
@@ -87,6 +88,14 @@ def live(signs: list[Sign], now_s: float) -> tuple[bool, str]:
             return False, f"worker {sign.pid} is connected and takes no messages; restart it"
     waits = "; ".join(sign.trouble for sign in signs if sign.trouble)
     return True, f"{len(signs)} live" + (f", waiting: {waits}" if waits else "")
+
+
+def accepted(signs: list[Sign]) -> tuple[bool, str] | None:
+    """Why a worker that lives is not ready: the API refuses its key. None when every key is accepted."""
+    for sign in signs:
+        if sign.suspended:
+            return False, f"worker {sign.pid} lives, but the API refuses its key; see `closer status`"
+    return None
 
 
 def now_s() -> float:

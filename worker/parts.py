@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +15,7 @@ from tasks.api import SortedApi
 from tasks.attempt import Attempter
 from tasks.errors import CloserError, ForeignApi, StoreUnavailable
 from tasks.ledger import Ledger
+from tasks.permission import Permission, key_name
 from tasks.pool import AttemptPool, Draining
 from tasks.retry import Policy
 from tasks.settler import Settler
@@ -38,9 +39,11 @@ _PAUSE_FIRST_S, _PAUSE_MOST_S = 0.1, 2.0
 class Parts:
     """The parts of a worker, each a room of its own, and how they hang together."""
 
-    def __init__(self, settings: Settings, publish: Publish, name: str) -> None:
+    def __init__(self, settings: Settings, publish: Publish, consume: Callable[[bool], None], name: str) -> None:
+        """`consume` is told whether this worker may take task messages, from the loop's thread."""
         self.name = name
         self._settings = settings
+        self.permission = Permission(tell=consume)
         self.redis = connect(settings)
         self.ledger = Ledger(self.redis, deadline_s=settings.retry_deadline, api=api_address(settings.api_base_url))
         self.api = SortedApi(
@@ -57,8 +60,10 @@ class Parts:
             budget_s=settings.attempt_budget,
             lock_if_needed=settings.lock_before_close == "if-needed",
         )
-        self.sweep = Sweep(self.ledger, publish, most=max(200, 4 * settings.concurrency))
-        self.settler = Settler(self.ledger, after=self.sweep.made_room)
+        self.sweep = Sweep(
+            self.ledger, publish, self.permission, most=max(200, 4 * settings.concurrency), probe=self._probe_key
+        )
+        self.settler = Settler(self.ledger, self.permission, after=self.sweep.made_room)
         self.pool = AttemptPool(
             self.ledger,
             attempter,
@@ -73,39 +78,46 @@ class Parts:
         self._taking = Trouble("taking batches")
         self._signs = Trouble("signs of life (`closer health`)")
         self._watch = health.Watch(health.IDLE_S)
+        self._introduced = asyncio.Event()
         self._stopping = False
 
     async def hello(self) -> None:
-        """Few calls first: this process has not yet seen that the API answers and knows its key. Raises ForeignApi."""
+        """Introduce this worker; while the store is away, its first sign of life will. Raises ForeignApi."""
         try:
-            await self.ledger.hold_api()
-            await self.ledger.gate("start")
+            await self._introduce()
         except StoreUnavailable as error:
             _log.warning("%s; waiting for it", error)
+
+    async def _introduce(self) -> None:
+        """Name this worker's key to the ledger, and begin with few calls: whether the API knows it is not yet seen."""
+        await self.ledger.hold_api()
+        self.permission.key = key_name(await self.ledger.identity(), self._settings.need_api_key())
+        await self._say_alive()
+        await self.ledger.start_slowly(self.permission.key)
+        self._introduced.set()
 
     def background(self, opened: asyncio.Event) -> list[tuple[str, Coroutine[Any, Any, None]]]:
         """Everything that runs for as long as the process."""
         return [
             ("settler", self.settler.run()),
-            ("intake", self._keep_going("intake", self.intake.step, opened)),
-            ("sweep", self._keep_going("sweep", self.sweep.step, opened)),
-            ("beat", self._keep_going("beat", self._beat, opened)),
+            ("intake", self._keep_going("intake", self.intake.step, opened, self._introduced)),
+            ("sweep", self._keep_going("sweep", self.sweep.step, opened, self._introduced)),
+            ("beat", self._keep_going("beat", self._beat)),
             ("health", self._keep_going("health", self._health, opened)),
             ("prune", self._keep_going("prune", self._prune, opened)),
         ]
 
     async def take(self, references: Any, origin: str) -> None:
         """Take a batch in hand; while the store is away, wait for it: it may be a foreign program's only message."""
-        pause_s = _PAUSE_FIRST_S
+        pauses = _pauses()
         while True:
             try:
-                await self.pool.take(references, origin)
+                await self._take_once(references, origin)
             except StoreUnavailable as error:
                 self._taking.begins(error)
                 if self.pool.draining:
                     raise Draining(str(error)) from error
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, _PAUSE_MOST_S)
+                await asyncio.sleep(next(pauses))
             except ForeignApi as error:
                 await asyncio.sleep(_BEAT_S)  # the next sign of life ends the process; the message is another worker's
                 raise Draining(str(error)) from error
@@ -114,9 +126,15 @@ class Parts:
                 self.sweep.made_room()
                 return
 
+    async def _take_once(self, references: Any, origin: str) -> None:
+        if not self._introduced.is_set():
+            raise StoreUnavailable("the store has not answered yet")
+        await self.pool.take(references, origin)
+
     async def goodbye(self, background: list[asyncio.Task[None]]) -> None:
         """In-flight calls end, what was not begun goes back at once, all is written down; then the connections."""
         self._stopping = True
+        self._introduced.set()  # parts that have not begun must end, too
         self.sweep.poke()
         settler, intake, sweep, *others = background
         for task in others:
@@ -135,27 +153,32 @@ class Parts:
         await _within(1.0, self.api.aclose(), "connections to the API did not close")
         await _within(1.0, self.redis.aclose(), "connections to the store did not close")
 
-    async def _keep_going(self, name: str, step: Callable[[], Awaitable[None]], opened: asyncio.Event) -> None:
+    async def _keep_going(self, name: str, step: Callable[[], Awaitable[None]], *after: asyncio.Event) -> None:
         """Repeat a step until the process stops; while the store is away, wait longer and longer, and say so once."""
-        await opened.wait()
-        trouble, pause_s = Trouble(name), _PAUSE_FIRST_S
+        for event in after:
+            await event.wait()
+        trouble, pauses = Trouble(name), _pauses()
         while not self._stopping:
             try:
                 await step()
             except StoreUnavailable as error:
                 trouble.begins(error)
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, _PAUSE_MOST_S)
+                await asyncio.sleep(next(pauses))
             else:
                 trouble.ends()
-                pause_s = _PAUSE_FIRST_S
+                pauses = _pauses()
+
+    async def _probe_key(self, reference: str) -> None:
+        """Attempt one closure although the key is suspended: a good reply ends that."""
+        with suppress(Draining):
+            await self.pool.take([reference], "probe of the key")
 
     async def _health(self) -> None:
         stuck = self._watch.stuck(
             now_s=health.now_s(),
             on_their_way=self.sweep.on_their_way,
             taken_s=self.pool.taken_at,
-            busy=self.pool.busy,
+            busy=self.pool.busy or self.permission.suspended,
         )
         self._give_sign(stuck=stuck)
         if stuck:
@@ -164,7 +187,8 @@ class Parts:
 
     def _give_sign(self, *, stuck: bool) -> None:
         try:
-            health.write(self._settings, health.own_sign(self._trouble(), stuck=stuck))
+            sign = health.own_sign(self._trouble(), stuck=stuck, suspended=self.permission.suspended)
+            health.write(self._settings, sign)
         except OSError as error:  # a full disk is no reason to stop closing groups
             self._signs.begins(error)
         else:
@@ -174,7 +198,14 @@ class Parts:
         return redact(self.settler.trouble.text or self._taking.text)
 
     async def _beat(self) -> None:
-        await self.ledger.hold_api()  # the ledger may have been moved to another API meanwhile
+        if self._introduced.is_set():
+            await self.ledger.hold_api()  # the ledger may have been moved to another API meanwhile
+            await self._say_alive()
+        else:
+            await self._introduce()
+        await asyncio.sleep(_BEAT_S)
+
+    async def _say_alive(self) -> None:
         await self.ledger.beat(
             self.name,
             {
@@ -183,13 +214,21 @@ class Parts:
                 "waiting": self.pool.waiting,
                 "settled": self.settler.settled,
                 "trouble": self._trouble(),
+                "key": self.permission.key,
             },
         )
-        await asyncio.sleep(_BEAT_S)
 
     async def _prune(self) -> None:
         forgotten = await self.ledger.prune(keep_s=self._settings.retain_closed_days * 86_400)
         await asyncio.sleep(0.1 if forgotten else _PRUNE_S)
+
+
+def _pauses() -> Iterator[float]:
+    """Longer and longer ones, in seconds."""
+    pause_s = _PAUSE_FIRST_S
+    while True:
+        yield pause_s
+        pause_s = min(pause_s * 2, _PAUSE_MOST_S)
 
 
 async def _within(seconds: float, ending: Awaitable[Any], otherwise: str) -> None:

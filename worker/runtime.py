@@ -29,11 +29,19 @@ WRONG_CONFIGURATION = 2  # the exit code
 class Runtime:
     """One worker's loop and its parts. `died` is told, once, the exit code when a part ends that must not."""
 
-    def __init__(self, settings: Settings, publish: Publish, died: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        publish: Publish,
+        died: Callable[[int], None],
+        consume: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        """`consume` is told whether task messages may be taken, see `Parts`."""
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._settings = settings
         self._publish = publish
         self._died = died
+        self._consume = consume
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._main, name="closer-loop", daemon=True)
         self._loop: asyncio.AbstractEventLoop
@@ -94,7 +102,7 @@ class Runtime:
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._parts = Parts(self._settings, self._publish, self.name)
+        self._parts = Parts(self._settings, self._publish, self._consume, self.name)
         await self._parts.hello()
         self._ready.set_result(None)
         background = [asyncio.create_task(part, name=name) for name, part in self._parts.background(self._open)]

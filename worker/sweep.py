@@ -8,9 +8,11 @@ from collections.abc import Awaitable, Callable
 
 from tasks.errors import StoreUnavailable
 from tasks.ledger import Ledger
+from tasks.permission import Permission
 from tasks.trouble import Trouble
 
 Publish = Callable[[list[str]], Awaitable[None]]
+Probe = Callable[[str], Awaitable[None]]
 
 BATCH = 100  # references in one message: enough that Celery's cost per message is small against the calls'
 _ROUND = 500
@@ -26,10 +28,17 @@ class BrokerUnavailable(Exception):
 class Sweep:
     """Dispatches what is due. Any number of workers may sweep at once: the ledger gives each reference to one."""
 
-    def __init__(self, ledger: Ledger, publish: Publish, *, most: int) -> None:
-        """`most`: references that messages may be on their way for, in the whole fleet."""
+    def __init__(
+        self, ledger: Ledger, publish: Publish, permission: Permission, *, most: int, probe: Probe | None = None
+    ) -> None:
+        """`most`: references that messages may be on their way for, in the whole fleet.
+
+        `probe` attempts one closure in this process, to find out whether the API accepts a suspended key again.
+        """
         self._ledger = ledger
         self._publish = publish
+        self._permission = permission
+        self._probe = probe
         self._most = most
         self._poked = asyncio.Event()
         self._blocked = False
@@ -50,12 +59,15 @@ class Sweep:
         self._poked.clear()
         started = time.monotonic()
         try:
-            due = await self._ledger.due(limit=_ROUND, grace_s=_GRACE_S, most=self._most)
+            due = await self._ledger.due(limit=_ROUND, grace_s=_GRACE_S, most=self._most, key=self._permission.key)
         except StoreUnavailable:
             self.on_their_way = 0  # unknown: a store that is away must not pass for a consumer that takes nothing
             raise
         self._blocked = due.next_s is None
         self.on_their_way = due.on_their_way
+        self._permission.hear(*due.word)
+        if due.probe and self._probe:
+            await self._probe(due.probe)
         if due.references:
             await self._dispatch(due.references)
         else:

@@ -23,4 +23,6 @@ for i = 1, #known, 2 do
     workers[#workers + 1] = known[i + 1]
   end
 end
+forget_keys()
+judge_keys()
 return workers

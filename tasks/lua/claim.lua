@@ -2,8 +2,9 @@
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]   the lease (ms), long enough for one attempt
 -- ARGV[4]   the pause between two calls of the whole fleet under the rate limit (ms, 0: no limit)
--- ARGV[5]   the worker's name    ARGV[6]  the address of the API that it calls, "": it does not say
--- ARGV[7..] references
+-- ARGV[5]   the worker's name    ARGV[6]  its key's name, see lib/keys.lua
+-- ARGV[7]   the address of the API that it calls, "": it does not say
+-- ARGV[8..] references
 -- Returns   for each: { "claimed", lease number, failures, not-founds, ms to its deadline, ms to wait before the call,
 --           the time (ms), trigger, 1 when it must be locked first, custom reference, traceparent, for how long it had
 --           been on its way (ms; "": it was not) }
@@ -12,18 +13,18 @@
 --           or only { { "foreign", address } }: the ledger is for the API at this address, see policy.lua
 
 local api = redis.call('HGET', P .. 'policy', 'api')
-if api and ARGV[6] ~= '' and api ~= ARGV[6] then return { { 'foreign', api } } end
+if api and ARGV[7] ~= '' and api ~= ARGV[7] then return { { 'foreign', api } } end
 
-local lease, pause, worker = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local shut = gate_reason()
+local lease, pause, worker, key = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local shut_now, mine = is_shut(), suspended[key]
 local free = gate.window and gate.window - in_flight() or math.huge
 
--- The generic cell rate algorithm: reserves the next slot, returns the ms until then.
-local function slot()
-  if pause <= 0 then return 0 end
-  local at = math.max(NOW, tonumber(gate.tat or 0))
-  gate.tat = at + pause
-  return at - NOW
+-- Whether the gate lets this one through: any while it is open, else only the probe.
+local function passes(ref)
+  if no_probes() then return false end
+  if mine then return mine.probe == ref end
+  if shut_now then return not reasons.unauthorised and reasons.outage.probe == ref end
+  return free >= 1
 end
 
 local function put_back(ref)
@@ -44,9 +45,9 @@ local function claim(ref)
     save(ref, c)
   end
   if not (c.s == 'queued' or (c.s == 'retrying' and is_due(ref))) then return { 'no' } end
-  if shut and gate.probe ~= ref or not shut and free < 1 then return c.s == 'queued' and put_back(ref) or { 'no' } end
+  if not passes(ref) then return c.s == 'queued' and put_back(ref) or { 'no' } end
   free = free - 1
-  local wait = slot()
+  local wait = next_slot(pause)
   local sent = redis.call('ZSCORE', P .. 'dispatched', ref)
   c.x = (c.x or 0) + 1
   c.w = worker
@@ -57,6 +58,6 @@ local function claim(ref)
 end
 
 local claims = {}
-for i = 7, #ARGV do claims[#claims + 1] = claim(ARGV[i]) end
-if pause > 0 and gate.tat then gate_set('tat', tonumber(gate.tat)) end
+for i = 8, #ARGV do claims[#claims + 1] = claim(ARGV[i]) end
+keep_slots()
 return claims

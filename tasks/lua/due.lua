@@ -4,17 +4,25 @@
 -- ARGV[3]  most references to take now
 -- ARGV[4]  after how long a message is presumed lost (ms)
 -- ARGV[5]  most references that messages may be on their way for, in the whole fleet
+-- ARGV[6]  the name of the caller's key, see lib/keys.lua
 -- Returns  { ms until the next one is due (-1: unknown, ask again when something has changed),
---           references that messages were on their way for before this call, reference, … }
+--           references that messages were on their way for before this call,
+--           the word to this worker, see lib/keys.lua,
+--           the reference that this worker is to attempt itself to probe its suspended key, or "",
+--           references to be named in messages, … }
 
-local limit, grace, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local limit, grace, most, key = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
+local QUEUED_AGAIN = 200
 
 -- Up to now: a foreign entry of the future must not take up room for ever.
 local on_their_way = redis.call('ZCOUNT', P .. 'dispatched', NOW - grace, NOW + JUMP)
 
+-- How many may be named in messages now. While the gate is shut that is the probe of an outage, when its time has come:
+-- a worker whose key is good takes it.
 local function room()
-  if gate_reason() then
-    return gate.probe_at and NOW >= tonumber(gate.probe_at) and 1 or 0
+  if is_shut() then
+    local probe = not no_probes() and not reasons.unauthorised and reasons.outage
+    return probe and NOW >= probe.probe_at and 1 or 0
   end
   local free = most - on_their_way
   if gate.window then free = math.min(free, gate.window - on_their_way - in_flight()) end
@@ -47,28 +55,58 @@ local function look(ref)
   return true
 end
 
-local free = room()
--- Messages worth their cost: with more due than there is room for, wait until there is room for a good few.
-local worth = math.min(limit, most / 2, gate.window and gate.window / 4 or limit)
-if free <= 0 then return { -1, on_their_way } end
-if not gate.shut and free < worth and redis.call('ZCOUNT', P .. 'agenda', '-inf', NOW) > free then
-  return { -1, on_their_way }
+-- Takes up to `count` of what is due.
+local function take(count)
+  local refs = {}
+  for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'agenda', '-inf', NOW, 'LIMIT', 0, count)) do
+    if look(ref) then
+      redis.call('ZADD', P .. 'agenda', NOW + grace, ref)
+      redis.call('ZADD', P .. 'dispatched', NOW, ref)
+      refs[#refs + 1] = ref
+    end
+  end
+  return refs
 end
 
-local taken = { 0, on_their_way }
-for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'agenda', '-inf', NOW, 'LIMIT', 0, free)) do
-  if look(ref) then
-    redis.call('ZADD', P .. 'agenda', NOW + grace, ref)
-    redis.call('ZADD', P .. 'dispatched', NOW, ref)
-    taken[#taken + 1] = ref
+local function probes(found, ref, most_ms)
+  found.probe, found.probe_at = ref, NOW + found.every
+  found.every = math.min(found.every * 2, most_ms)
+end
+
+-- A worker whose key is suspended takes no messages: it is given its probe here.
+local function key_probe()
+  local mine = suspended[key]
+  local may = mine and not no_probes() and (reasons.unauthorised or not reasons.outage) and NOW >= mine.probe_at
+  local ref = may and take(1)[1]
+  if not ref then return '' end
+  probes(mine, ref, KEY_MOST)
+  set_key(key, mine)
+  return ref
+end
+
+-- Messages worth their cost: with more due than there is room for, wait until there is room for a good few.
+local function worth_it(free)
+  if gate.shut_at then return free > 0 end
+  local worth = math.min(limit, most / 2, gate.window and gate.window / 4 or limit)
+  return free > 0 and (free >= worth or redis.call('ZCOUNT', P .. 'agenda', '-inf', NOW) <= free)
+end
+
+local function next_ms()
+  local first = redis.call('ZRANGE', P .. 'agenda', 0, 0, 'WITHSCORES')
+  local next_at = as_time(first[2])
+  return next_at and math.max(0, math.ceil(next_at - NOW)) or -1
+end
+
+queue_reconsidered(QUEUED_AGAIN)
+local free = room()
+local probe = key_probe()
+local refs, wait = {}, -1
+if worth_it(free) then
+  refs = take(free)
+  if gate.shut_at and refs[1] then
+    probes(reasons.outage, refs[1], PROBE_MOST)
+    stand('outage', reasons.outage)
   end
+  wait = next_ms()
 end
-if gate.shut and taken[3] then
-  gate_set('probe', taken[3])
-  gate_set('probe_at', NOW + gate.every)
-  gate_set('every', math.min(gate.every * 2, PROBE_MOST[gate.shut]))
-end
-local first = redis.call('ZRANGE', P .. 'agenda', 0, 0, 'WITHSCORES')
-local next_at = as_time(first[2])
-taken[1] = next_at and math.max(0, math.ceil(next_at - NOW)) or -1
-return taken
+return { wait, on_their_way, word_to(key), probe, unpack(refs) }

@@ -1,28 +1,58 @@
--- Opens or shuts the gate by hand, or begins a slow start.
+-- Opens or shuts the gate by hand, holds the fleet back, or begins a slow start.
 -- KEYS, ARGV[1..2]  see lib/base.lua
--- ARGV[3]  pause, resume, start (a worker that starts does not know yet whether its key is good: few calls first) or look
--- ARGV[4]  by whom    ARGV[5]  why
--- A pause or resume is written into the audit in the same step, see lib/audit.lua; `changed` is 0 when it changed nothing.
--- Returns  the gate's fields as a flat list: name, value, …, with "now" among them
+-- ARGV[3]  pause; resume: the pause is over, and the next probe is due at once; override: a resume that also ends
+--          what the API asked for by Retry-After; throttle: the API asked somebody to hold back; start: a worker
+--          starts, and does not know yet whether its key is good, so few calls are made at first
+-- ARGV[4]  by whom    ARGV[5]  why    ARGV[6]  throttle: for how long (ms); start: the worker's key
+-- What an operator does is written into the audit in the same step, see lib/audit.lua; `changed` is 0 when it changed
+-- nothing.
+-- Returns  the gate, JSON, see lib/keys.lua
 
 local WINDOW_START = 48
 
-gate_reason()
-local verb, before = ARGV[3], gate.shut
-if verb == 'pause' then
-  gate_shut('paused', ARGV[5], ARGV[4])
-elseif verb == 'resume' and gate.shut then
-  gate_open()
-elseif verb == 'start' and not gate.shut and (gate.fresh or not gate.window) then
+local verb, by, why = ARGV[3], ARGV[4], ARGV[5]
+
+local function probe_now()
+  local changed = false
+  if reasons.outage then
+    reasons.outage.probe_at, reasons.outage.every, changed = NOW, PROBE_FIRST, true
+    stand('outage', reasons.outage)
+  end
+  for key, found in pairs(suspended) do
+    found.probe_at, found.every, changed = NOW, KEY_FIRST, true
+    set_key(key, found)
+  end
+  return changed
+end
+
+local function pause()
+  local changed = not reasons.paused
+  shut('paused', by, why)
+  return changed
+end
+
+local function resume()
+  local changed = reasons.paused ~= nil
+  open('paused')
+  return probe_now() or changed
+end
+
+local function override()
+  local changed = reasons.throttled ~= nil
+  open('throttled')
+  return resume() or changed
+end
+
+local OPERATORS = { pause = pause, resume = resume, override = override }
+
+is_shut()
+if OPERATORS[verb] then
+  local changed = OPERATORS[verb]()
+  redis.call('XADD', P .. 'audit', '*', 'by', by, 'action', verb, 'filter', '', 'matched', 1, 'why', why,
+    'changed', changed and 1 or 0)
+elseif verb == 'throttle' then
+  throttle(tonumber(ARGV[6]))
+elseif verb == 'start' and not gate.shut_at and not suspended[ARGV[6]] and (gate.fresh or not gate.window) then
   ramp(WINDOW_START, 1)
 end
-if verb == 'pause' or verb == 'resume' then
-  redis.call('XADD', P .. 'audit', '*', 'by', ARGV[4], 'action', verb, 'filter', '', 'matched', 1, 'why', ARGV[5],
-    'changed', gate.shut ~= before and 1 or 0)
-end
-local fields = { 'now', string.format('%.0f', NOW) }
-for name, value in pairs(gate) do
-  fields[#fields + 1] = name
-  fields[#fields + 1] = value
-end
-return fields
+return gate_view()

@@ -2,10 +2,9 @@
 -- Counts everything that an operator sees first.
 -- KEYS[1], ARGV[1..2]  see lib/base.lua    KEYS[2]  the stream that events come on
 -- ARGV[3]  failure reasons, separated by spaces
--- Returns  { counts, the gate's fields, workers: what each said last, JSON (see beat.lua) }, each a flat list, name,
---          value, …; counts are: now (ms), each state, failed:{reason} where there is one, closed in the last
---          minute and hour, received (ms) of the oldest closure not yet ended (absent: none), rejected, backlog. A gate whose time is over is shown open: this script may
---          not write.
+-- Returns  { counts, the gate (JSON, see lib/keys.lua), workers: what each said last, JSON (see beat.lua) }; counts and
+--          workers are flat lists, name, value, …; counts are: now (ms), each state, failed:{reason} where there is one, closed in the last
+--          minute and hour, received (ms) of the oldest closure not yet ended (absent: none), rejected, backlog
 
 local counts = { 'now', string.format('%.0f', NOW) }
 local function tell(name, number)
@@ -27,11 +26,4 @@ if oldest[2] then tell('oldest_open', clamp(tonumber(oldest[2]))) end
 tell('rejected', redis.call('XLEN', P .. 'rejected'))
 tell('backlog', redis.call('XLEN', KEYS[2]))
 
-local fields = {}
-if not (gate.till and NOW >= tonumber(gate.till)) then
-  for name, value in pairs(gate) do
-    fields[#fields + 1] = name
-    fields[#fields + 1] = value
-  end
-end
-return { counts, fields, redis.call('HGETALL', P .. 'workers') }
+return { counts, gate_view(), redis.call('HGETALL', P .. 'workers') }

@@ -1,18 +1,21 @@
-"""A wrong key, a lost permission: the fleet halts, and everything closes once the API lets it."""
+"""A wrong key, a lost permission: its workers halt, and everything closes by others, or once the API lets it."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
+from typing import Any
 
 import redis
 from redis.asyncio import Redis
 
+from tasks.gate import SuspendedKey
 from tasks.ledger import Ledger
 from tests.end_to_end.cases import CLOSED, error
 from tests.end_to_end.fleet import SETTINGS, closures, end_of, wait_for_all
 from tests.end_to_end.standin import Script, StandIn, running
-from tests.support import API_KEY, Process, count, publish, until
+from tests.support import API_KEY, Process, count, publish, run, until
 from worker.demo.faults import Faults
 from worker.demo.simulator import Simulator, run_in_thread
 
@@ -23,8 +26,21 @@ MANY = [f"sg_{number}" for number in range(300)]
 async def resume(url: str) -> None:
     """Open the gate, as an operator does."""
     client = Redis.from_url(url)
-    await Ledger(client).gate("resume", by="test", why="the key is right again")
+    await Ledger(client).resume(by="test", why="the key is right again")
     await client.aclose()
+
+
+def suspended(url: str) -> tuple[SuspendedKey, ...]:
+    """The keys that the ledger knows to be refused."""
+
+    async def look() -> tuple[SuspendedKey, ...]:
+        client = Redis.from_url(url)
+        try:
+            return (await Ledger(client).gate()).suspended
+        finally:
+            await client.aclose()
+
+    return asyncio.run(look())
 
 
 def test_a_refused_key_halts_the_fleet_and_nothing_fails(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
@@ -32,7 +48,7 @@ def test_a_refused_key_halts_the_fleet_and_nothing_fails(store: redis.Redis, sto
     with run_in_thread(Simulator(api_key="another-key")) as (base_url, simulator):
         publish(store, GROUPS)
         with Process(tmp_path, "worker", redis_url=store_url, api_base_url=base_url, **SETTINGS) as worker:
-            until(lambda: store.hget("closer:gate", "shut") == b"unauthorised", "a shut gate")
+            until(lambda: store.hexists("closer:gate", "unauthorised"), "a shut gate")
             until(lambda: not store.xlen("shipment-groups.complete") and not count(store, "closing"), "rest")
             assert count(store, "queued") == len(GROUPS), worker.output
             refused = simulator.groups.summary()["close_calls"]
@@ -56,7 +72,7 @@ def test_a_lost_permission_halts_the_fleet_within_a_few_dozen_calls(
     with run_in_thread(Simulator(faults=Faults(forbidden=1.0))) as (base_url, simulator):
         publish(store, MANY)
         with Process(tmp_path, "worker", redis_url=store_url, api_base_url=base_url, **SETTINGS) as worker:
-            until(lambda: store.hget("closer:gate", "shut") == b"unauthorised", "a shut gate")
+            until(lambda: store.hexists("closer:gate", "unauthorised"), "a shut gate")
             until(lambda: not store.xlen("shipment-groups.complete") and not count(store, "closing"), "rest")
             refused = {endpoint: sum(calls.values()) for endpoint, calls in simulator.groups.summary()["calls"].items()}
             assert refused["close"] == refused["get"] == count(store, "failed"), worker.output
@@ -80,4 +96,34 @@ def test_closed_groups_that_answer_403_halt_nobody(store: redis.Redis, store_url
             assert worker.stop() == 0
     assert {end_of(closure) for closure in closures(store_url, GROUPS).values()} == {"already_closed"}
     assert len(stand_in.calls) == 2 * len(GROUPS)
-    assert store.hget("closer:gate", "shut") is None
+    assert not store.hexists("closer:gate", "shut_at")
+
+
+def test_one_worker_with_a_refused_key_holds_up_nobody(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
+    """Beside a worker whose key is good, one whose key is refused stands still, not ready, named."""
+    groups = [f"sg_{number}" for number in range(300)]
+    with run_in_thread(Simulator(api_key=API_KEY)) as (base_url, simulator):
+        common: dict[str, Any] = {"redis_url": store_url, "api_base_url": base_url} | SETTINGS
+        here, there = tmp_path / "bad", tmp_path / "good"
+        with (
+            Process(tmp_path, "worker", **common, data_dir=here, api_key="refused") as bad,
+            Process(tmp_path, "worker", **common, data_dir=there) as good,
+        ):
+            until(lambda: store.hlen("closer:workers") == 2, "two workers")
+            publish(store, ["sg_first"])
+            until(lambda: count(store, "closed") == 1, "the first group")
+            publish(store, groups)
+            wait_for_all(store, 301, good)
+            until(lambda: suspended(store_url), "a refusal")
+            status = json.loads(run("status", "--json", redis_url=store_url).stdout)
+            [key] = status["suspended_keys"]
+            assert [name.rpartition(":")[2] for name in key["workers"]] == [str(bad.process.pid)]
+            assert status["gate"]["open"]
+            until(lambda: run("health", "--ready", **common, data_dir=here).returncode == 1, "not ready")
+            assert run("health", "--live", **common, data_dir=here).returncode == 0
+            assert run("health", "--ready", **common, data_dir=there).returncode == 0
+            assert bad.stop() == 0
+            assert good.stop() == 0
+        assert {simulator.records()[ref].effective_closes for ref in groups} == {1}
+    assert count(store, "failed") == 0
+    assert "refused" not in bad.output.replace("refuses", "")

@@ -50,7 +50,8 @@ def gate(url: str, verb: str, why: str) -> None:
 
     async def do() -> None:
         client = Redis.from_url(url)
-        await Ledger(client).gate(verb, by="test", why=why)
+        ledger = Ledger(client)
+        await (ledger.pause if verb == "pause" else ledger.resume)(by="test", why=why)
         await client.aclose()
 
     asyncio.run(do())

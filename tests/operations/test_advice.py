@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.closure import Reason
+from tasks.gate import REASONS
 from tasks.scripts import source
 from worker.cli.main import COMMANDS
 from worker.operations.advice import FAILURES, GATES, Advice
@@ -22,9 +23,10 @@ def test_every_reason_has_its_advice() -> None:
 
 def test_every_state_of_the_gate_has_its_advice() -> None:
     """The gate's reasons are those that the ledger's scripts know."""
-    ranks = re.search(r"local RANK = \{(.*?)\}", source("read"))
-    assert ranks is not None
-    assert GATES.keys() == set(re.findall(r"(\w+) =", ranks[1]))
+    known = re.search(r"local REASONS = \{(.*?)\}", source("read"))
+    assert known is not None
+    assert tuple(re.findall(r"'(\w+)'", known[1])) == REASONS
+    assert GATES.keys() == set(REASONS)
 
 
 @pytest.mark.parametrize("advice", [*FAILURES.values(), *GATES.values()])

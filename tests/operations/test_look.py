@@ -25,7 +25,9 @@ def test_status_of_an_empty_store(cli: Cli) -> None:
     assert status["closures"] == dict.fromkeys(["queued", "closing", "retrying", "closed", "failed", "discarded"], 0)
     assert (status["failed"], status["oldest_open_age_s"], status["backlog"], status["rejected"]) == ({}, None, 0, 0)
     assert status["workers"] == []
-    assert status["gate"] == {"open": True, "reason": None, "since": None, "by": None, "why": None}
+    nothing = dict.fromkeys(["reason", "since", "until", "by", "why"])
+    assert status["gate"] == {"open": True, "reasons": []} | nothing
+    assert status["suspended_keys"] == []
 
 
 def test_status_counts_failures_by_reason_and_what_waits(cli: Cli, store: redis.Redis) -> None:

@@ -42,27 +42,38 @@ class Book:
         """Receive an event for each."""
         return await self.ledger.receive([GroupComplete(ref, source, event_id) for ref in references])
 
-    async def due(self, limit: int = 500, most: int = 1000) -> list[str]:
-        """What is due now."""
-        return (await self.ledger.due(limit=limit, grace_s=GRACE_S, most=most)).references
+    async def due(self, limit: int = 500, most: int = 1000, key: str = "") -> list[str]:
+        """What is due now: what a message would name, or the probe of a worker with this key."""
+        due = await self.ledger.due(limit=limit, grace_s=GRACE_S, most=most, key=key)
+        return [due.probe] if due.probe else due.references
 
-    async def claim(self, reference: str, worker: str = "w1", rate_limit: float = 0.0) -> Claim:
+    async def alive(self, **keys: str) -> None:
+        """Workers give a sign of life, each with its key."""
+        for worker, key in keys.items():
+            await self.ledger.beat(worker, {"key": key})
+
+    async def open_gate(self, key: str) -> None:
+        """An operator ends every pause and wait, and a worker comes whose key was never refused."""
+        await self.ledger.resume(override_retry_after=True)
+        await self.alive(**{f"worker-{key}": key})
+
+    async def claim(self, reference: str, worker: str = "w1", rate_limit: float = 0.0, key: str = "") -> Claim:
         """Claim what can be claimed."""
-        claims = await self.ledger.claim([reference], worker=worker, lease_s=LEASE_S, rate_limit=rate_limit)
+        claims = await self.ledger.claim([reference], worker=worker, lease_s=LEASE_S, rate_limit=rate_limit, key=key)
         claim = claims[reference]
         assert isinstance(claim, Claim), claim
         return claim
 
-    async def settle(self, claim: Claim, to: State, **more: Any) -> bool:
+    async def settle(self, claim: Claim, to: State, key: str = "", **more: Any) -> bool:
         """Settle a claim after a call; the API was in good health unless said otherwise."""
         packed = Attempt(claim.at_ms, "w1", verdict=to.value).pack()
         settlement = Settlement(claim.reference, claim.lease, to, packed, **({"health": Health.GOOD} | more))
-        [written], _ = await self.ledger.settle([settlement])
+        [written], _ = await self.ledger.settle([settlement], key=key)
         return written
 
-    async def closed(self, claim: Claim, outcome: Outcome = Outcome.CLOSED) -> bool:
+    async def closed(self, claim: Claim, outcome: Outcome = Outcome.CLOSED, key: str = "") -> bool:
         """Settle as closed."""
-        return await self.settle(claim, State.CLOSED, outcome=outcome)
+        return await self.settle(claim, State.CLOSED, outcome=outcome, key=key)
 
     async def failed(self, reference: str, reason: Reason = Reason.GONE, **more: Any) -> None:
         """Make a closure that failed."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.closure import Outcome, Reason, State
+from tasks.gate import Standing
 from tasks.ledger import Claim, Settlement, Unclaimed
 from tasks.verdict import Health
 from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, Book
@@ -27,7 +28,7 @@ async def outage(book: Book) -> int:
     """Groups fail one after the other until the gate shuts; how many it took."""
     for number, reference in enumerate(GROUPS, 1):
         await fail(book, reference)
-        if (await book.ledger.gate()).get("shut"):
+        if not (await book.ledger.gate()).open:
             return number
     raise AssertionError("no outage")
 
@@ -38,17 +39,31 @@ async def probe(book: Book) -> Claim:
     return await book.claim(reference)
 
 
+async def raw(book: Book, field: str) -> str:
+    """A field of the gate, as it is in the store."""
+    value: Any = await book.redis.hget("closer:gate", field)
+    return value.decode() if value else ""
+
+
+async def reopened(book: Book) -> None:
+    """An outage is over: the next probe is answered well. The window is as it was before that reply."""
+    await book.ledger.resume()
+    await book.closed(await probe(book))
+    await book.redis.hset("closer:gate", "window", "4")
+
+
 async def reason(book: Book) -> str | None:
     """Why the gate is shut."""
-    return (await book.ledger.gate()).get("shut")
+    return (await book.ledger.gate()).reason
 
 
 async def test_an_outage(book: Book) -> None:
     """A dozen different groups in a row that find the API ill shut the gate: no claim, nothing dispatched."""
     assert 10 <= await outage(book) <= 14
     assert await reason(book) == "outage"
-    gate = await book.ledger.gate()
-    assert (gate["by"], gate["since"]) == ("closer", str(book.clock.ms))
+    outage_now = (await book.ledger.gate()).gravest
+    assert outage_now is not None
+    assert (outage_now.by, outage_now.since_ms) == ("closer", book.clock.ms)
     await book.receive("new")
     assert await book.ledger.claim(["new"], worker="w", lease_s=1) == {"new": Unclaimed.LATER}
     assert await book.due() == []
@@ -73,11 +88,11 @@ async def test_settling_tells_whether_the_gate_is_shut(book: Book) -> None:
     await book.receive("sg_1", "sg_2")
     claims = [await book.claim("sg_1"), await book.claim("sg_2")]
     book.clock.forward(1)
-    refused = Settlement("sg_1", claims[0].lease, State.RETRYING, "x", health=Health.UNAUTHORISED)
-    assert await book.ledger.settle([refused]) == ([True], book.clock.ms)
-    await book.ledger.gate("resume")
+    refused = Settlement("sg_1", claims[0].lease, State.RETRYING, "x", health=Health.BAD, hold_s=5.0)
+    assert await book.ledger.settle([refused]) == ([True], (book.clock.ms, book.clock.ms, 0))
+    book.clock.forward(5.1)
     good = Settlement("sg_2", claims[1].lease, State.CLOSED, "x", Outcome.CLOSED, health=Health.GOOD)
-    assert await book.ledger.settle([good]) == ([True], 0)
+    assert await book.ledger.settle([good]) == ([True], (book.clock.ms, 0, 0))
 
 
 async def test_the_memory_of_ill_groups_is_bounded(book: Book) -> None:
@@ -86,7 +101,7 @@ async def test_the_memory_of_ill_groups_is_bounded(book: Book) -> None:
         await fail(book, f"bad-{number}")
         await book.receive(f"good-{number}")
         await book.closed(await book.claim(f"good-{number}"))
-    assert len((await book.ledger.gate())["ill"].split()) <= 64
+    assert len((await raw(book, "ill")).split()) <= 64
 
 
 async def test_the_probe_of_an_outage(book: Book) -> None:
@@ -116,8 +131,8 @@ async def test_a_good_probe_opens_the_gate(book: Book) -> None:
     book.clock.forward(1)
     await book.closed(await probe(book))
     gate = await book.ledger.gate()
-    assert "shut" not in gate
-    assert gate["window"] == "5"
+    assert gate.open
+    assert gate.window == 5
     first = await book.due()
     assert len(first) == 5
     claims = [await book.claim(reference) for reference in first]
@@ -128,9 +143,9 @@ async def test_a_good_probe_opens_the_gate(book: Book) -> None:
     assert len(await book.due()) == 10
 
 
-async def window(book: Book) -> str | None:
+async def window(book: Book) -> int | None:
     """How many calls the gate lets into flight, None for any number."""
-    return (await book.ledger.gate()).get("window")
+    return (await book.ledger.gate()).window
 
 
 async def close_one(book: Book, reference: str) -> None:
@@ -142,19 +157,19 @@ async def close_one(book: Book, reference: str) -> None:
 async def test_the_window_is_lifted(book: Book) -> None:
     """After an outage a thousand good replies lift the limit."""
     await outage(book)
-    await book.ledger.gate("resume")
+    await reopened(book)
     await book.redis.hset("closer:gate", "window", "1023")
     await close_one(book, "more-1")
-    assert await window(book) == "1024"
+    assert await window(book) == 1024
     await close_one(book, "more-2")
     assert await window(book) is None
 
 
 async def test_the_window_of_a_start(book: Book) -> None:
     """A worker that starts lets few calls into flight, until one good reply shows that its key is good."""
-    await book.ledger.gate("start")
-    await book.ledger.gate("start")
-    assert await window(book) == "48"
+    await book.ledger.start_slowly()
+    await book.ledger.start_slowly()
+    assert await window(book) == 48
     await close_one(book, "sg_1")
     assert await window(book) is None
 
@@ -162,31 +177,31 @@ async def test_the_window_of_a_start(book: Book) -> None:
 async def test_a_start_while_the_gate_opens_again(book: Book) -> None:
     """A worker that starts after an outage does not widen the window: each good reply still lets one more in."""
     await outage(book)
-    await book.ledger.gate("resume")
-    await book.ledger.gate("start")
-    assert await window(book) == "4"
+    await reopened(book)
+    await book.ledger.start_slowly()
+    assert await window(book) == 4
     await close_one(book, "more-1")
-    assert await window(book) == "5"
+    assert await window(book) == 5
 
 
 async def test_an_outage_right_after_a_start(book: Book) -> None:
     """When the gate shuts before the first good reply, it opens again as after any outage."""
-    await book.ledger.gate("start")
+    await book.ledger.start_slowly()
     await outage(book)
-    await book.ledger.gate("resume")
+    await reopened(book)
     await close_one(book, "more-1")
-    assert await window(book) == "5"
+    assert await window(book) == 5
 
 
 async def test_deadlines_stand_still_while_shut(book: Book) -> None:
     """The time that the gate is shut is not taken from any closure, old or new."""
     await book.receive("old")
     book.clock.forward(100)
-    await book.ledger.gate("pause", by="ann", why="upgrade")
+    await book.ledger.pause(by="ann", why="upgrade")
     book.clock.forward(5000)
     await book.receive("new")
     book.clock.forward(5000)
-    await book.ledger.gate("resume")
+    await book.ledger.resume()
     book.clock.forward(10)
     assert (await book.claim("old")).remaining_s == DEADLINE_S - 110
     assert (await book.claim("new")).remaining_s == DEADLINE_S - 10
@@ -207,47 +222,6 @@ async def test_throttled(book: Book) -> None:
     assert await reason(book) is None
 
 
-async def test_unauthorised(book: Book) -> None:
-    """One 401 halts the fleet; a probe a while later finds out when the key is good again."""
-    await book.receive("sg_1")
-    await book.settle(await book.claim("sg_1"), State.QUEUED, health=Health.UNAUTHORISED)
-    assert await reason(book) == "unauthorised"
-    book.clock.forward(14.9)
-    assert await book.due() == []
-    book.clock.forward(0.1)
-    await book.settle(await probe(book), State.QUEUED, health=Health.UNAUTHORISED)
-    assert await reason(book) == "unauthorised"
-    book.clock.forward(15)
-    await book.closed(await probe(book))
-    assert await reason(book) is None
-
-
-async def forbidden(book: Book) -> list[str]:
-    """Five groups in a row are refused with 403."""
-    refused = GROUPS[:5]
-    for reference in refused:
-        assert await reason(book) is None
-        await fail(book, reference, Health.FORBIDDEN)
-    return refused
-
-
-async def test_five_403_in_a_row(book: Book) -> None:
-    """They shut the gate, for the account may have lost its permission; when it opens they are queued again."""
-    refused = await forbidden(book)
-    assert await reason(book) == "unauthorised"
-    assert {await book.state(reference) for reference in refused} == {State.FAILED}
-    await book.ledger.gate("resume")
-    assert {await book.state(reference) for reference in refused} == {State.QUEUED}
-
-
-async def test_five_403_and_a_pause(book: Book) -> None:
-    """Also when an operator pauses in between, while the permission is being mended."""
-    refused = await forbidden(book)
-    await book.ledger.gate("pause", by="ann", why="asking Sorted")
-    await book.ledger.gate("resume", by="ann")
-    assert {await book.state(reference) for reference in refused} == {State.QUEUED}
-
-
 async def test_403_now_and_then(book: Book) -> None:
     """Groups refused one by one, with others closed in between, have failed for themselves and stay so."""
     for reference in GROUPS[:8]:
@@ -256,44 +230,155 @@ async def test_403_now_and_then(book: Book) -> None:
         await book.closed(await book.claim(f"good-{reference}"))
     assert await reason(book) is None
     await fail(book, "last", Health.FORBIDDEN)
-    await book.ledger.gate("pause")
-    await book.ledger.gate("resume")
+    await book.ledger.pause()
+    await book.ledger.resume()
     assert {await book.state(reference) for reference in [*GROUPS[:8], "last"]} == {State.FAILED}
 
 
-async def test_pause_outranks(book: Book) -> None:
-    """A pause stands above every other reason: only an operator ends it, and no probe is made."""
+async def test_reasons_stand_side_by_side(book: Book) -> None:
+    """Each reason has its own since and end; the gravest is named first, and the gate opens when none is left."""
+    await book.receive("sg_1")
+    first = await book.claim("sg_1")
     await outage(book)
-    await book.ledger.gate("pause", by="ann", why="upgrade")
+    book.clock.forward(1)
+    await book.ledger.pause(by="ann", why="upgrade")
+    paused_ms = book.clock.ms
+    await book.ledger.pause(by="bob", why="other")
+    book.clock.forward(1)
+    await book.settle(first, State.RETRYING, hold_s=60.0, **RETRY)
     gate = await book.ledger.gate()
-    assert (gate["shut"], gate["by"], gate["why"]) == ("paused", "ann", "upgrade")
-    await book.ledger.gate("start")
-    book.clock.forward(100)
-    assert await book.due() == []
-    await book.ledger.gate("pause", by="bob", why="other")
-    assert (await book.ledger.gate())["by"] == "ann"
-    await book.ledger.gate("resume")
+    assert [one.reason for one in gate.standing] == ["paused", "outage", "throttled"]
+    assert gate.gravest == Standing("paused", paused_ms, "ann", "upgrade")
+    throttled = gate.get("throttled")
+    assert throttled is not None
+    assert throttled.until_ms == book.clock.ms + 60_000
+    await book.ledger.resume()
+    assert await reason(book) == "outage"
+    book.clock.forward(60.1)
+    await book.closed(await probe(book))
     assert await reason(book) is None
 
 
-async def test_graver_reasons_outrank(book: Book) -> None:
-    """Outage stands above throttled, unauthorised above both; the time shut is counted through."""
-    await book.receive("keep", "sg_1", "sg_2")
-    claims = [await book.claim("sg_1"), await book.claim("sg_2")]
-    await book.settle(claims[0], State.RETRYING, hold_s=10.0, **RETRY)
-    book.clock.forward(5)
-    await book.settle(claims[1], State.QUEUED, health=Health.UNAUTHORISED)
-    assert await reason(book) == "unauthorised"
+@pytest.mark.parametrize("standing", ["paused", "throttled"])
+async def test_no_probe_while_paused_or_throttled(book: Book, standing: str) -> None:
+    """An outage is not probed while an operator, or the API itself, wants no calls."""
+    await book.receive("first")
+    first = await book.claim("first")
+    await outage(book)
+    if standing == "paused":
+        await book.ledger.pause()
+    else:
+        await book.settle(first, State.RETRYING, hold_s=300.0, **RETRY)
+    book.clock.forward(299)
+    assert await book.due() == []
+    await book.ledger.resume(override_retry_after=True)
+    assert len(await book.due()) == 1
+
+
+async def test_a_pause_does_not_undercut_retry_after(book: Book) -> None:
+    """Pausing and resuming leave what the API asked for; a Retry-After that comes while paused counts, too."""
+    await book.receive("sg_1", "sg_2", "sg_3")
+    first, second = await book.claim("sg_1"), await book.claim("sg_2")
+    await book.settle(first, State.RETRYING, hold_s=60.0, **RETRY)
+    await book.ledger.pause()
+    assert (await book.ledger.resume()).reason == "throttled"
+    await book.ledger.pause()
+    await book.settle(second, State.RETRYING, hold_s=90.0, **RETRY)
+    gate = await book.ledger.resume()
+    assert [one.reason for one in gate.standing] == ["throttled"]
+    book.clock.forward(89.9)
+    assert await book.ledger.claim(["sg_3"], worker="w", lease_s=1) == {"sg_3": Unclaimed.LATER}
+    book.clock.forward(0.1)
+    assert "sg_3" in await book.due()
+
+
+async def test_a_refused_key_does_not_undercut_retry_after(book: Book) -> None:
+    """A 401 while throttled is not probed before the time that the API asked for is over."""
+    await book.receive("sg_1", "sg_2", "sg_3")
+    first, second = await book.claim("sg_1"), await book.claim("sg_2")
+    await book.settle(first, State.RETRYING, hold_s=60.0, **RETRY)
+    await book.settle(second, State.QUEUED, health=Health.UNAUTHORISED)
+    for _ in range(6):
+        book.clock.forward(9.9)
+        assert await book.due() == []
+    book.clock.forward(0.7)
+    assert len(await book.due()) == 1
+
+
+async def test_a_long_retry_after_stands(book: Book) -> None:
+    """Three hours are three hours; only an operator who says so, and why, ends them, and the audit has it."""
+    await book.receive("sg_1", "sg_2")
+    await book.settle(await book.claim("sg_1"), State.RETRYING, hold_s=3 * 3600.0, **RETRY)
+    book.clock.forward(3 * 3600 - 0.1)
+    assert (await book.ledger.resume(by="ann")).reason == "throttled"
+    assert (await book.ledger.resume(by="ann", why="agreed with Sorted", override_retry_after=True)).open
+    assert "sg_2" in await book.due()
+    entries: Any = await book.redis.xrange("closer:audit")
+    said = [(fields[b"action"], fields[b"why"], fields[b"changed"]) for _, fields in entries]
+    assert said == [(b"resume", b"", b"0"), (b"override", b"agreed with Sorted", b"1")]
+
+
+async def test_resume_makes_the_next_probe_due(book: Book) -> None:
+    """A resume while an outage stands does not open the gate, but tries at once whether it is over."""
+    await outage(book)
+    for _ in range(4):
+        book.clock.forward(5)
+        await book.settle(await probe(book), State.RETRYING, **RETRY)
+    assert await book.due() == []
+    assert (await book.ledger.resume()).reason == "outage"
+    await book.closed(await probe(book))
+    assert await reason(book) is None
+
+
+async def test_time_shut_is_counted_once(book: Book) -> None:
+    """However many reasons stand together, deadlines stand still as long as at least one does, and no longer."""
+    await book.receive("keep", "sg_1")
+    claim = await book.claim("sg_1")
+    await book.settle(claim, State.RETRYING, hold_s=30.0, **RETRY)
     book.clock.forward(10)
-    await book.ledger.gate("resume")
-    assert (await book.claim("keep")).remaining_s == DEADLINE_S
+    await book.ledger.pause()
+    book.clock.forward(50)
+    await book.ledger.gate()
+    await book.due()
+    book.clock.forward(40)
+    await book.ledger.resume()
+    book.clock.forward(7)
+    assert (await book.claim("keep")).remaining_s == DEADLINE_S - 7
+
+
+async def test_looking_changes_nothing(book: Book) -> None:
+    """A look at a gate whose time is over tells that it is open, and leaves the opening to who works."""
+    await book.receive("sg_1")
+    await book.settle(await book.claim("sg_1"), State.RETRYING, hold_s=10.0, **RETRY)
+    before: Any = await book.redis.hgetall("closer:gate")
+    book.clock.forward(11)
+    assert (await book.ledger.gate()).open
+    assert await book.redis.hgetall("closer:gate") == before
+
+
+@pytest.mark.parametrize("field", ["paused", "outage", "throttled", "unauthorised", "key:x", "lost", "shut_at", "tat",
+                                   "window", "bad", "clock", "ramp", "forbidden:", "made-up"])  # fmt: skip
+@pytest.mark.parametrize("value", [b"", b"x", b"[]", b"{}", b'{"since":"x"}', b"\xff", b"1e999", b"null"])
+async def test_a_foreign_field(book: Book, field: str, value: bytes) -> None:
+    """What another program puts into the gate breaks no step: damaged reasons stand, damaged numbers do not."""
+    await book.receive("sg_1", "sg_2")
+    await book.redis.hset("closer:gate", field, value)
+    await book.ledger.gate()
+    await book.due()
+    await book.ledger.beat("w1", {"key": ""})
+    claims = await book.ledger.claim(["sg_2"], worker="w", lease_s=LEASE_S)
+    assert (claims["sg_2"] is Unclaimed.LATER) == (field in ("paused", "outage", "throttled"))
+    await book.ledger.settle([Settlement("sg_1", 1, State.RETRYING, "x", health=Health.BAD)])
+    await book.ledger.pause(by="ann")
+    await book.ledger.resume(by="ann", override_retry_after=True)
+    assert (await book.ledger.gate()).open == (field != "outage")
 
 
 async def test_settling_while_paused(book: Book) -> None:
     """Calls in flight at a pause are settled as ever; their retries wait for the end of the pause."""
     await book.receive("sg_1", "sg_2")
     first, second = await book.claim("sg_1"), await book.claim("sg_2")
-    await book.ledger.gate("pause")
+    await book.ledger.pause()
     assert await book.closed(first)
     assert await book.settle(second, State.RETRYING, **RETRY)
     assert (await book.state("sg_1"), await book.state("sg_2")) == (State.CLOSED, State.RETRYING)
@@ -316,14 +401,13 @@ async def test_retry_after_during_an_outage(book: Book) -> None:
 
 async def test_a_late_word_opens_the_gate(book: Book) -> None:
     """A late "closed" by the probe's lost lease opens the gate, and leaves each closure in exactly one index."""
-    refused = await forbidden(book)
-    book.clock.forward(15)
-    await book.ledger.requeue(refused[:1])
-    book.clock.forward(0.001)
+    await outage(book)
+    book.clock.forward(1)
     first = await probe(book)
     book.clock.forward(LEASE_S)
-    await book.settle(await book.claim(first.reference), State.FAILED, reason=Reason.FORBIDDEN, health=Health.FORBIDDEN)
+    await book.settle(await book.claim(first.reference), State.FAILED, reason=Reason.GONE, health=Health.UNKNOWN)
     assert await book.closed(first, Outcome.CLOSED)
+    assert await reason(book) is None
     assert await book.state(first.reference) is State.CLOSED
     assert await book.agenda(first.reference) is None
 

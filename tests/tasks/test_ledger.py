@@ -122,7 +122,9 @@ async def test_a_hold_is_never_undercut(book: Book) -> None:
     for hold_s in (0.0004, 366 * 24 * 3600.0):
         claim = await book.claim("sg_1")
         await book.settle(claim, State.QUEUED, hold_s=hold_s, health=Health.UNKNOWN)
-        till_ms = int((await book.ledger.gate())["till"])
+        throttled = (await book.ledger.gate()).get("throttled")
+        assert throttled is not None
+        till_ms = throttled.until_ms or 0
         assert till_ms >= book.clock.ms + hold_s * 1000
         book.clock.forward((till_ms - book.clock.ms - 1) / 1000)
         assert await book.ledger.claim(["sg_1"], worker="w", lease_s=1) == {"sg_1": Unclaimed.LATER}
@@ -188,7 +190,7 @@ async def test_only_closed_wakes_a_discarded_closure(book: Book) -> None:
     ],
 )
 async def test_settlements(
-    book: Book, to: State, more: dict[str, object], outcome: Outcome | None, reason: Reason | None, agenda: float | None
+    book: Book, to: State, more: dict[str, Any], outcome: Outcome | None, reason: Reason | None, agenda: float | None
 ) -> None:
     """Each decision ends in its state, with its outcome or reason, and on the agenda exactly while unfinished."""
     await book.receive("sg_1")
@@ -205,7 +207,7 @@ async def test_settling_without_a_call(book: Book) -> None:
     claim = await book.claim("sg_1")
     settlement = Settlement("sg_1", claim.lease, State.QUEUED)
     settled = await book.ledger.settle([settlement, settlement, Settlement("nobody", 1, State.CLOSED)])
-    assert settled == ([True, False, False], 0)
+    assert settled == ([True, False, False], (book.clock.ms, 0, 0))
     assert (await book.read("sg_1")).attempts == 0
 
 

@@ -45,6 +45,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.states: dict[str, State] = {}
         self.claims: list[Claim] = []
         self.leases: dict[str, tuple[int, int]] = {}  # lease number, end in ms
+        self.keys = 0
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run it on this machine's loop."""
@@ -58,12 +59,22 @@ class LedgerMachine(RuleBasedStateMachine):
 
     async def _finish(self) -> None:
         for _ in range(12):
-            await self.book.ledger.gate("resume")
+            await self._reopen()
             self.book.clock.forward(LEASE_S)
-            for reference in await self.book.due():
-                await self.book.closed(await self.book.claim(reference))
+            await self.book.alive(w=self.key)
+            for reference in await self.book.due(key=self.key):
+                await self.book.closed(await self.book.claim(reference, key=self.key), key=self.key)
         closures = await self.book.ledger.read(list(self.states))
         assert not [closure for closure in closures if closure and closure.state in OPEN_STATES], "stuck"
+
+    @property
+    def key(self) -> str:
+        """The name of the workers' key; each time the gate is opened they have a new one."""
+        return f"key-{self.keys}"
+
+    async def _reopen(self) -> None:
+        self.keys += 1
+        await self.book.open_gate(self.key)
 
     @rule(reference=references, event_id=st.sampled_from(["e1", "e2"]))
     def receive(self, reference: str, event_id: str) -> None:
@@ -74,7 +85,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(reference=references, late=st.booleans())
     def work(self, reference: str, late: bool) -> None:
         """A worker takes what it can, perhaps after another's lease has ended."""
-        self.gate("resume")
+        self.do(self._reopen())
         self.receive(reference, "e3")
         self.book.clock.forward(LEASE_S if late else 0)
         self.claim(reference, 0.0)
@@ -100,7 +111,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(limit=st.integers(1, 4), most=st.integers(1, 8))
     def due(self, limit: int, most: int) -> None:
         """A sweep takes what is due."""
-        taken = self.do(self.book.due(limit, most))
+        taken = self.do(self.book.due(limit, most, self.key))
         assert len(taken) <= limit
 
     @rule(reference=references)
@@ -111,7 +122,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(reference=references, rate=st.sampled_from([0.0, 10.0]))
     def claim(self, reference: str, rate: float) -> None:
         """A worker claims: never while another's lease runs, with a new lease number each time."""
-        result = self.do(self.book.ledger.claim([reference], worker="w", lease_s=LEASE_S, rate_limit=rate))[reference]
+        result = self.do(
+            self.book.ledger.claim([reference], worker="w", lease_s=LEASE_S, rate_limit=rate, key=self.key)
+        )[reference]
         if isinstance(result, Claim):
             number, ends = self.leases.get(reference, (0, 0))
             assert ends <= self.book.clock.ms, "two live leases"
@@ -128,7 +141,8 @@ class LedgerMachine(RuleBasedStateMachine):
         number, _ = self.leases.get(reference, (0, 0))
         mine = state is State.CLOSING and number == claim.lease
         fact = end["to"] is State.CLOSED and state is not State.CLOSED
-        [written], _ = self.do(self.book.ledger.settle([Settlement(reference, claim.lease, packed=None, **end)]))
+        settlement = Settlement(reference, claim.lease, packed=None, **end)
+        [written], _ = self.do(self.book.ledger.settle([settlement], key=self.key))
         assert written == (mine or fact)
         if written:
             self.leases[reference] = (number if end["to"] is not State.CLOSED else 0, 0)
@@ -159,10 +173,20 @@ class LedgerMachine(RuleBasedStateMachine):
         [word] = self.do(self.book.ledger.discard([reference]))
         assert (word == "done") == (self.states.get(reference) is State.FAILED)
 
-    @rule(verb=st.sampled_from(["resume", "resume", "start", "look", "pause"]))
+    @rule(verb=st.sampled_from(["resume", "override", "start", "look", "pause", "new key", "sign of life"]))
     def gate(self, verb: str) -> None:
-        """An operator shuts or opens the gate, a worker starts."""
-        self.do(self.book.ledger.gate(verb, by="ann", why="test"))
+        """An operator shuts or opens the gate, a worker starts, or lives on."""
+        ledger = self.book.ledger
+        steps: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
+            "resume": lambda: ledger.resume(by="ann", why="test"),
+            "override": lambda: ledger.resume(by="ann", why="test", override_retry_after=True),
+            "start": lambda: ledger.start_slowly(self.key),
+            "look": ledger.gate,
+            "pause": lambda: ledger.pause(by="ann", why="test"),
+            "new key": self._reopen,
+            "sign of life": lambda: self.book.alive(w=self.key),
+        }
+        self.do(steps[verb]())
 
     @invariant()
     def holds(self) -> None:

@@ -23,7 +23,7 @@ STEPS: dict[str, Step] = {
     "settle": lambda ledger: ledger.settle([Settlement("sg_none", 1, State.QUEUED)]),
     "requeue": lambda ledger: ledger.requeue(["sg_none"]),
     "hand back": lambda ledger: ledger.hand_back(["sg_retry"]),
-    "gate": lambda ledger: ledger.gate("start"),
+    "gate": lambda ledger: ledger.start_slowly(),
     "beat": lambda ledger: ledger.beat("new", {}),
     "prune": lambda ledger: ledger.prune(keep_s=86_400),
 }
@@ -107,7 +107,7 @@ async def test_it_does_not_wait_where_all_is_well(fleet: Fleet) -> None:
     """While a worker looks, or where none is known, a newcomer goes on at once."""
     await fleet.newcomer().beat()
     await fleet.plan()
-    await fleet.newcomer().gate("start")
+    await fleet.newcomer().start_slowly()
     await fleet.book.ledger.beat("w1", None)
     fleet.lives = False
     await fleet.wait(8 * HOUR_S)
@@ -124,7 +124,7 @@ async def test_after_all_workers_have_died(fleet: Fleet) -> None:
     assert sorted(due.references) == ["sg_leased", "sg_retry"]
     assert 3 < fleet.waited_s < 5
     waited_s = fleet.waited_s
-    await fleet.newcomer().gate("start")
+    await fleet.newcomer().start_slowly()
     assert fleet.waited_s == waited_s
 
 
@@ -148,7 +148,7 @@ async def test_a_worker_that_comes_back_late(fleet: Fleet) -> None:
     fleet.book.clock.forward(HOUR_S)
     newcomers = [fleet.newcomer(), fleet.newcomer()]
     for newcomer in newcomers:
-        await newcomer.gate("start")
+        await newcomer.start_slowly()
     agenda = []
     for ledger in (fleet.book.ledger, *newcomers, fleet.book.ledger, *newcomers):
         await fleet.wait(1)

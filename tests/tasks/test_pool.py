@@ -17,6 +17,7 @@ from tasks.closure import Outcome, State
 from tasks.errors import StoreUnavailable
 from tasks.event import GroupComplete
 from tasks.ledger import Claim, Ledger, Settlement
+from tasks.permission import Permission
 from tasks.pool import AttemptPool, Draining
 from tasks.retry import Policy
 from tasks.settler import Settler
@@ -33,7 +34,7 @@ class Works:
         self.redis = redis
         self.ledger = Ledger(redis)
         self.written = 0
-        self.settler = Settler(self.ledger, self._after)
+        self.settler = Settler(self.ledger, Permission(), self._after)
         attempter = Attempter(api, Policy(), worker="w1", budget_s=BUDGET_S)
         chosen = {"concurrency": 2, "lease_s": LEASE_S, "budget_s": BUDGET_S} | options
         self.pool = AttemptPool(self.ledger, attempter, self.settler, worker="w1", **chosen)
@@ -169,7 +170,8 @@ async def test_a_shut_gate(works: Callable[..., Works], standin: StandIn) -> Non
     await work.pool.take(GROUPS[:5], "t")
     await until(lambda: work.settler.settled == 5)
     assert len(standin.requests) == 1
-    await work.ledger.gate("resume")
+    work.settler.permission.key = "another"
+    await work.ledger.beat("w1", {"key": "another"})
     await work.pool.take(GROUPS[5:6], "t")
     await until(lambda: work.settler.settled == 6)
     assert len(standin.requests) == 2
@@ -230,6 +232,7 @@ async def test_the_store_is_away(works: Callable[..., Works], let: asyncio.Event
             await work.pool.take(["sg_1"], "t")
     finally:
         store.config_set("maxmemory", 0)
+    await work.ledger.receive([GroupComplete("sg_1", "wms", "1")])
     store.rpush("closer:closed", "not ours")
     await work.pool.take(["sg_1"], "t")
     await until(lambda: work.settler.trouble.text != "")
@@ -245,7 +248,7 @@ async def test_settling_in_batches(real: Redis) -> None:
     """Hundreds of results are written in few calls, each once, and the last one is not forgotten."""
     ledger = Ledger(real)
     calls: list[int] = []
-    settler = Settler(ledger, lambda: calls.append(settler.settled))
+    settler = Settler(ledger, Permission(), lambda: calls.append(settler.settled))
     for number in range(450):
         settler.put(Settlement(f"sg_{number}", 1, State.QUEUED))
     running = asyncio.create_task(settler.run())

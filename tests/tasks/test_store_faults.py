@@ -53,7 +53,7 @@ WRITES: dict[str, Step] = {
     "due": lambda book: book.due(),
     "requeue": lambda book: book.ledger.requeue(["failed"]),
     "discard": lambda book: book.ledger.discard(["failed"]),
-    "pause": lambda book: book.ledger.gate("pause"),
+    "pause": lambda book: book.ledger.pause(),
     "reject": lambda book: book.ledger.reject(b"x", Rejection(("event: x",)), "test"),
     "beat": lambda book: book.ledger.beat("w", {}),
 }

@@ -12,6 +12,7 @@ from tasks.closure import State
 from tasks.errors import StoreUnavailable
 from tasks.event import GroupComplete
 from tasks.ledger import Claim, Ledger, Settlement
+from tasks.permission import Permission
 from tests.support import url_of, valkey
 from worker.sweep import BATCH, BrokerUnavailable, Sweep
 
@@ -48,7 +49,7 @@ async def ledger(real: Redis) -> Ledger:
 async def test_batches(ledger: Ledger) -> None:
     """What is due goes out in batches, each reference once; the next round has nothing to do."""
     broker = Broker()
-    sweep = Sweep(ledger, broker, most=400)
+    sweep = Sweep(ledger, broker, Permission(), most=400)
     await sweep.step()
     assert [len(batch) for batch in broker.batches] == [BATCH, 20]
     assert sorted(broker.named) == GROUPS
@@ -60,7 +61,7 @@ async def test_batches(ledger: Ledger) -> None:
 async def test_two_sweeps(ledger: Ledger) -> None:
     """Any number of workers sweep at once, and each reference goes out once."""
     broker = Broker()
-    sweeps = [Sweep(ledger, broker, most=400) for _ in range(4)]
+    sweeps = [Sweep(ledger, broker, Permission(), most=400) for _ in range(4)]
     await asyncio.gather(*(sweep.step() for sweep in sweeps))
     assert sorted(broker.named) == GROUPS
 
@@ -69,7 +70,7 @@ async def test_a_broker_that_is_away(ledger: Ledger, caplog: pytest.LogCaptureFi
     """What was not published is due again at once, is said once, and goes out when the broker is back."""
     broker = Broker()
     broker.takes = 1
-    sweep = Sweep(ledger, broker, most=400)
+    sweep = Sweep(ledger, broker, Permission(), most=400)
     for _ in range(2):
         step = asyncio.create_task(sweep.step())
         while "dispatch waits" not in caplog.text:  # noqa: ASYNC110 - a log line is no event
@@ -88,7 +89,7 @@ async def test_a_broker_that_is_away(ledger: Ledger, caplog: pytest.LogCaptureFi
 async def test_made_room(ledger: Ledger) -> None:
     """A sweep that had no room for more goes on as soon as work has ended, without waiting for its time."""
     broker = Broker()
-    sweep = Sweep(ledger, broker, most=60)
+    sweep = Sweep(ledger, broker, Permission(), most=60)
     sweep.made_room()
     await sweep.step()
     assert len(broker.named) == 60
@@ -110,7 +111,7 @@ async def test_made_room(ledger: Ledger) -> None:
 async def test_a_poke_ends_the_wait(ledger: Ledger) -> None:
     """A new closure is dispatched at once: the sweep does not sleep through it."""
     broker = Broker()
-    sweep = Sweep(ledger, broker, most=400)
+    sweep = Sweep(ledger, broker, Permission(), most=400)
     await sweep.step()
     step = asyncio.create_task(sweep.step())
     await ledger.receive([GroupComplete("new", "wms", "e1")])
@@ -126,7 +127,7 @@ async def test_a_store_that_is_away_is_no_deaf_consumer(tmp_path: Path) -> None:
         client = Redis.from_url(url_of(server))
         ledger = Ledger(client)
         await ledger.receive([GroupComplete(ref, "wms", "e1") for ref in GROUPS])
-        sweep = Sweep(ledger, Broker(), most=400)
+        sweep = Sweep(ledger, Broker(), Permission(), most=400)
         await sweep.step()
         sweep.poke()
         await asyncio.wait_for(sweep.step(), 10)

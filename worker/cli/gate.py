@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from tasks.gate import Gate
 from worker.cli import options
 from worker.cli.output import plain, print_json
+from worker.cli.phrase import ends
 from worker.cli.session import at_desk, operator
 from worker.operations import gate
-from worker.operations.gate import Gate
 
 
 @click.command()
@@ -28,15 +29,28 @@ def pause(by: str | None, why: str, as_json: bool) -> None:
 
 @click.command()
 @options.signed(why_needed=False)
+@click.option("--override-retry-after", is_flag=True, help="Call although the API asked to hold back; needs --why.")
 @options.as_json
-def resume(by: str | None, why: str, as_json: bool) -> None:
-    """Open the gate, whatever had shut it; few calls are made at first.
+def resume(by: str | None, why: str, override_retry_after: bool, as_json: bool) -> None:
+    """End a pause, and try at once whether an outage is over or a key is accepted again.
+
+    Few calls are made at first. When the API has asked to hold back (Retry-After), that still stands; to end it
+    all the same, say --override-retry-after, and why.
 
     \b
     Example:
       closer resume --why 'the upgrade is done'
     """
-    _tell(at_desk(lambda desk: gate.resume(desk, by=operator(by, desk.settings), why=why)), as_json)
+    if override_retry_after and not why:
+        raise click.UsageError("--override-retry-after goes against what the API asked for: tell why, with --why TEXT")
+    _tell(
+        at_desk(
+            lambda desk: gate.resume(
+                desk, by=operator(by, desk.settings), why=why, override_retry_after=override_retry_after
+            )
+        ),
+        as_json,
+    )
 
 
 def _tell(found: Gate, as_json: bool) -> None:
@@ -45,4 +59,6 @@ def _tell(found: Gate, as_json: bool) -> None:
     elif found.open:
         click.echo("The gate is open: calls are made.")
     else:
-        click.echo(plain(f"The gate is shut ({found.reason}, by {found.by}): no calls until `closer resume`."))
+        click.echo("The gate is shut: no calls are made.")
+        for one in found.standing:
+            click.echo(plain(f"  {one.reason}, by {one.by}: {ends(one, found.now_ms)}"))

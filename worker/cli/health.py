@@ -46,8 +46,11 @@ def health(want: str, wait_s: float) -> None:
 
 
 def _look(settings: Settings, want: str) -> tuple[bool, str]:
-    good, line = signs.live(signs.read(settings), signs.now_s())
-    return asyncio.run(_ready(settings, line)) if good and want == "ready" else (good, line)
+    found = signs.read(settings)
+    good, line = signs.live(found, signs.now_s())
+    if not good or want == "live":
+        return good, line
+    return signs.accepted(found) or asyncio.run(_ready(settings, line))
 
 
 async def _ready(settings: Settings, live: str) -> tuple[bool, str]:
@@ -62,8 +65,8 @@ async def _ready(settings: Settings, live: str) -> tuple[bool, str]:
         return False, f"{live}; the broker does not answer ({error!r})"
     finally:
         await redis.aclose()
-    if reason := gate.get("shut"):
-        return False, f"{live}; the gate is shut ({reason}): {gate.get('why', '')}"
+    if gate.gravest:
+        return False, f"{live}; the gate is shut ({gate.gravest.reason}): {gate.gravest.why}"
     return True, f"{live}, store and broker answer, the gate is open"
 
 

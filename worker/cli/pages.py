@@ -11,6 +11,7 @@ from rich.text import Text
 
 from tasks.closure import Attempt, Closure, State, iso
 from worker.cli.output import age, clock, count, facts, paragraph, plain, styled, table
+from worker.cli.phrase import ends
 from worker.operations.advice import FAILURES, GATES
 from worker.operations.look import Status, Story
 
@@ -40,18 +41,31 @@ def status_screen(status: Status) -> Table:
 
 
 def _gate(status: Status) -> Text:
-    gate = status.gate
-    if gate.reason is None:
-        return Text("open", style="green")
-    since_ms = gate.since_ms or status.summary.now_ms
-    text = styled(f"SHUT: {gate.reason}", "wrong")
-    text.append(f" for {age((status.summary.now_ms - since_ms) / 1000)}, since {clock(iso(since_ms))} UTC")
-    text.append(plain(f", by {gate.by}")).append("\n").append(plain(gate.why or "no reason was given"))
-    if gate.until_ms:
-        text.append(f"\nopens by itself at {clock(iso(gate.until_ms))} UTC")
-    if advice := GATES.get(gate.reason):
-        text.append(f"\n{advice.remedy}\n", style="yellow")
-        text.append(advice.command, style="bold")
+    gate, now_ms = status.gate, status.summary.now_ms
+    if not gate.standing:
+        return Text("open", style="green").append_text(_suspended(status))
+    text = Text()
+    for one in gate.standing:
+        text.append("\n" if text else "")
+        text.append_text(styled(f"SHUT: {one.reason}", "wrong"))
+        text.append(f" for {age((now_ms - one.since_ms) / 1000)}, since {clock(iso(one.since_ms))} UTC")
+        text.append(plain(f", by {one.by}")).append("\n").append(plain(one.why or "no reason was given"))
+        text.append(f"\n{ends(one, now_ms)}")
+    text.append_text(_suspended(status))
+    advice = GATES[gate.standing[0].reason]
+    text.append(f"\n{advice.remedy}\n", style="yellow")
+    return text.append(advice.command, style="bold")
+
+
+def _suspended(status: Status) -> Text:
+    """The keys that the API refuses, with the workers that have them."""
+    text = Text()
+    for key in status.gate.suspended:
+        since = clock(iso(key.since_ms))
+        workers = ", ".join(status.workers_with(key)) or "no worker that is alive"
+        text.append_text(styled(f"\nKey {key.key} is suspended", "wrong"))
+        text.append(plain(f" since {since} UTC ({key.cause}): {workers}"))
+        text.append("\nset CLOSER_API_KEY of these workers to a valid key, and start them again", style="yellow")
     return text
 
 

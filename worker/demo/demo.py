@@ -18,6 +18,7 @@ import redis
 
 from tasks.closure import Closure, State
 from tasks.errors import CloserError
+from tasks.gate import REASONS
 from tasks.ledger import Ledger
 from worker.demo.progress import Look, View
 from worker.demo.report import Report
@@ -82,14 +83,22 @@ def _look(scenario: Scenario, settings: Settings, store: redis.Redis, simulator:
         pipe.xlen(settings.events_stream)
         pipe.xlen("closer:rejected")
         pipe.zcard("closer:agenda")
-        pipe.hget("closer:gate", "shut")
+        pipe.hkeys("closer:gate")
         for state in _SHOWN:
             pipe.zcard(f"closer:{state}")
-        backlog, rejected, unfinished, shut, *counts = pipe.execute()
+        backlog, rejected, unfinished, gate, *counts = pipe.execute()
     states = dict(zip((state.value for state in _SHOWN), counts, strict=True))
+    shut = " ".join(reason for reason in REASONS if reason.encode() in gate)
     calls = simulator.groups.calls.copy().total()
     return Look(
-        seconds, len(scenario.groups), backlog, rejected, states, unfinished, calls, shut.decode() if shut else ""
+        seconds,
+        len(scenario.groups),
+        backlog,
+        rejected,
+        states,
+        unfinished,
+        calls,
+        shut,
     )
 
 

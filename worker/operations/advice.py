@@ -83,8 +83,8 @@ GATES: dict[str, Advice] = {
     "unauthorised": Advice(
         "The API refuses the key (401), or group after group (403). Nothing is called but one probe now and then, and "
         "deadlines stand still.",
-        "Find out whether the key was changed or the account lost its permission. Set CLOSER_API_KEY, restart the "
-        "workers: the next good probe opens the gate by itself.",
+        "Find out whether the key was changed or the account lost its permission. Set CLOSER_API_KEY and restart the "
+        "workers; or, when Sorted accepts the key again, resume: the next probe is then due at once.",
         "closer check",
     ),
     "outage": Advice(
@@ -96,7 +96,9 @@ GATES: dict[str, Advice] = {
     ),
     "throttled": Advice(
         "The API asked to hold back for a time (Retry-After).",
-        "Nothing: the gate opens by itself when the time is over. If it happens often, set CLOSER_RATE_LIMIT.",
+        "Nothing: the gate opens by itself when the time is over. If it happens often, set CLOSER_RATE_LIMIT. If the "
+        "time is absurd, Sorted agrees that you go on, and nothing else helps: "
+        "closer resume --override-retry-after --why '…'",
         "closer status --watch",
     ),
 }

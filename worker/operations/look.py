@@ -8,11 +8,11 @@ from typing import Any
 from tasks.catalogue import Summary
 from tasks.closure import Action as Deed
 from tasks.closure import Closure, iso
+from tasks.gate import Gate, SuspendedKey
 from tasks.heartbeat import Heartbeat, Unreadable
 from worker.operations import audit
 from worker.operations.advice import FAILURES
 from worker.operations.desk import Desk
-from worker.operations.gate import Gate
 from worker.settings import Settings
 
 _SILENT_S = 20.0  # four signs of life missed
@@ -41,9 +41,17 @@ class Status:
     """Everything that an operator sees first."""
 
     summary: Summary
-    gate: Gate
     workers: list[Worker]
     unreadable_workers: list[str]
+
+    @property
+    def gate(self) -> Gate:
+        """Whether calls are made, and why not."""
+        return self.summary.gate
+
+    def workers_with(self, key: SuspendedKey) -> list[str]:
+        """The names of the workers that are alive and have this key."""
+        return [worker.sign.name for worker in self.workers if worker.alive and worker.sign.said.get("key") == key.key]
 
     @property
     def oldest_open_age_s(self) -> float | None:
@@ -66,6 +74,7 @@ class Status:
             "silent_workers": [worker.as_json() for worker in self.workers if not worker.alive],
             "unreadable_workers": self.unreadable_workers,
             "gate": self.gate.as_json(),
+            "suspended_keys": [key.as_json(self.workers_with(key)) for key in self.gate.suspended],
         }
 
 
@@ -95,7 +104,7 @@ async def status(desk: Desk) -> Status:
     workers = [Worker(sign, _age_s(summary, sign)) for sign in signs if isinstance(sign, Heartbeat)]
     unreadable = [sign.name for sign in signs if isinstance(sign, Unreadable)]
     recent = [worker for worker in workers if worker.age_s < _FORGOTTEN_S]
-    return Status(summary, Gate.of(summary.gate), recent, unreadable)
+    return Status(summary, recent, unreadable)
 
 
 def _age_s(summary: Summary, sign: Heartbeat) -> float:

@@ -25,11 +25,9 @@ local function move_plans(by)
     local planned = redis.call('ZRANGE', P .. index, 0, -1, 'WITHSCORES')
     for i = 1, #planned, 2 do redis.call('ZADD', P .. index, planned[i + 1] + by, planned[i]) end
   end
-  for _, field in ipairs({ 'since', 'till', 'probe_at', 'ramp', 'tat' }) do
-    if tonumber(gate[field]) then gate_set(field, gate[field] + by) end
-  end
-  gate_set('lost', tonumber(gate.lost or 0) + by)  -- the open clock does not jump
-  gate_set('moved', string.format('%.0f', moved_so_far() + by))
+  move_gate(by)
+  move_keys(by)
+  gate_set('moved', moved_so_far() + by)
 end
 
 -- A script's reply, with what its caller must remember of this look.

@@ -1,42 +1,87 @@
--- The gate: whether calls are made, and how many. Its fields:
---   shut      reason why nothing is attempted (paused, unauthorised, outage, throttled); absent: open
---   since by why   when (ms), by whom, and why in words     till  opens by itself then (ms)
---   probe     the one closure that may be attempted while it is shut; probe_at, every  the next one (ms), the pause (ms)
---   window    most calls in flight while it opens again, counted from `ramp` (ms); absent: no limit
+-- The gate: whether calls are made, and how many. Fields of the hash `gate`, absent when they say nothing:
+--   paused throttled outage unauthorised   reasons why nothing is attempted, side by side. Each is JSON:
+--             { since (ms), by, why; till: it ends by itself then (ms); probe: the one closure that may be attempted
+--             meanwhile; probe_at: when the next one may (ms); every: the pause after that (ms) }
+--   shut_at   since when at least one reason stands (ms)
+--   lost      how long the gate was shut in all (ms): deadlines run on a clock that stands still meanwhile
+--   key:{key} a suspended key, see keys.lua    forbidden:{key}  how many groups in a row it was refused with 403
+--   window    most calls in flight while the gate opens again, counted from `ramp` (ms); absent: no limit
 --   fresh     1: the window is only a start's, and the first good reply lifts it
---   bad       share of calls that found the API ill, 0 to 1, moving; ill: the groups that counted for it
---   forbidden groups refused with 403 in a row
---   lost      how long it was shut in all (ms): deadlines run on a clock that stands still meanwhile
+--   bad       share of calls that found the API ill, 0 to 1, moving    ill  the groups that counted for it
 --   tat       when the rate limit allows the next call (ms)
 --   clock     the store's clock when it was last looked at (ms), see clock.lua
+-- A field that another program has put there is passed over. Where a reason is damaged, it stands all the same.
 
-local gate = {}
+local REASONS = { 'paused', 'unauthorised', 'outage', 'throttled' }  -- the gravest first
+-- The fields that hold numbers, and the most that each can be.
+local TIME = 1e14
+local NUMBERS = { shut_at = TIME, lost = TIME, window = 1e6, ramp = TIME, bad = 1, tat = TIME, clock = TIME }
+local STANDING = { since = 'number', by = 'string', why = 'string', till = 'number', probe = 'string',
+  probe_at = 'number', every = 'number', cause = 'string' }
+local DAMAGED_MS = 900000  -- how long a throttle lasts whose end is damaged
+local PROBE_FIRST, PROBE_MOST = 1000, 5000  -- the pauses between two probes of an outage
+local WINDOW_AGAIN = 4     -- calls in flight when the gate opens again; every good reply allows one more
+local WINDOW_MOST = 1024   -- where the limit is lifted
+
+local gate, reasons = {}, {}
+
+-- The JSON object in a text whose fields are as `kinds` says; nil when it is not one.
+local function object(raw, kinds)
+  local readable, found = pcall(cjson.decode, raw)
+  if not (readable and type(found) == 'table' and found.since) then return nil end
+  for name, kind in pairs(kinds) do
+    if found[name] ~= nil and type(found[name]) ~= kind then return nil end
+  end
+  return found
+end
+
+local function damaged(reason)
+  local since = gate.shut_at or NOW
+  local found = { since = since, by = 'closer', why = 'its record in the store is damaged' }
+  if reason == 'throttled' then found.till = since + DAMAGED_MS end
+  if reason == 'outage' then found.probe_at, found.every = since, PROBE_FIRST end
+  return found
+end
+
+local function whole(reason, found)
+  return found and (reason ~= 'throttled' or found.till) and (reason ~= 'outage' or found.probe_at and found.every)
+end
+
 do
   local raw = redis.call('HGETALL', P .. 'gate')
   for i = 1, #raw, 2 do gate[raw[i]] = raw[i + 1] end
+  for field, most in pairs(NUMBERS) do
+    local number = tonumber(gate[field])
+    gate[field] = number and math.abs(number) <= most and number or nil
+  end
+  for _, reason in ipairs(REASONS) do
+    if gate[reason] then
+      local found = object(gate[reason], STANDING)
+      reasons[reason] = whole(reason, found) and found or damaged(reason)
+      gate.shut_at = math.min(gate.shut_at or NOW, reasons[reason].since)
+    end
+  end
 end
-
-local RANK = { throttled = 1, outage = 2, unauthorised = 3, paused = 4 }
-local PROBE_FIRST = { outage = 1000, unauthorised = 15000 }
-local PROBE_MOST = { outage = 5000, unauthorised = 60000 }
-local FORBIDDEN_IN_A_ROW = 5
-local WINDOW_AGAIN = 4     -- calls in flight when the gate opens again; every good reply allows one more
-local WINDOW_MOST = 1024   -- where the limit is lifted
 
 local function gate_set(field, value)
   if value == nil then
     if gate[field] then redis.call('HDEL', P .. 'gate', field) end
-    gate[field] = nil
   else
-    gate[field] = tostring(value)
-    redis.call('HSET', P .. 'gate', field, gate[field])
+    redis.call('HSET', P .. 'gate', field, tostring(value))
   end
+  gate[field] = value
+end
+
+-- Writes a reason down; nil: it is over.
+local function stand(reason, found)
+  reasons[reason] = found
+  gate_set(reason, found and cjson.encode(found))
 end
 
 -- The time on the clock that deadlines run on: it stands still while the gate is shut.
 local function open_clock()
-  local lost = tonumber(gate.lost or 0)
-  if gate.shut then lost = lost + NOW - gate.since end
+  local lost = gate.lost or 0
+  if gate.shut_at then lost = lost + NOW - gate.shut_at end
   return NOW - lost
 end
 
@@ -46,18 +91,17 @@ local function queue_again(ref, c, trigger)
   move(ref, c, 'queued', NOW)
 end
 
--- Adds a reference to a list in the gate, of which the last `most` are kept (nil: all); returns the list's new length,
--- or nil when it stood there already.
+-- Adds a reference to a short list in the gate, of which the last `most` are kept; false when it stood there already.
 local function gate_add(field, ref, most)
   local refs = {}
   for known in string.gmatch(gate[field] or '', '%S+') do
-    if known == ref then return nil end
+    if known == ref then return false end
     refs[#refs + 1] = known
   end
   refs[#refs + 1] = ref
-  if most and #refs > most then table.remove(refs, 1) end
+  if #refs > most then table.remove(refs, 1) end
   gate_set(field, table.concat(refs, ' '))
-  return #refs
+  return true
 end
 
 local function ramp(window, fresh)
@@ -66,54 +110,86 @@ local function ramp(window, fresh)
   gate_set('fresh', fresh)
 end
 
-local function gate_open()
-  -- A few were refused each for itself. So many, or while the key was refused: it was the account, whatever shut the
-  -- gate since (a pause, while somebody mends the account, outranks the reason).
-  local forbidden = {}
-  for ref in string.gmatch(gate.forbidden or '', '%S+') do forbidden[#forbidden + 1] = ref end
-  if gate.shut ~= 'unauthorised' and #forbidden < FORBIDDEN_IN_A_ROW then forbidden = {} end
-  gate_set('lost', tonumber(gate.lost or 0) + NOW - gate.since)
-  for _, field in ipairs({ 'shut', 'since', 'by', 'why', 'till', 'probe', 'probe_at', 'every', 'bad', 'ill', 'forbidden' }) do
-    gate_set(field, nil)
-  end
+-- Shuts the gate for one more reason; `found`: its probes or its end. A reason that stands already stays as it is.
+local function shut(reason, by, why, found)
+  if reasons[reason] then return end
+  if not gate.shut_at then gate_set('shut_at', NOW) end
+  found = found or {}
+  found.since, found.by, found.why = NOW, by, why
+  stand(reason, found)
+end
+
+-- One reason is over. When it was the last the gate opens, for few calls at first.
+local function open(reason)
+  if reasons[reason] then stand(reason, nil) end
+  if next(reasons) or not gate.shut_at then return end
+  gate_set('lost', (gate.lost or 0) + NOW - gate.shut_at)
+  gate_set('shut_at', nil)
+  gate_set('bad', nil)
+  gate_set('ill', nil)
   ramp(WINDOW_AGAIN)
-  for _, ref in ipairs(forbidden) do
-    local c = load(ref)
-    if c and c.s == 'failed' and c.r == 'forbidden' then
-      queue_again(ref, c)
-      save(ref, c)
-    end
+end
+
+local function shut_outage()
+  shut('outage', 'closer', 'most calls end in time-outs, cut connections or 5xx: the API is ill or cannot be reached',
+    { every = PROBE_FIRST, probe_at = NOW + PROBE_FIRST })
+end
+
+-- The API asked to hold back; of two such wishes the later end counts.
+local function throttle(hold)
+  local till = NOW + hold
+  if not reasons.throttled then
+    shut('throttled', 'closer', 'the API asked to hold back (Retry-After)', { till = till })
+  elseif till > reasons.throttled.till then
+    reasons.throttled.till = till
+    stand('throttled', reasons.throttled)
   end
 end
 
--- Shuts the gate, or keeps it shut for the graver of two reasons.
-local function gate_shut(reason, why, by, till)
-  if gate.shut == 'throttled' and reason == 'throttled' then
-    if till > tonumber(gate.till) then gate_set('till', till) end
-    return
+-- Whether the gate is shut; ends the reasons whose time is over first.
+local function is_shut()
+  for _, reason in ipairs(REASONS) do
+    if reasons[reason] and NOW >= (reasons[reason].till or math.huge) then open(reason) end
   end
-  if gate.shut and RANK[gate.shut] >= RANK[reason] then
-    if till and gate.probe_at and till > tonumber(gate.probe_at) then gate_set('probe_at', till) end
-    return
-  end
-  if gate.shut then gate_set('lost', tonumber(gate.lost or 0) + NOW - gate.since) end
-  gate_set('shut', reason)
-  gate_set('since', NOW)
-  gate_set('by', by)
-  gate_set('why', why)
-  gate_set('till', till)
-  gate_set('probe', nil)
-  gate_set('every', PROBE_FIRST[reason])
-  gate_set('probe_at', PROBE_FIRST[reason] and NOW + PROBE_FIRST[reason])
+  if gate.shut_at and not next(reasons) then open() end  -- somebody else has taken the reason away
+  return gate.shut_at ~= nil
 end
 
--- The reason why the gate is shut, or nil; opens it first when its time has come.
-local function gate_reason()
-  if gate.till and NOW >= tonumber(gate.till) then gate_open() end
-  return gate.shut
+-- Whether a probe would be in vain, or against what the API or an operator asked for.
+local function no_probes()
+  return reasons.paused or reasons.throttled
 end
 
 -- How many calls of this opening are in flight.
 local function in_flight()
   return redis.call('ZCOUNT', P .. 'closing', gate.ramp or '-inf', '+inf')
+end
+
+-- The generic cell rate algorithm: reserves the next slot, returns the ms until then; `pause` between two calls, 0: none.
+local next_free
+local function next_slot(pause)
+  if pause <= 0 then return 0 end
+  local at = math.max(NOW, next_free or gate.tat or 0)
+  next_free = at + pause
+  return at - NOW
+end
+
+-- Writes down which slots are reserved, once for all that a script has reserved.
+local function keep_slots()
+  if next_free then gate_set('tat', next_free) end
+end
+
+-- What is planned moves with the store's clock when that is set.
+local function move_gate(by)
+  for _, reason in ipairs(REASONS) do
+    local found = reasons[reason]
+    if found then
+      for _, field in ipairs({ 'since', 'till', 'probe_at' }) do found[field] = found[field] and found[field] + by end
+      stand(reason, found)
+    end
+  end
+  for _, field in ipairs({ 'shut_at', 'ramp', 'tat' }) do
+    if gate[field] then gate_set(field, gate[field] + by) end
+  end
+  gate_set('lost', (gate.lost or 0) + by)  -- the open clock does not jump
 end

@@ -1,0 +1,52 @@
+"""What one worker knows of whether it may call the API: told by the ledger with every answer that could change it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+_NAME_LENGTH = 8
+_STALE_MS = 5000  # an answer that seems older than this is not late: the store's clock was set back
+
+
+@dataclass(slots=True)
+class Permission:
+    """`key`: the name of this worker's key, see `key_name`; empty before it has asked for the ledger's identity.
+
+    `stop_ms`: what was claimed until then must not be called any more (store's clock); 0: everything may.
+    `suspended_ms`: since when the API has refused the key; 0: it does not.
+    `tell` is called with whether this worker may take messages, whenever the ledger says so or that is over.
+    """
+
+    key: str = ""
+    stop_ms: int = 0
+    suspended_ms: int = 0
+    tell: Callable[[bool], None] = lambda _: None
+    _heard_ms: int = 0
+
+    @property
+    def suspended(self) -> bool:
+        """Whether this worker takes no messages, and calls nothing but a probe now and then."""
+        return self.suspended_ms > 0
+
+    def allows(self, claimed_ms: int) -> bool:
+        """Whether what was claimed then may still be called."""
+        return claimed_ms > self.stop_ms
+
+    def hear(self, at_ms: int, stop_ms: int, suspended_ms: int) -> None:
+        """Note what the ledger has told at `at_ms`, unless a later answer has overtaken it."""
+        if self._heard_ms - _STALE_MS < at_ms < self._heard_ms:
+            return
+        concerned = self.suspended
+        self._heard_ms, self.stop_ms, self.suspended_ms = at_ms, stop_ms, suspended_ms
+        if concerned or self.suspended:
+            self.tell(not self.suspended)
+
+
+def key_name(ledger_id: str, key: SecretStr) -> str:
+    """A short fingerprint of an API key, salted with the ledger's id: it names the key and does not give it away."""
+    salted = f"{ledger_id}\n{key.get_secret_value()}".encode()
+    return hashlib.sha256(salted).hexdigest()[:_NAME_LENGTH]
