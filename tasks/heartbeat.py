@@ -20,12 +20,13 @@ class Heartbeat:
     waiting: int
     settled: int
     trouble: str
+    log_lines_lost: int
     said: Mapping[str, Any]
 
     @property
     def sound(self) -> bool:
         """Whether each field is what workers write."""
-        counts = (self.in_flight, self.waiting, self.settled)
+        counts = (self.in_flight, self.waiting, self.settled, self.log_lines_lost)
         return (
             0 <= self.at_ms <= _LATEST_MS
             and all(type(count) is int for count in counts)
@@ -48,7 +49,7 @@ def read_heartbeat(name: bytes, raw: bytes) -> Heartbeat | Unreadable:
         at_ms = int(said.pop("at"))
         heartbeat = Heartbeat(
             shown, at_ms, said.get("in_flight", 0), said.get("waiting", 0), said.get("settled", 0),
-            said.get("trouble", ""), said,
+            said.get("trouble", ""), said.get("log_lines_lost", 0), said,
         )  # fmt: skip
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return Unreadable(shown)

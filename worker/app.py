@@ -5,22 +5,25 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import sys
 import threading
+from contextlib import ExitStack
 from typing import Any
 
 from celery import Celery, signals
 from celery.worker import state as celery_state
 
-from tasks.close import register
+from tasks.close import NotTaken, register
 from tasks.errors import CloserError, ConfigurationError
-from worker import logs
+from worker import logs, streams
 from worker.broker import celery_settings
 from worker.consuming import set_consuming
 from worker.embedded import EmbeddedStore
 from worker.publisher import Publisher
-from worker.redaction import guard_tracebacks
+from worker.redaction import guard_tracebacks, redact
 from worker.runtime import WRONG_CONFIGURATION, Runtime
-from worker.settings import load
+from worker.settings import Settings, load, unknown_variables
+from worker.url_check import check_broker
 
 _log = logging.getLogger("closer.app")
 _LAST_RESORT_S = 40.0
@@ -31,8 +34,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._runtime: Runtime | None = None
-        self._publisher: Publisher | None = None
-        self._store: EmbeddedStore | None = None
+        self._started = ExitStack()  # what is stopped in the end, the last first
         self._consumer: Any = None
         self.interrupted = False  # told to stop by Ctrl-C
 
@@ -40,15 +42,20 @@ class Worker:
         """Start the parts, before Celery connects to its broker. Raises CloserError."""
         settings = load()
         settings.need_api_key()
-        if settings.embedded:
-            self._store = EmbeddedStore(settings)
-            self._store.start()
-        self._publisher = Publisher(close_groups)
-        self._runtime = Runtime(settings, self._publisher.publish, _stop_process, self.consume)
-        self._runtime.start()
+        for name in unknown_variables():
+            _log.warning("%s is not a setting of closer's; is it misspelt?", name)
+        with ExitStack() as started:
+            if settings.embedded:
+                _start_store(settings, started)
+            publisher = Publisher(close_groups)
+            started.callback(publisher.close)
+            runtime = Runtime(settings, publisher.publish, _stop_process, self.consume)
+            started.callback(runtime.stop)
+            runtime.start()
+            self._started, self._runtime = started.pop_all(), runtime
         _log.info(
             "worker %s: API %s, store %s, stream %s, %d calls in flight at most",
-            self._runtime.name,
+            runtime.name,
             settings.api_base_url,
             settings.public_store_address,
             settings.events_stream,
@@ -63,8 +70,9 @@ class Worker:
         self._runtime.open()
 
     def take(self, references: Any, origin: str) -> None:
-        """The body of the task."""
-        assert self._runtime is not None
+        """The body of the task. Raises NotTaken."""
+        if self._runtime is None:
+            raise NotTaken("this process has not started, or has stopped")
         self._runtime.take(references, origin)
 
     def consume(self, on: bool) -> None:
@@ -79,19 +87,36 @@ class Worker:
 
     def stop(self) -> None:
         """Stop all parts; the store last."""
-        if self._runtime is not None:
-            self._runtime.stop()
-        if self._publisher is not None:
-            self._publisher.close()
-        if self._store is not None:
-            self._store.stop()
-        self._runtime = self._publisher = self._store = None
+        self._runtime = None
+        self._started.close()
+
+
+def _configuration() -> dict[str, Any]:
+    """Celery's, when it first asks for it. With wrong settings there is none, and Celery would print a traceback."""
+    try:
+        settings = load()
+        check_broker(settings.celery_broker_url)
+        return celery_settings(settings)
+    except ConfigurationError as error:
+        sys.stderr.write(redact(f"closer: {error}\n"))
+        raise SystemExit(WRONG_CONFIGURATION) from error
 
 
 app = Celery("closer", set_as_current=False)
-app.add_defaults(lambda: celery_settings(load()))
+app.add_defaults(_configuration)
 worker = Worker()
 close_groups = register(app, worker.take)
+
+
+def _start_store(settings: Settings, started: ExitStack) -> None:
+    store = EmbeddedStore(settings)
+    started.callback(store.stop)
+    try:
+        store.start()
+    except OSError as error:
+        raise CloserError(
+            f"the embedded store cannot be started: {error}; set CLOSER_DATA_DIR to a folder that you own"
+        ) from error
 
 
 def _collect_less() -> None:
@@ -104,31 +129,51 @@ def _collect_less() -> None:
 def _stop_process(code: int) -> None:
     """A part has died: end the process with this exit code, by Celery's way if that works, by force if not."""
     setattr(celery_state, "should_stop", code)  # noqa: B010  (its stub knows None only)
-    timer = threading.Timer(_LAST_RESORT_S, os._exit, (code,))
+    timer = threading.Timer(_LAST_RESORT_S, _end_by_force, (code,))
     timer.daemon = True
     timer.start()
 
 
-@signals.setup_logging.connect
-def _configure_logs(**_: Any) -> None:
+def _end_by_force(code: int) -> None:
+    logs.finish()
+    os._exit(code)
+
+
+@signals.celeryd_init.connect
+def _log_from_now_on(instance: Any, **_: Any) -> None:
+    """The first thing that Celery's worker does: from here on everything that is printed is a log line."""
     settings = load()
     guard_tracebacks()
     logs.configure(settings.log_level, settings.log_format)
+    streams.take_over()
+    instance.quiet = True  # its banner says less than our first line
+
+
+@signals.setup_logging.connect
+def _keep_logs(**_: Any) -> None:
+    """Celery leaves the logs alone when somebody listens to this signal."""
 
 
 @signals.worker_init.connect
 def _start(**_: Any) -> None:
+    """Start, or end the process: Celery itself would log what is raised here, and go on without the parts."""
     try:
         worker.start()
     except CloserError as error:
-        worker.stop()
         _log.critical("the worker cannot start: %s", error)
         raise SystemExit(WRONG_CONFIGURATION if isinstance(error, ConfigurationError) else 1) from error
+    except Exception as error:
+        _log.critical("the worker cannot start: %s: %s", type(error).__name__, error, exc_info=error)
+        raise SystemExit(os.EX_SOFTWARE) from error
 
 
 @signals.worker_ready.connect
 def _ready(sender: Any, **_: Any) -> None:
-    worker.ready(sender)
+    try:
+        worker.ready(sender)
+    except Exception as error:  # Celery would go on, and no event would be taken in
+        _log.critical("the worker cannot go on (%s); this process stops, start it again", error, exc_info=error)
+        _stop_process(os.EX_SOFTWARE)
 
 
 @signals.worker_shutting_down.connect

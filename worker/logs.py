@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import io
+import atexit
 import json
 import logging
 import os
 import re
 import sys
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import lru_cache
-from typing import Any, TextIO
+from typing import Any
 
+from worker.log_writer import LogWriter, own_stderr
 from worker.redaction import RedactingFormatter, Redaction
 
 # What these say of each message and request is said better, once, by closure.attempted.
@@ -31,7 +30,8 @@ _QUIET = (
 _WORD = re.compile(r"[A-Za-z0-9_.:+-]+")
 _REPETITIVE = ("celery.worker.consumer", "celery.worker.request", "kombu")
 _SAY_AGAIN_S = 60.0
-_HOLD_S = 0.2
+_LAST_WORDS_S = 1.0
+MOST_HELD = 8 * 1024 * 1024  # characters of lines that may wait for a reader; more are lost
 
 
 class TextFormatter(logging.Formatter):
@@ -84,37 +84,10 @@ class Brief(logging.Filter):
         return True
 
 
-class Held(logging.StreamHandler[TextIO]):
-    """To stderr, a line at most `_HOLD_S` late: a write for each line costs more than all else about it.
-
-    Warnings and what came before them are written at once.
-    """
-
-    def __init__(self) -> None:
-        if isinstance(sys.stderr, io.TextIOWrapper):
-            sys.stderr.reconfigure(line_buffering=False)
-        super().__init__(sys.stderr)
-        threading.Thread(target=self._write_what_is_held, name="log-flush", daemon=True).start()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Hold the line, or write all that is held."""
-        try:
-            self.stream.write(self.format(record) + self.terminator)
-            if record.levelno >= logging.WARNING:
-                self.flush()
-        except Exception:
-            self.handleError(record)
-
-    def _write_what_is_held(self) -> None:
-        while True:
-            time.sleep(_HOLD_S)
-            with suppress(ValueError):  # closed: the process ends
-                self.flush()
-
-
 def configure(level: str, form: str) -> None:
-    """Send all logs to stderr."""
-    handler = Held()
+    """Send all logs to stderr, from a thread; what is held when the process ends is written then."""
+    encoding = sys.__stderr__.encoding if sys.__stderr__ else "utf-8"
+    handler = LogWriter(own_stderr(), encoding=encoding, most_held=MOST_HELD)
     inner = JsonFormatter() if form == "json" else TextFormatter()
     handler.setFormatter(RedactingFormatter(inner, Redaction(os.environ)))
     handler.addFilter(Brief())
@@ -123,11 +96,28 @@ def configure(level: str, form: str) -> None:
     logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    logging.captureWarnings(True)
+    atexit.register(finish)
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
     # As a warning it logs a traceback for each message that goes back to the queue when the process stops.
     logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
+
+
+def finish() -> None:
+    """Have all lines written that are held; returns after `_LAST_WORDS_S` without it."""
+    for handler in _writers():
+        handler.finish(_LAST_WORDS_S)
+
+
+def lost() -> int:
+    """How many lines of this process's log could not be written."""
+    return sum(handler.lost for handler in _writers())
+
+
+def _writers() -> list[LogWriter]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, LogWriter)]
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from tasks.pool import AttemptPool, Draining
 from tasks.retry import Policy
 from tasks.settler import Settler
 from tasks.trouble import Trouble
-from worker import health
+from worker import health, logs
 from worker.intake.stream import StreamIntake
 from worker.redaction import redact
 from worker.settings import Settings
@@ -31,6 +31,7 @@ _log = logging.getLogger("closer.parts")
 _DRAIN_S = 20.0  # calls in flight end; with what follows it stays under the 30 s that supervisors grant
 _SETTLE_S = 5.0
 GOODBYE_S = _DRAIN_S + _SETTLE_S + 3.0
+_HELLO_S = 5.0
 _BEAT_S = 5.0
 _PRUNE_S = 60.0
 _PAUSE_FIRST_S, _PAUSE_MOST_S = 0.1, 2.0
@@ -84,9 +85,10 @@ class Parts:
     async def hello(self) -> None:
         """Introduce this worker; while the store is away, its first sign of life will. Raises ForeignApi."""
         try:
-            await self._introduce()
-        except StoreUnavailable as error:
-            _log.warning("%s; waiting for it", error)
+            async with asyncio.timeout(_HELLO_S):
+                await self._introduce()
+        except (StoreUnavailable, TimeoutError) as error:
+            _log.warning("%s; waiting for it", str(error) or "the store does not answer in time")
 
     async def _introduce(self) -> None:
         """Name this worker's key to the ledger, and begin with few calls: whether the API knows it is not yet seen."""
@@ -215,6 +217,7 @@ class Parts:
                 "settled": self.settler.settled,
                 "trouble": self._trouble(),
                 "key": self.permission.key,
+                "log_lines_lost": logs.lost(),
             },
         )
 

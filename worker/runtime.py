@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from tasks.close import NotTaken
-from tasks.errors import ConfigurationError
+from tasks.errors import CloserError, ConfigurationError
 from tasks.pool import Draining
 from worker.broker import BATCH_DEADLINE_S
 from worker.parts import GOODBYE_S, Parts
@@ -48,12 +48,14 @@ class Runtime:
         self._parts: Parts
         self._open = asyncio.Event()
         self._drain = asyncio.Event()
-        self._drained = threading.Event()
 
     def start(self) -> None:
         """Start the loop. Raises what kept it from starting."""
         self._thread.start()
-        self._ready.result(timeout=_START_S)
+        try:
+            self._ready.result(timeout=_START_S)
+        except FutureTimeout:
+            raise CloserError(f"its loop did not start within {_START_S:.0f} s; start it again") from None
 
     def open(self) -> None:
         """Begin to take in events and to dispatch."""
@@ -79,7 +81,7 @@ class Runtime:
 
     def drain(self) -> None:
         """Begin to stop: nothing new is begun, what is in flight ends. Returns at once."""
-        with suppress(RuntimeError):  # told twice: the loop has ended
+        with suppress(RuntimeError, AttributeError):  # the loop has ended, or has not begun
             self._loop.call_soon_threadsafe(self._drain.set)
 
     def stop(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.logs import Brief, JsonFormatter, TextFormatter, configure
+from worker.logs import Brief, JsonFormatter, TextFormatter, configure, finish, lost
 
 NASTY = [
     "a\nb",
@@ -98,20 +98,23 @@ def _logging() -> Iterator[None]:
     before = (root.handlers[:], root.level)
     yield
     root.handlers[:], root.level = before
+    logging.captureWarnings(False)
 
 
 @pytest.mark.usefixtures("_logging")
-def test_configure(capsys: pytest.CaptureFixture[str]) -> None:
+def test_configure(capfd: pytest.CaptureFixture[str]) -> None:
     """All logs go to stderr, once, in the form asked for; what is less grave than asked is left out."""
     configure("warning", "text")
     configure("warning", "json")
     logging.getLogger("closer.x").info("no")
     logging.getLogger("httpx").info("no")
     logging.getLogger("closer.x").warning("yes", extra={"fields": {"a": 1}})
-    out, err = capsys.readouterr()
+    finish()
+    out, err = capfd.readouterr()
     assert out == ""
     [line] = err.splitlines()
     assert json.loads(line)["event"] == "yes"
+    assert lost() == 0
 
 
 def test_brief() -> None:

@@ -93,6 +93,8 @@ def _workers(status: Status) -> RenderableType:
         rows.add_row(styled(sign.name), styled(life, "ok" if worker.alive else "wrong"), work)
         if sign.trouble:
             rows.add_row("", styled("waits:", "warning"), styled(sign.trouble, "warning"))
+        if lost := sign.log_lines_lost:
+            rows.add_row("", styled("log:", "warning"), styled(f"{lost:,} lines were lost; is it read?", "warning"))
     return Group(rows, *_unreadable(status.unreadable_workers))
 
 

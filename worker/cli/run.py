@@ -8,7 +8,7 @@ import sys
 import click
 from celery.platforms import EX_FAILURE
 
-from worker.settings import load, unknown_variables
+from worker.settings import load
 
 
 @click.command("worker")
@@ -42,8 +42,6 @@ def up() -> None:
 def _run() -> None:
     settings = load()
     settings.need_api_key()
-    for name in unknown_variables():
-        click.echo(f"closer: {name} is no setting of closer's; is it misspelt?", err=True)
     from celery.bin.celery import celery
 
     from worker.app import worker

@@ -1,0 +1,123 @@
+"""Writes log lines from a thread of its own: whoever logs never waits for the reader of the log, and never fails.
+
+A reader that stalls, or is gone, costs lines, not work. What could not be written is counted, and told in the place
+where it is missing as soon as the reader takes lines again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import sys
+import threading
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+
+_HOLD_S = 0.2  # a write for each line costs more than all else about it
+_PIECE = 64 * 1024  # bytes a write
+_STDERR = 2
+
+
+class LogWriter(logging.Handler):
+    """Holds lines, and has a thread write them: at once when one is a warning or worse, else `_HOLD_S` later.
+
+    `emit` may be called from a signal handler, even one that has interrupted `emit`: its lock is reentrant, and so
+    are a list's `append` and a SimpleQueue's `put`.
+    """
+
+    def __init__(self, fd: int, *, encoding: str = "utf-8", most_held: int = 1_000_000) -> None:
+        """`fd`: where lines are written; it may be closed. `most_held`: characters that may wait for a reader."""
+        super().__init__()
+        self.lost = 0  # lines, since the start
+        self._fd = fd
+        self._encoding = encoding
+        self._most_held = most_held
+        self._lines: list[str] = []
+        self._held = 0
+        self._dropped = 0  # of those held: they come after all that are in `_lines`
+        self._untold = 0
+        self._broken_line = False
+        self._wake: SimpleQueue[threading.Event | None] = SimpleQueue()
+        threading.Thread(target=self._run, name="log-writer", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hold the line, or count it when too much is held already."""
+        line = self._format(record)
+        if self._dropped or self._held + len(line) > self._most_held:
+            self._dropped += 1
+            return
+        self._lines.append(line)
+        self._held += len(line)
+        if record.levelno >= logging.WARNING and self._wake.empty():
+            self._wake.put(None)
+
+    def finish(self, within_s: float) -> None:
+        """Have all that is held written, and wait for it: at most so long, for the reader may stall."""
+        written = threading.Event()
+        self._wake.put(written)
+        written.wait(within_s)
+
+    def _format(self, record: logging.LogRecord) -> str:
+        try:
+            return self.format(record)
+        except Exception as error:  # the arguments do not fit: a defect where it was logged
+            text = f"{record.msg!r} with {record.args!r} is not a log message ({error})"
+            return self.format(logging.LogRecord(record.name, record.levelno, "", 0, text, (), None))
+
+    def _run(self) -> None:
+        while True:
+            written: threading.Event | None = None
+            with suppress(Empty):
+                written = self._wake.get(timeout=_HOLD_S)
+            self._write_what_is_held()
+            if written is not None:
+                written.set()
+
+    def _write_what_is_held(self) -> None:
+        self.acquire()
+        lines, self._lines, self._held = self._lines, [], 0
+        dropped, self._dropped = self._dropped, 0
+        self.release()
+        notice = [self._notice(self._untold)] if self._untold else []
+        unwritten = self._write(notice + lines) if notice or lines else 0
+        if unwritten <= len(lines):  # the notice was written
+            self._untold = 0
+        lost = min(unwritten, len(lines)) + dropped
+        self._untold += lost
+        self.lost += lost
+
+    def _notice(self, lost: int) -> str:
+        text = "%d log lines were lost here: nobody read them, or they could not be written"
+        return self._format(logging.LogRecord("closer.logs", logging.WARNING, "", 0, text, (lost,), None))
+
+    def _write(self, lines: list[str]) -> int:
+        """Write the lines; returns how many could not be written whole."""
+        data = ("\n" * self._broken_line + "\n".join(lines) + "\n").encode(self._encoding, "backslashreplace")
+        sent = 0
+        try:
+            while sent < len(data):
+                sent += self._write_piece(data[sent : sent + _PIECE])
+        except OSError:
+            self._broken_line = sent > 0 and data[sent - 1] != ord("\n")
+            return min(len(lines), data.count(b"\n", sent))
+        self._broken_line = False
+        return 0
+
+    def _write_piece(self, piece: bytes) -> int:
+        """Blocks for as long as the reader stalls, whatever mode another process has set for the descriptor."""
+        while True:
+            try:
+                return os.write(self._fd, piece)
+            except BlockingIOError:
+                room = select.poll()
+                room.register(self._fd, select.POLLOUT)
+                room.poll()
+
+
+def own_stderr() -> int:
+    """A descriptor of the process's stderr that nobody else closes; -1 when there is none."""
+    try:
+        return os.dup(_STDERR) if sys.__stderr__ is not None else -1
+    except OSError:
+        return -1
