@@ -128,7 +128,7 @@ def _runs(sign: Sign) -> bool:
 def _born(pid: int) -> str:
     """When the process began, in the kernel's ticks; empty where the kernel does not tell (not Linux)."""
     try:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+        after_name = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2]
     except OSError:
         return ""
     return after_name.split()[19]

@@ -77,7 +77,7 @@ FAULTS = {
 @contextmanager
 def started(command: str, folder: Path, fault: Fault, url: str) -> Iterator[subprocess.Popen[str]]:
     """A worker with this fault."""
-    given = environment(redis_url=url, api_base_url="https://127.0.0.1:1/pro", data_dir=folder / "data")
+    given = environment(redis_url=url, api_base_url="https://api.invalid/pro", data_dir=folder / "data")
     given = {name: value for name, value in given.items() if name not in fault.unset}
     given |= {name: value.replace("URL", url).replace("FOLDER", str(folder)) for name, value in fault.variables.items()}
     with subprocess.Popen(
@@ -146,7 +146,7 @@ def test_a_defect_when_it_is_ready(store: redis.Redis, store_url: str, tmp_path:
 def test_what_was_started_is_stopped(tmp_path: Path) -> None:
     """A start that fails half-way stops the embedded store again."""
     fault = FAULTS["socks proxy"]
-    given = environment(data_dir=tmp_path / "data", api_base_url="https://127.0.0.1:1/pro") | fault.variables
+    given = environment(data_dir=tmp_path / "data", api_base_url="https://api.invalid/pro") | fault.variables
     failed = subprocess.run(
         [sys.executable, "-m", "worker", "up"], env=given, cwd=tmp_path, capture_output=True, text=True,
         timeout=END_S, check=False,
