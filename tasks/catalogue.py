@@ -107,7 +107,9 @@ class Group:
 class Summary:
     """What there is, by the store's clock `now_ms`. `closed_*` count what was closed in that time.
 
-    `workers`: what each said of itself last, and what else stands in their hash.
+    `workers`: what each said of itself last, and what else stands in their hash. `waiting_types`: how many rejected
+    events wait for their type to be accepted; "" are those of all further types. `seen_types`: when an event of a type
+    came last (ms), within the last day.
     """
 
     now_ms: int
@@ -120,6 +122,8 @@ class Summary:
     backlog: int
     gate: Gate
     workers: list[Heartbeat | Unreadable]
+    waiting_types: dict[str, int]
+    seen_types: dict[str, int]
 
 
 class Catalogue:
@@ -135,7 +139,7 @@ class Catalogue:
         """Counts of everything; `stream` is where events come from, for the backlog."""
         numbers_list, gate, workers_list = await self._scripts.run("summary", " ".join(Reason), keys=(stream,))
         numbers, workers = (list(zip(flat[::2], flat[1::2], strict=True)) for flat in (numbers_list, workers_list))
-        counts = {name.decode(): int(float(value)) for name, value in numbers}
+        counts = {_text(name): int(float(value)) for name, value in numbers}
         return Summary(
             now_ms=counts["now"],
             states={state: counts[state] for state in State},
@@ -147,6 +151,8 @@ class Catalogue:
             backlog=counts["backlog"],
             gate=Gate.parse(gate),
             workers=[read_heartbeat(name, said) for name, said in workers],
+            waiting_types=_beginning_with("waiting_type:", counts),
+            seen_types=_beginning_with("seen_type:", counts),
         )
 
     async def page(self, query: Query, *, limit: int, order: Order = "newest", cursor: Cursor | None = None) -> Page:
@@ -217,6 +223,10 @@ def _text(raw: bytes) -> str:
 def _bytes(part: str) -> bytes:
     """A cursor's part as the store has it: another program may have put any bytes into an index."""
     return part.encode("utf-8", "surrogateescape")
+
+
+def _beginning_with(beginning: str, counts: dict[str, int]) -> dict[str, int]:
+    return {name.removeprefix(beginning): count for name, count in counts.items() if name.startswith(beginning)}
 
 
 def _closure(reference: bytes, raw: bytes, entered: bytes, agenda: bytes, state: bytes) -> Closure:

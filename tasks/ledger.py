@@ -18,7 +18,9 @@ from typing import Any, NamedTuple, cast
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from tasks.batch import Element
 from tasks.closure import Closure, Outcome, Reason, State
+from tasks.dead_letters import rejected, rejected_once
 from tasks.errors import ForeignApi
 from tasks.event import GroupComplete, Rejection
 from tasks.gate import Gate
@@ -169,12 +171,20 @@ class Ledger:
         arguments = [_event_argument(event) for event in events]
         return [Received(word.decode()) for word in await self._scripts.run("receive", _REASONS, *arguments)]
 
-    async def reject(self, body: bytes, rejection: Rejection, origin: str, stream: str = "", group: str = "") -> str:
-        """Put aside what is no event, with its bytes and why; takes it off `stream` in the same step."""
-        keys = (stream,) if stream else ()
-        arguments = (body, json.dumps(rejection.problems), origin, group)
-        rejected: bytes = await self._scripts.run("reject", *arguments, keys=keys)
-        return rejected.decode()
+    async def reject(self, body: bytes, rejection: Rejection, origin: str) -> str:
+        """Put aside what is not an event, with its bytes, why, and where it came from; returns its id."""
+        ids: list[bytes] = await self._scripts.run("reject", *rejected(body, rejection, origin))
+        return ids[0].decode()
+
+    async def keep_rejected(self, elements: Sequence[Element]) -> int:
+        """Put aside those that are rejections, each once, however often it comes; returns how many were new."""
+        arguments = rejected_once(elements)
+        ids: list[bytes] = await self._scripts.run("reject", *arguments) if arguments else []
+        return sum(1 for rejected_id in ids if rejected_id)
+
+    async def see(self, types: Sequence[str]) -> None:
+        """Write down that events of these types have come."""
+        await self._scripts.run("seen", *types)
 
     async def due(self, *, limit: int, grace_s: float, most: int, key: str = "") -> Due:
         """Take up to `limit` references that must be looked at now; see `lua/due.lua`. `key`: the name of one's key."""

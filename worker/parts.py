@@ -75,7 +75,9 @@ class Parts:
             budget_s=settings.attempt_budget,
             rate_limit=settings.rate_limit,
         )
-        self.intake = StreamIntake(self.redis, self.ledger, settings.events_stream, self.sweep.poke)
+        self.intake = StreamIntake(
+            self.redis, self.ledger, settings.events_stream, settings.accepted_types, self.sweep.poke
+        )
         self._taking = Trouble("taking batches")
         self._signs = Trouble("signs of life (`closer health`)")
         self._watch = health.Watch(health.IDLE_S)

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.address import ESCAPES, is_readable, public_address, several
 from tasks.errors import ConfigurationError
+from tasks.event_type import EventTypes
 from tasks.loopback import is_loopback
 
 PREFIX = "CLOSER_"
@@ -59,6 +60,11 @@ class Settings(BaseSettings):
         max_length=200,
         description="The Redis stream that events come on.",
     )
+    event_types: str | None = Field(
+        None,
+        max_length=10_000,
+        description="Event types that mean complete, with commas, `*` for any text; unset: by the last word.",
+    )
     retain_closed_days: float = Field(90.0, gt=0, le=36_500, description="How long closed closures are kept (days).")
     allow_http: bool = Field(False, description="Allow an API address without TLS that is not this machine.")
     operator: str | None = Field(None, max_length=100, description="Your name in the audit; unset: your login name.")
@@ -73,6 +79,13 @@ class Settings(BaseSettings):
         if key is not None and not all("!" <= char <= "~" for char in key.get_secret_value()):
             raise ValueError("holds a space, a line break or another character that cannot stand in a header")
         return key
+
+    @field_validator("event_types")
+    @classmethod
+    def _names_types(cls, text: str | None) -> str | None:
+        if text is not None:
+            EventTypes.of(text)
+        return text
 
     @field_validator("redis_url")
     @classmethod
@@ -150,6 +163,11 @@ class Settings(BaseSettings):
     def public_store_address(self) -> str:
         """The store's address for people to read."""
         return self.store_url if self.embedded else public_address(self.store_url)
+
+    @property
+    def accepted_types(self) -> EventTypes:
+        """Which types of events say that a group is complete."""
+        return EventTypes.of(self.event_types) if self.event_types else EventTypes()
 
     @property
     def attempt_budget(self) -> float:

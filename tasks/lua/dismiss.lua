@@ -1,11 +1,32 @@
 -- Takes rejected events off their stream, because they were replayed or discarded.
--- KEYS, ARGV[1..2]  see lib/base.lua; rejected  stream, see reject.lua
+-- KEYS, ARGV[1..2]  see lib/base.lua; rejected  stream, waiting_types  hash, see reject.lua
 -- ARGV[3]   id of the action's announcement in the audit
 -- ARGV[4..] ids of rejected events
 -- Returns   how many were there
 
+local waiting = P .. 'waiting_types'
+
+local function type_of(id)
+  local entry = redis.call('XRANGE', P .. 'rejected', id, id)[1]
+  for i = 1, entry and #entry[2] or 0, 2 do
+    if entry[2][i] == 'type' then return entry[2][i + 1] end
+  end
+end
+
+-- A type that came when there were too many is counted with the others, under "".
+local function uncount(event_type)
+  if redis.call('HEXISTS', waiting, event_type) == 0 then event_type = '' end
+  if redis.call('HINCRBY', waiting, event_type, -1) <= 0 then redis.call('HDEL', waiting, event_type) end
+end
+
 local changed = 0
-for i = 4, #ARGV do changed = changed + redis.call('XDEL', P .. 'rejected', ARGV[i]) end
+for i = 4, #ARGV do
+  local event_type = type_of(ARGV[i])
+  local gone = redis.call('XDEL', P .. 'rejected', ARGV[i])
+  if gone == 1 and event_type then pcall(uncount, event_type) end
+  changed = changed + gone
+end
+if redis.call('XLEN', P .. 'rejected') == 0 then redis.call('DEL', waiting) end
 local missing = #ARGV - 3 - changed
 audited(ARGV[3], changed, { unknown = missing > 0 and missing or nil })
 return changed

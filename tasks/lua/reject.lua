@@ -1,13 +1,36 @@
--- Puts an event that could not be parsed aside, and takes it off its stream, in one step.
--- KEYS[1], ARGV[1..2]  see lib/base.lua; rejected  stream  fields event (the bytes), problems (JSON list), origin
--- KEYS[2]  the stream it came from; absent when it came another way
--- ARGV[3]  the event's bytes    ARGV[4]  problems, a JSON list    ARGV[5]  origin (an entry's id, or in words)
--- ARGV[6]  the stream's consumer group
--- Returns  the id of the rejected event
+-- Puts aside what is not an event, each once, and counts what waits for its type to be accepted.
+-- KEYS[1], ARGV[1..2]  see lib/base.lua
+--   rejected         stream  fields event (the bytes), problems (JSON list), origin, and type where that was refused
+--   rejected_once    zset    "origin digest" → when it was put aside (ms): the last of them, see ARGV
+--   waiting_types    hash    refused type → how many rejected events of it there are; "" those of all further types
+-- ARGV[3..]  five for each: the event's bytes, problems (a JSON list), origin (an entry's id, or in words), the refused
+--            type or "", and "origin digest" where the same rejection may come again (a crash before it was
+--            acknowledged) or ""
+-- Returns    for each: the id of the rejected event, or "" when it had been put aside before
 
-local id = redis.call('XADD', P .. 'rejected', '*', 'event', ARGV[3], 'problems', ARGV[4], 'origin', ARGV[5])
-if KEYS[2] then
-  redis.call('XACK', KEYS[2], ARGV[6], ARGV[5])
-  redis.call('XDEL', KEYS[2], ARGV[5])
+-- `pcall`, `redis.pcall`: keys that only count, and hold something else by now, must not hinder that an event is kept.
+
+local ONCE_LIMIT = 10000
+local TYPES_LIMIT = 100
+
+local function count(event_type)
+  local waiting = P .. 'waiting_types'
+  if redis.call('HEXISTS', waiting, event_type) == 0 and redis.call('HLEN', waiting) >= TYPES_LIMIT then event_type = '' end
+  redis.call('HINCRBY', waiting, event_type, 1)
 end
-return id
+
+local function reject(body, problems, origin, event_type, once)
+  if once ~= '' and redis.pcall('ZADD', P .. 'rejected_once', 'NX', NOW, once) == 0 then return '' end
+  local fields = { 'event', body, 'problems', problems, 'origin', origin }
+  if event_type ~= '' then
+    fields[#fields + 1] = 'type'
+    fields[#fields + 1] = event_type
+    pcall(count, event_type)
+  end
+  return redis.call('XADD', P .. 'rejected', '*', unpack(fields))
+end
+
+local ids = {}
+for i = 3, #ARGV, 5 do ids[#ids + 1] = reject(unpack(ARGV, i, i + 4)) end
+redis.pcall('ZREMRANGEBYRANK', P .. 'rejected_once', 0, -ONCE_LIMIT - 1)
+return ids

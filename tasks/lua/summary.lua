@@ -3,8 +3,9 @@
 -- KEYS[1], ARGV[1..2]  see lib/base.lua    KEYS[2]  the stream that events come on
 -- ARGV[3]  failure reasons, separated by spaces
 -- Returns  { counts, the gate (JSON, see lib/keys.lua), workers: what each said last, JSON (see beat.lua) }; counts and
---          workers are flat lists, name, value, …; counts are: now (ms), each state, failed:{reason} where there is one, closed in the last
---          minute and hour, received (ms) of the oldest closure not yet ended (absent: none), rejected, backlog
+--          workers are flat lists, name, value, …; counts are: now (ms), each state, failed:{reason} where there is one,
+--          closed in the last minute and hour, received (ms) of the oldest closure not yet ended (absent: none), rejected,
+--          backlog, waiting_type:{type} and seen_type:{type}, see reject.lua and seen.lua
 
 local counts = { 'now', string.format('%.0f', NOW) }
 local function tell(name, number)
@@ -25,5 +26,14 @@ local oldest = redis.call('ZRANGE', P .. 'open', 0, 0, 'WITHSCORES')
 if oldest[2] then tell('oldest_open', clamp(tonumber(oldest[2]))) end
 tell('rejected', redis.call('XLEN', P .. 'rejected'))
 tell('backlog', redis.call('XLEN', KEYS[2]))
+
+-- Pairs of a name and a number; what is not a number somebody else has written, and it is left out.
+local function tell_all(beginning, pairs_)
+  for i = 1, #pairs_, 2 do
+    if string.match(pairs_[i + 1], '^%d+$') then tell(beginning .. pairs_[i], pairs_[i + 1]) end
+  end
+end
+tell_all('waiting_type:', redis.call('HGETALL', P .. 'waiting_types'))
+tell_all('seen_type:', redis.call('ZRANGE', P .. 'seen_types', 0, -1, 'WITHSCORES'))
 
 return { counts, gate_view(), redis.call('HGETALL', P .. 'workers') }

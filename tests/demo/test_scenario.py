@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from tasks.event import GroupComplete, Rejection, parse
+from tasks.event_type import EventTypes
 from worker.demo.faults import GroupFault
 from worker.demo.groups import Groups
 from worker.demo.progress import Look, Silence, view
@@ -54,7 +55,7 @@ def test_a_small_scenario_is_possible(groups: int) -> None:
 
 
 def _parsed(entry: Entry, number: int) -> GroupComplete | Rejection:
-    return parse(str(entry.get("event", "")).encode(), source="stream", event_id=str(number))
+    return parse(str(entry.get("event", "")).encode(), source="stream", event_id=str(number), types=EventTypes())
 
 
 def test_a_terminal_shows_a_table() -> None:

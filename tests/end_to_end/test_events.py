@@ -126,6 +126,44 @@ def test_bare_events_and_subjects_name_a_group(fleet: Fleet) -> None:
     assert (subject.source, subject.event_id) == ("wms", "1")
 
 
+def test_an_event_of_another_type_closes_nothing(fleet: Fleet) -> None:
+    """A cancelled order is put aside, its group is never called, and the first of its type is told in the log."""
+    fleet.publish(cloud_event("cancelled", type="order.cancelled"))
+    fleet.publish('{"reference": "cancelled", "event": "order.cancelled"}')
+    fleet.publish(cloud_event("after-cancelled"))
+    fleet.wait("after-cancelled", "closed")
+    assert closures(fleet.url, ["cancelled"]) == {}
+    kept = [fields for fields in fleet.rejected() if fields.get(b"type") == b"order.cancelled"]
+    assert len(kept) == 2
+    assert fleet.worker.output.count("events of type order.cancelled are not taken for complete") == 1
+
+
+def test_data_that_name_no_group_do_not_close_the_subject(fleet: Fleet) -> None:
+    """The data name the group, in whatever form; where they name none, nothing is closed."""
+    fleet.publish(cloud_event("", "w1", subject="leeds-1", data='{"reference":"in-a-string"}'))
+    fleet.publish(cloud_event("", "w2", subject="leeds-1", data={"groupReference": "sg_1"}))
+    fleet.wait("in-a-string", "closed")
+    fleet.publish(cloud_event("after-leeds"))
+    fleet.wait("after-leeds", "closed")
+    assert closures(fleet.url, ["leeds-1"]) == {}
+
+
+def test_a_bare_event_with_an_identity_counts_once(fleet: Fleet) -> None:
+    """Sent three times after its group has failed, it changes nothing: it is the same event."""
+    event = {"reference": "bare-once", "id": "1", "source": "wms"}
+    fleet.simulator.groups.add("bare-once", "open")
+    fleet.publish(json.dumps(event))
+    fleet.wait("bare-once", "failed")
+    calls = fleet.calls("bare-once")
+    for _ in range(3):
+        fleet.publish(json.dumps(event))
+    fleet.publish(cloud_event("after-bare-once"))
+    fleet.wait("after-bare-once", "closed")
+    assert fleet.calls("bare-once") == calls
+    fleet.publish(json.dumps(event | {"id": "2"}))
+    until(lambda: fleet.calls("bare-once") > calls, "another event is another try")
+
+
 def test_garbage_is_put_aside_and_blocks_nothing(fleet: Fleet) -> None:
     """What is no event is kept with its bytes and why; events before and after it are worked on."""
     garbage = [b"\xff\xfe", b"not json", b'{"reference": "../admin"}', b"[]", b'{"specversion": "1.0"}', b"x" * 70_000]

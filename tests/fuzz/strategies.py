@@ -7,6 +7,7 @@ once, not at each draw, which takes as long again.
 
 from __future__ import annotations
 
+import base64
 import json
 import string
 from dataclasses import dataclass
@@ -40,7 +41,9 @@ scalars: st.SearchStrategy[Any] = (
 _nested = st.lists(scalars, max_size=2) | st.dictionaries(texts, scalars, max_size=2)
 values = scalars | st.lists(scalars | _nested, max_size=2) | st.dictionaries(texts, scalars | _nested, max_size=2)
 references = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=128)
-FIELDS = ["specversion", "id", "source", "type", "subject", "time", "traceparent", "data", "reference"]
+FIELDS = ["specversion", "id", "source", "type", "subject", "time", "traceparent", "data", "data_base64", "reference",
+          "event", "event_type", "eventType"]  # fmt: skip
+TYPES = ["group.complete", "ShipmentGroupCompleted.v1", "order.cancelled", "group.incomplete", "not.complete", "", 7]
 
 
 # Where bytes are damaged: after how many, what comes instead, of how many.
@@ -52,19 +55,24 @@ def _event(reference: str, form: str) -> dict[str, Any]:
     if form == "bare":
         return {"reference": reference}
     event: dict[str, Any] = {"specversion": "1.0", "id": "1", "source": "wms", "type": "group.complete"}
-    return event | ({"subject": reference} if form == "subject" else {"data": {"reference": reference}})
+    if form == "subject":
+        return event | {"subject": reference}
+    text = json.dumps({"reference": reference})
+    held = {"string": text, "base64": base64.b64encode(text.encode()).decode(), "data": {"reference": reference}}[form]
+    return event | {"data_base64" if form == "base64" else "data": held}
 
 
 # A CloudEvent that names a group, or a bare event.
-valid_events = st.builds(_event, references, st.sampled_from(["bare", "subject", "data"]))
+valid_events = st.builds(_event, references, st.sampled_from(["bare", "subject", "data", "string", "base64"]))
 _replaced = st.dictionaries(st.sampled_from(FIELDS), values, max_size=2)
+_typed = st.dictionaries(st.sampled_from(["type", "event", "eventType"]), st.sampled_from(TYPES), max_size=1)
 _removed = st.sampled_from(["", "", *FIELDS])
 _in_data = st.dictionaries(st.sampled_from(["custom_reference", "reference"]), texts, max_size=1)
 
 
 @st.composite
 def _mutated(draw: st.DrawFn) -> bytes:
-    event = draw(valid_events) | draw(_replaced)
+    event = draw(valid_events) | draw(_replaced) | draw(_typed)
     event.pop(draw(_removed), None)
     if isinstance(event.get("data"), dict):
         event["data"] = event["data"] | draw(_in_data)
@@ -80,9 +88,17 @@ def _dumped(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
+def _array(elements: list[bytes], between: bytes) -> bytes:
+    return b"[" + between.join(elements) + b"]"
+
+
 # Valid events with fields replaced, added or taken away, and perhaps given other bytes.
 mutated_events = _mutated()
 bodies = st.binary(max_size=300) | values.map(_dumped) | mutated_events
+# Arrays of all of that, and what is almost one.
+batches = st.builds(
+    _array, st.lists(mutated_events | bodies, max_size=3), st.sampled_from([b",", b" ,\n", b"", b",,"])
+)  # fmt: skip
 
 # Replies ---------------------------------------------------------------------------------------------------------
 REF = "sg_1"

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tasks import batch
 from tasks.closure import Attempt
 from tasks.event import GroupComplete, Rejection, parse
+from tasks.event_type import EventTypes
 from tasks.reply import Body, parse_body
 from tasks.retry_after import MAX_RETRY_AFTER_S, parse_retry_after
-from tests.fuzz.strategies import bodies, http_dates, texts, valid_events
+from tests.fuzz.strategies import batches, bodies, http_dates, texts, valid_events
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -23,7 +27,7 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 @example(b'{"specversion":"1.0","id":"\\ud800","source":"s","type":"t","subject":"sg_1"}')
 def test_events(body: bytes) -> None:
     """`parse` never raises; a reference is always a safe path segment; every problem says where it is."""
-    event = parse(body, source="stream", event_id="1-0")
+    event = parse(body, source="stream", event_id="1-0", types=EventTypes())
     if isinstance(event, GroupComplete):
         assert re.fullmatch("[A-Za-z0-9_-]{1,128}", event.reference)
     else:
@@ -32,12 +36,46 @@ def test_events(body: bytes) -> None:
         assert all(re.match(r"[a-z_.]+: \S", problem) for problem in event.problems), event
 
 
+@given(batches | bodies)
+@example(b'[{"reference":"sg_1"},{"reference":"sg_2"}]')
+@example(b"[" * 100_000)
+@example(b'[{"reference":"sg_1"}' + b" " * 100_000)
+def test_batches(body: bytes) -> None:
+    """`batch.read` never raises; no byte is lost: what was split is the same JSON, each element with its own name."""
+    elements = batch.read(body, source="stream", event_id="1-0", types=EventTypes())
+    assert len({element.identity for element in elements}) == len(elements) > 0
+    if elements[0].identity == "1-0":
+        assert [element.body for element in elements] == [body]
+        return
+    assert (
+        json.loads(b"[" + b",".join(element.body for element in elements) + b"]", parse_int=str)
+        == json.loads(body, parse_int=str)
+        or b"NaN" in body
+    )
+    for element in elements:
+        alone = parse(element.body, source="stream", event_id=element.identity, types=EventTypes())
+        assert alone == element.event
+
+
+@given(bodies)
+def test_the_subject_never_wins_over_data(body: bytes) -> None:
+    """Whatever form the data have, a group that only the subject names is not closed while there are any."""
+    event = parse(body, source="stream", event_id="1-0", types=EventTypes())
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return
+    if isinstance(event, GroupComplete) and isinstance(document, dict) and document.get("data") is not None:
+        assert "specversion" not in document or event.reference in str(document["data"])
+
+
 @given(valid_events)
-def test_valid_events(event: dict[str, object]) -> None:
+def test_valid_events(event: dict[str, Any]) -> None:
     """An event that keeps to the rules is accepted, its reference unchanged."""
-    parsed = parse(json.dumps(event).encode(), source="stream", event_id="1-0")
-    data = event.get("data")
-    named = data["reference"] if isinstance(data, dict) else event.get("subject", event.get("reference"))
+    parsed = parse(json.dumps(event).encode(), source="stream", event_id="1-0", types=EventTypes())
+    data = event.get("data", base64.b64decode(str(event.get("data_base64", ""))))
+    held = json.loads(data) if isinstance(data, str | bytes) and data else data or event
+    named = held.get("reference", event.get("subject"))
     assert isinstance(parsed, GroupComplete)
     assert parsed.reference == named
 

@@ -18,6 +18,7 @@ from tasks.api import SortedApi
 from tasks.attempt import Attempter
 from tasks.closure import Attempt, State
 from tasks.event import GroupComplete, parse
+from tasks.event_type import EventTypes
 from tasks.ledger import Claim, Ledger, Received, Settlement
 from tasks.retry import Policy
 from tests.fuzz.strategies import REF, RawReply, mutated_events, replies
@@ -61,7 +62,7 @@ async def _stored(store: FakeStore, event: GroupComplete) -> None:
 @example(body=b'{"reference":"sg_1","custom_reference":"\\u2028\\uffff\\ud83d\\ude00 \\\\ \\" /"}')
 def test_accepted_events_are_storable(loop: asyncio.Runner, fake: FakeStore, body: bytes) -> None:
     """What `parse` accepts, the ledger takes and gives back unchanged; 5,000 events at most: each is stored."""
-    event = parse(body, source="stream", event_id="1-0")
+    event = parse(body, source="stream", event_id="1-0", types=EventTypes())
     if isinstance(event, GroupComplete):
         loop.run(_stored(fake, event))
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tasks.event import MAX_EVENT_BYTES, GroupComplete, Rejection, is_reference, parse
+from tasks.event_type import EventTypes
 
 EVENT: dict[str, Any] = {"specversion": "1.0", "id": "e1", "source": "/wms/1", "type": "group.complete"}
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -16,7 +17,8 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 def read(event: object) -> GroupComplete | Rejection:
     """Parse an event given as JSON, text or bytes."""
     body = event if isinstance(event, bytes) else event if isinstance(event, str) else json.dumps(event)
-    return parse(body.encode() if isinstance(body, str) else body, source="stream", event_id="1-0")
+    body = body.encode() if isinstance(body, str) else body
+    return parse(body, source="stream", event_id="1-0", types=EventTypes())
 
 
 @pytest.mark.parametrize(
@@ -32,10 +34,10 @@ def read(event: object) -> GroupComplete | Rejection:
         ({"reference": "sg_1", "id": 7, "type": "x"}, GroupComplete("sg_1", "stream", "1-0")),
         (EVENT | {"data": {"reference": "sg_1"}}, GroupComplete("sg_1", "/wms/1", "e1")),
         (EVENT | {"subject": "sg_1"}, GroupComplete("sg_1", "/wms/1", "e1")),
-        (EVENT | {"subject": "sg_1", "data": "text"}, GroupComplete("sg_1", "/wms/1", "e1")),
+        (EVENT | {"subject": "sg_1", "data": None}, GroupComplete("sg_1", "/wms/1", "e1")),
         (EVENT | {"subject": "other/1", "data": {"reference": "sg_1"}}, GroupComplete("sg_1", "/wms/1", "e1")),
         (
-            EVENT | {"subject": "sg_1", "time": "2026-01-01T00:00:00Z", "data": {"custom_reference": "c"}},
+            EVENT | {"time": "2026-01-01T00:00:00Z", "data": {"reference": "sg_1", "custom_reference": "c"}},
             GroupComplete("sg_1", "/wms/1", "e1", "c", "2026-01-01T00:00:00Z"),
         ),
         (EVENT | {"subject": "sg_1", "traceparent": TRACE}, GroupComplete("sg_1", "/wms/1", "e1", traceparent=TRACE)),
@@ -66,7 +68,8 @@ def test_accepted(event: object, expected: GroupComplete) -> None:
         ({"reference": "sg_1", "custom_reference": ["a"]}, "custom_reference:"),
         (EVENT, "data.reference:"),
         (EVENT | {"data": []}, "data.reference:"),
-        (EVENT | {"data": {}, "subject": "a b"}, "subject:"),
+        (EVENT | {"data": {}, "subject": "a b"}, "data.reference:"),
+        (EVENT | {"subject": "a b"}, "subject:"),
         (EVENT | {"subject": "\ud800"}, "subject:"),
         (EVENT | {"data": {"reference": "a/b"}, "subject": "sg_1"}, "data.reference:"),
         (EVENT | {"data": {"reference": "sg_1", "custom_reference": ""}}, "data.custom_reference:"),

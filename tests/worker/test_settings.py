@@ -92,6 +92,8 @@ def test_given(monkeypatch: pytest.MonkeyPatch) -> None:
         ("events_stream", "x" * 201, "at most 200 characters"),
         ("concurrency", f"redis://:{SECRET}@host", "integer"),
         ("api_version", f"redis://:{SECRET}@host", "match pattern"),
+        ("event_types", " , ", "names no type"),
+        ("event_types", "x" * 10_001, "at most 10000 characters"),
         ("retain_closed_days", "0", "greater than 0"),
         ("redis_url", f"http://:{SECRET}@host", "redis://, rediss://, unix://"),
         ("redis_url", f"{SECRET}", "redis://, rediss://, unix://"),
@@ -128,6 +130,14 @@ def test_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: 
     assert f"CLOSER_{name.upper()}" in text
     assert words in text
     assert SECRET not in text
+
+
+def test_event_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a list the rule holds; a list, even one of a single type, replaces it."""
+    assert load().accepted_types.accept("group.complete")
+    monkeypatch.setenv("CLOSER_EVENT_TYPES", "trailer.dispatched, cage.*")
+    types = load().accepted_types
+    assert [types.accept(one) for one in ("trailer.dispatched", "cage.done", "group.complete")] == [True, True, False]
 
 
 def test_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

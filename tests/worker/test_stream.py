@@ -12,9 +12,11 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from tasks.errors import StoreUnavailable
+from tasks.event_type import EventTypes
 from tasks.ledger import Ledger
 from tests.support import STREAM, cloud_event, count
 from worker.intake import stream as module
+from worker.intake.entry import read as read_entry
 from worker.intake.stream import GROUP, StreamIntake
 
 
@@ -23,7 +25,7 @@ class Doors:
 
     def __init__(self, redis: Redis) -> None:
         self.received = 0
-        self.intake = StreamIntake(redis, Ledger(redis), STREAM, self._said)
+        self.intake = StreamIntake(redis, Ledger(redis), STREAM, EventTypes(), self._said)
 
     def _said(self) -> None:
         self.received += 1
@@ -89,11 +91,11 @@ async def test_an_abandoned_entry(doors: Doors, store: sync_redis.Redis) -> None
 async def test_a_crash_before_the_acknowledgement(doors: Doors, store: sync_redis.Redis) -> None:
     """An entry received and not acknowledged is delivered again, and is a duplicate."""
     store.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
-    entry = store.xadd(STREAM, {"event": b'{"reference":"sg_1"}'})
+    entry: Any = store.xadd(STREAM, {"event": b'{"reference":"sg_1"}'})
     read: Any = store.xreadgroup(GROUP, "dead", {STREAM: ">"})
     entries = read[0][1] if isinstance(read, list) else read[STREAM.encode()][0]
-    event = doors.intake._parse(*entries[0])
-    await doors.intake._ledger.receive([event])  # type: ignore[list-item]
+    [element] = read_entry(entry.decode(), entries[0][1], stream=STREAM, types=EventTypes())
+    await doors.intake._ledger.receive([element.event])  # type: ignore[list-item]
     store.xclaim(STREAM, GROUP, "dead", 0, [entry], idle=module._ABANDONED_MS + 1)
     await doors.intake.step()
     assert count(store, "queued") == 1

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from tasks.event import GroupComplete, Rejection, parse
+from tasks.batch import Element
+from tasks.event import GroupComplete
+from tasks.event_type import EventTypes
 from tasks.ledger import Ledger
 from tasks.scripts import unavailable
+from worker.intake import entry
+from worker.intake.type_watch import TypeWatch
 
 GROUP = "closer"
 # One name for all workers: who read an entry does not matter, only for how long it has been left in hand.
 _CONSUMER = "intake"
-FIELD = b"event"
 _BATCH = 500
+_BATCH_FIRST, _BATCH_BYTES = 50, 16 * 1024 * 1024
+# An entry may hold a thousand events, or a mebibyte of them: so many, more or less, are taken in at a time.
+_PORTION_EVENTS, _PORTION_BYTES = 500, 1024 * 1024
 _BLOCK_MS = 1_000
 _ABANDONED_MS = 15_000
 _LOOK_FOR_ABANDONED_S = 10.0
@@ -29,12 +34,17 @@ Entry = tuple[bytes, dict[bytes, bytes] | None]
 class StreamIntake:
     """Takes events off the stream into the ledger. `received` is called when there is something to dispatch."""
 
-    def __init__(self, redis: Redis, ledger: Ledger, stream: str, received: Callable[[], None]) -> None:
+    def __init__(
+        self, redis: Redis, ledger: Ledger, stream: str, types: EventTypes, received: Callable[[], None]
+    ) -> None:
         self._redis = redis
         self._ledger = ledger
         self._stream = stream
+        self._types = types
+        self._watch = TypeWatch(types)
         self._received = received
         self._looked = float("-inf")
+        self._batch = _BATCH_FIRST
 
     async def step(self) -> None:
         """Take in what there is, waiting up to a second for it. Raises StoreUnavailable.
@@ -59,37 +69,55 @@ class StreamIntake:
             raise unavailable(error) from error
 
     async def _new(self) -> list[Entry]:
-        reply: Any = await self._redis.xreadgroup(GROUP, _CONSUMER, {self._stream: ">"}, count=_BATCH, block=_BLOCK_MS)
+        reply: Any = await self._redis.xreadgroup(
+            GROUP, _CONSUMER, {self._stream: ">"}, count=self._batch, block=_BLOCK_MS
+        )
         return [entry for _, entries in _pairs(reply) for entry in entries]
 
     async def _abandoned(self) -> list[Entry]:
         """Entries that a worker read and left: it died, or could not reach the store."""
         if time.monotonic() - self._looked < _LOOK_FOR_ABANDONED_S:
             return []
-        reply: Any = await self._redis.xautoclaim(self._stream, GROUP, _CONSUMER, _ABANDONED_MS, count=_BATCH)
-        if len(reply[1]) < _BATCH:
+        reply: Any = await self._redis.xautoclaim(self._stream, GROUP, _CONSUMER, _ABANDONED_MS, count=self._batch)
+        if len(reply[1]) < self._batch:
             self._looked = time.monotonic()
         return list(reply[1])
 
     async def _take(self, entries: list[Entry]) -> None:
-        good: list[GroupComplete] = []
-        done: list[bytes] = []
-        for entry_id, fields in entries:
-            event = self._parse(entry_id, fields)
-            if isinstance(event, Rejection):
-                await self._ledger.reject(_bytes(fields), event, entry_id.decode(), self._stream, GROUP)
-            else:
-                good.append(event)
-                done.append(entry_id)
-        if good:
-            await self._ledger.receive(good)
-            self._received()
-            await self._acknowledge(done)
+        """Receive the events, keep what is none, and only then acknowledge: a crash in between repeats, and loses none.
 
-    def _parse(self, entry_id: bytes, fields: dict[bytes, bytes] | None) -> GroupComplete | Rejection:
-        if not fields or FIELD not in fields:
-            return Rejection(("event: the stream's entry has no field of this name",))
-        return parse(fields[FIELD], source=self._stream, event_id=entry_id.decode())
+        What comes again is found to be a duplicate by the ledger, and is put aside once.
+        """
+        self._batch = _next_batch(entries) or self._batch
+        for portion in self._portions(entries):
+            elements = [element for _, held in portion for element in held]
+            await self._receive([element.event for element in elements if isinstance(element.event, GroupComplete)])
+            await self._ledger.keep_rejected(elements)
+            await self._acknowledge([entry_id for entry_id, _ in portion])
+            await self._tell_types(elements)
+
+    def _portions(self, entries: list[Entry]) -> Iterator[list[tuple[bytes, list[Element]]]]:
+        portion: list[tuple[bytes, list[Element]]] = []
+        events = size = 0
+        for entry_id, fields in entries:
+            held = entry.read(entry_id.decode(), fields, stream=self._stream, types=self._types)
+            portion.append((entry_id, held))
+            events += len(held)
+            size += sum(len(element.body) for element in held)
+            if events >= _PORTION_EVENTS or size >= _PORTION_BYTES:
+                yield portion
+                portion, events, size = [], 0, 0
+        if portion:
+            yield portion
+
+    async def _receive(self, events: Sequence[GroupComplete]) -> None:
+        if events:
+            await self._ledger.receive(events)
+            self._received()
+
+    async def _tell_types(self, elements: Sequence[Element]) -> None:
+        if news := self._watch.look(elements):
+            await self._ledger.see(news)
 
     async def _acknowledge(self, entry_ids: list[bytes]) -> None:
         async with self._redis.pipeline(transaction=True) as pipe:
@@ -106,6 +134,12 @@ class StreamIntake:
                 raise unavailable(error) from error
 
 
+def _next_batch(entries: list[Entry]) -> int:
+    """How many entries to read at a time, so that large ones fit into memory; 0: nothing is known."""
+    size = sum(len(value) for _, fields in entries for value in (fields or {}).values())
+    return max(1, min(_BATCH, _BATCH_BYTES * len(entries) // size)) if size else 0
+
+
 def _pairs(reply: Any) -> list[tuple[bytes, list[Entry]]]:
     """XREADGROUP's reply in RESP2 (a list) or RESP3 (a map)."""
     if not reply:
@@ -113,12 +147,3 @@ def _pairs(reply: Any) -> list[tuple[bytes, list[Entry]]]:
     if isinstance(reply, dict):
         return [(name, chunks[0] if chunks else []) for name, chunks in reply.items()]
     return list(reply)
-
-
-def _bytes(fields: dict[bytes, bytes] | None) -> bytes:
-    """What to keep of an entry: the event's own bytes, or all its fields when there is no such one."""
-    if fields and FIELD in fields:
-        return fields[FIELD]
-    readable = {name.decode("utf-8", "backslashreplace"): value.decode("utf-8", "backslashreplace")
-                for name, value in (fields or {}).items()}  # fmt: skip
-    return json.dumps(readable).encode()

@@ -1,0 +1,98 @@
+"""Which types of events say that a group is complete."""
+
+from __future__ import annotations
+
+import glob
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import lru_cache
+
+# What `closer publish` sends: accepted whatever the setting names, for somebody has asked for exactly this group.
+OWN_TYPE = "closer.group.complete"
+_COMPLETE = frozenset({"complete", "completed"})
+_NOT_QUITE = frozenset({"not", "non", "un", "in", "partial", "partially", "partly", "almost", "nearly"})
+_VERSION = re.compile(r"v?\d+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class EventTypes:
+    """The types that are accepted: those that a pattern matches, or, without patterns, those that the rule accepts.
+
+    A pattern is a type, or a glob over the whole type (`*`, `?`, `[…]`), in the same case.
+    """
+
+    patterns: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()  # types that an operator accepts beside these
+
+    @classmethod
+    def of(cls, text: str) -> EventTypes:
+        """Read patterns with commas between them. Raises ValueError when there is none."""
+        patterns = tuple(part.strip() for part in text.split(",") if part.strip())
+        if not patterns:
+            raise ValueError("names no type; write types with commas between them, or unset it")
+        return cls(patterns)
+
+    def accept(self, event_type: str) -> bool:
+        """Whether an event of this type says that a group is complete."""
+        if event_type == OWN_TYPE or event_type in self.further:
+            return True
+        if not self.patterns:
+            return says_complete(event_type)
+        return any(fnmatchcase(event_type, pattern) for pattern in self.patterns)
+
+    def also(self, event_type: str) -> EventTypes:
+        """These types, and one more."""
+        return replace(self, further=(*self.further, event_type))
+
+    def problem(self, event_type: str) -> str:
+        """Why a type that is not accepted is not, and what to do if it ought to be."""
+        if self.patterns:
+            return f"type: {event_type} is not in CLOSER_EVENT_TYPES; if it means complete, name it there, too"
+        return f"type: {event_type} is not taken for complete; if it means complete, name it in CLOSER_EVENT_TYPES"
+
+    def setting(self, event_type: str, seen: Iterable[str] = ()) -> str:
+        """The variable, for a shell, as it would accept this type and those of `seen` that are accepted now."""
+        kept = self.patterns or tuple(pattern(one) for one in seen if one != OWN_TYPE and self.accept(one))
+        return "CLOSER_EVENT_TYPES=" + shlex.quote(",".join([*kept, pattern(event_type)]))
+
+
+@lru_cache(maxsize=1024)
+def says_complete(event_type: str) -> bool:
+    """The rule: the last word is complete or completed, and no word before it takes that back.
+
+    A version or the word `event` at the end does not count.
+    """
+    found = [word.lower() for word in words(event_type)]
+    while found and (found[-1] == "event" or _VERSION.match(found[-1])):
+        found.pop()
+    return bool(found) and found[-1] in _COMPLETE and not (len(found) > 1 and found[-2] in _NOT_QUITE)
+
+
+def words(event_type: str) -> Iterator[str]:
+    """The words of a type: split at what is neither letter nor digit, and at a change of case."""
+    word = ""
+    for before, char, after in zip(" " + event_type, event_type, event_type[1:] + " ", strict=False):
+        if word and (not char.isalnum() or _begins(before, char, after)):
+            yield word
+            word = ""
+        if char.isalnum():
+            word += char
+    if word:
+        yield word
+
+
+def pattern(event_type: str) -> str:
+    """A pattern that matches this type; where a comma would end it, or a blank be cut off, it takes any character."""
+    return re.sub(r"[,\s]", "?", glob.escape(event_type))
+
+
+def replay_command(event_type: str) -> str:
+    """The command, for a shell, that has the events of this type closed after all."""
+    return f"closer rejected replay --accept-type {shlex.quote(event_type)}"
+
+
+def _begins(before: str, char: str, after: str) -> bool:
+    return char.isupper() and (not before.isupper() or after.islower())

@@ -1,0 +1,14 @@
+-- Writes down which types of events have come, whether they are accepted or not.
+-- KEYS, ARGV[1..2]  see lib/base.lua; seen_types  zset  type → when an event of it was last seen (ms)
+-- ARGV[3..]  types
+-- Returns    how many there were
+-- `redis.pcall`: a key that holds something else by now must not hinder that events are taken in.
+
+local DAY_MS = 86400000
+local TYPES_LIMIT = 100
+local seen = P .. 'seen_types'
+
+for i = 3, #ARGV do redis.pcall('ZADD', seen, NOW, ARGV[i]) end
+redis.pcall('ZREMRANGEBYSCORE', seen, '-inf', NOW - DAY_MS)
+redis.pcall('ZREMRANGEBYRANK', seen, 0, -TYPES_LIMIT - 1)
+return #ARGV - 2

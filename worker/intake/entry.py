@@ -1,0 +1,56 @@
+"""One entry of the stream: its fields in, events and rejections out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from tasks import batch
+from tasks.batch import Element
+from tasks.binary_mode import structured
+from tasks.event import Rejection
+from tasks.event_json import fields as named
+from tasks.event_type import EventTypes
+
+FIELD = b"event"
+_ATTRIBUTE, _DATA = b"ce_", b"data"
+
+Fields = Mapping[bytes, bytes]
+
+
+def read(entry_id: str, fields: Fields | None, *, stream: str, types: EventTypes) -> list[Element]:
+    """What an entry holds: at least one element; never raises.
+
+    Either its field `event` is JSON, an event or an array of them; or it is a CloudEvent in binary mode, with fields
+    `ce_id`, `ce_source`, `ce_type`, … and `data`.
+    """
+    fields = fields or {}
+    binary = any(name.startswith(_ATTRIBUTE) for name in fields)
+    if binary == (FIELD in fields):
+        return [Element(_readable(fields), entry_id, Rejection((_problem(fields, both=binary),)))]
+    body = _structured(fields) if binary else fields[FIELD]
+    return batch.read(body, source=stream, event_id=entry_id, types=types)
+
+
+def _structured(fields: Fields) -> bytes:
+    attributes = {
+        _text(name.removeprefix(_ATTRIBUTE)): value.decode("utf-8", "surrogateescape")
+        for name, value in fields.items()
+        if name.startswith(_ATTRIBUTE)
+    }
+    return structured(attributes, fields.get(_DATA, b""))
+
+
+def _problem(fields: Fields, *, both: bool) -> str:
+    if both:
+        return "event: the entry has this field and fields ce_… of another event; only one of the two may be"
+    found = named([_text(name) for name in fields])
+    return f"event: the entry has no field of this name; it has {found}; accepted are event, or ce_id, ce_source, …"
+
+
+def _readable(fields: Fields) -> bytes:
+    return json.dumps({_text(name): _text(value) for name, value in fields.items()}).encode()
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")

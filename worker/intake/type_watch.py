@@ -1,0 +1,55 @@
+"""Which types of events come: the log is told of each that is not accepted, the store of all, now and then."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from tasks.batch import Element
+from tasks.event import GroupComplete
+from tasks.event_type import EventTypes, replay_command
+
+_log = logging.getLogger("closer.intake")
+_TELL_AGAIN_S = 60.0
+_TYPES_LIMIT = 1000
+
+
+class TypeWatch:
+    """Keeps in mind which types have come; of the first thousand it tells."""
+
+    def __init__(self, types: EventTypes, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock`: seconds that are never set back."""
+        self._types = types
+        self._clock = clock
+        self._told_s: dict[str, float] = {}
+
+    def look(self, elements: Sequence[Element]) -> list[str]:
+        """The types among these that the store must be told of: those that it was not told of for a minute."""
+        now_s = self._clock()
+        found = dict.fromkeys(filter(None, map(_type_of, elements)))
+        news = [one for one in found if now_s - self._told_s.get(one, float("-inf")) >= _TELL_AGAIN_S]
+        return [one for one in news if self._remember(one, now_s)]
+
+    def _remember(self, event_type: str, now_s: float) -> bool:
+        new = event_type not in self._told_s
+        if new and len(self._told_s) >= _TYPES_LIMIT:
+            return False
+        self._told_s[event_type] = now_s
+        if new and not self._types.accept(event_type):
+            self._say(event_type)
+        return True
+
+    def _say(self, event_type: str) -> None:
+        _log.warning(
+            "events of type %s are not taken for complete: they are put aside, and their groups are not closed. "
+            "If this type means complete, set %s, restart the workers, then: %s",
+            event_type,
+            self._types.setting(event_type, self._told_s),
+            replay_command(event_type),
+        )
+
+
+def _type_of(element: Element) -> str | None:
+    event = element.event
+    return event.type if isinstance(event, GroupComplete) else event.refused_type

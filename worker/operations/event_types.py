@@ -1,0 +1,33 @@
+"""The types of events that come: which are accepted, how many events of the others wait, and what to do about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks.catalogue import Summary
+from tasks.event_type import EventTypes, replay_command
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Rejected events of one type: if it means complete, `setting` accepts it from now on, `replay` closes these."""
+
+    type: str
+    events: int
+    setting: str
+    replay: str
+
+
+def waiting(summary: Summary, types: EventTypes) -> list[Waiting]:
+    """The types whose events wait, those of which there are most first."""
+    ordered = sorted(summary.waiting_types.items(), key=lambda item: (-item[1], item[0]))
+    return [
+        Waiting(name, number, types.setting(name, summary.seen_types), replay_command(name))
+        for name, number in ordered
+        if name and number > 0 and summary.rejected
+    ]
+
+
+def uncounted(summary: Summary) -> int:
+    """How many events wait whose types were too many to be counted one by one."""
+    return summary.waiting_types.get("", 0) if summary.rejected else 0
