@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from tests.operations.conftest import Cli
-from worker.operations.rejected import corrections, set_field
+from worker.operations.correct import corrections, set_field
 
 
 def reject(store: redis.Redis, body: bytes, origin: str = "7-0") -> str:
@@ -81,7 +81,17 @@ def test_discarding_rejected_events_is_audited(cli: Cli, store: redis.Redis) -> 
         (b'{"specversion": "1.0"}', "data.reference", b'{"specversion": "1.0", "data": {"reference": "sg_1"}}'),
         (b'{"specversion": "1.0", "id": ""}', "id", b'{"specversion": "1.0", "id": "sg_1"}'),
         (b"\xff", "reference", b'{"reference": "sg_1"}'),
-        (b'["sg_1"]', "reference", b'{"reference": "sg_1"}'),
+        (b"7", "reference", b'{"reference": "sg_1"}'),
+        (
+            b'{"specversion": "1.0", "data": "{\\"reference\\": \\"a b\\", \\"x\\": 1}"}',
+            "reference",
+            b'{"specversion": "1.0", "data": {"reference": "sg_1", "x": 1}}',
+        ),
+        (
+            b'{"specversion": "1.0", "data_base64": "eyJ4IjogMX0="}',
+            "reference",
+            b'{"specversion": "1.0", "data": {"x": 1, "reference": "sg_1"}}',
+        ),
     ],
 )
 def test_a_field_is_set_where_the_event_has_it(body: bytes, path: str, corrected: bytes) -> None:

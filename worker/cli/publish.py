@@ -15,6 +15,7 @@ from worker.cli.output import count, plain, print_json, say
 from worker.cli.session import at_desk
 from worker.operations import publish as publishing
 from worker.operations.desk import Desk
+from worker.settings import load
 
 _NAMED = 20
 
@@ -22,7 +23,10 @@ _NAMED = 20
 @click.command()
 @click.argument("references", nargs=-1, metavar="[REF]...")
 @click.option(
-    "--file", "file", type=click.File("rb"), help="A line each: a reference, or an event in JSON; - is stdin."
+    "--file",
+    "file",
+    type=click.File("rb"),
+    help="A line each: a reference, an event in JSON, or an array of them; - is stdin.",
 )
 @click.option("--source", help="The events' source.  [default: closer-cli, you and this machine]")
 @click.option("--id", "event_id", help="The event's id, for one reference.  [default: one that no other has]")
@@ -42,7 +46,8 @@ def publish(
     """
     if event_id and (file or len(references) != 1 or references == ("-",)):
         raise click.UsageError("--id names one event: give exactly one reference with it")
-    batch = publishing.prepare(_lines(references, file), source=source or _source(), event_id=event_id)
+    types = load().accepted_types
+    batch = publishing.prepare(_lines(references, file), source=source or _source(), types=types, event_id=event_id)
     if batch.wrong:
         _refuse(batch.wrong)
     if not batch.events:

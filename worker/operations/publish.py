@@ -8,33 +8,39 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from tasks.event import Rejection, is_reference, parse
+from tasks import batch
+from tasks.event import Rejection, is_reference
+from tasks.event_type import OWN_TYPE, EventTypes
 from worker.operations.desk import Desk, asking
 
 _BATCH = 500
-TYPE = "closer.group.complete"
 
 
 @dataclass(slots=True)
 class Batch:
-    """Events to be sent, as JSON, and what is wrong with the lines that are none."""
+    """Events to be sent, as JSON, and what is wrong with the lines that closer would reject."""
 
     events: list[bytes] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
 
-def prepare(lines: Iterable[tuple[str, bytes]], *, source: str, event_id: str | None = None) -> Batch:
-    """Make an event of each line, a reference or an event in JSON; each comes with words for where it stands."""
+def prepare(
+    lines: Iterable[tuple[str, bytes]], *, source: str, types: EventTypes, event_id: str | None = None
+) -> Batch:
+    """Make an event of each line: a reference, or an event or an array of them in JSON.
+
+    Each comes with words for where it stands. `types`: those that are accepted; others are wrong.
+    """
     batch = Batch()
     for where, line in lines:
         text = line.strip()
         if not text:
             continue
-        problem = _problem(text)
+        problem = _problem(text, types)
         if problem:
             batch.wrong.append(f"{where}: {problem}")
         else:
-            batch.events.append(text if text.startswith(b"{") else cloud_event(text.decode(), source, event_id))
+            batch.events.append(text if _is_json(text) else cloud_event(text.decode(), source, event_id))
     return batch
 
 
@@ -45,7 +51,7 @@ def cloud_event(reference: str, source: str, event_id: str | None) -> bytes:
             "specversion": "1.0",
             "id": event_id or str(uuid.uuid4()),
             "source": source,
-            "type": TYPE,
+            "type": OWN_TYPE,
             "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "data": {"reference": reference},
         }
@@ -64,9 +70,13 @@ async def send(desk: Desk, events: Sequence[bytes]) -> int:
     return len(events)
 
 
-def _problem(text: bytes) -> str:
-    if text.startswith(b"{"):
-        event = parse(text, source="line", event_id="line")
-        return str(event) if isinstance(event, Rejection) else ""
+def _problem(text: bytes, types: EventTypes) -> str:
+    if _is_json(text):
+        elements = batch.read(text, source="line", event_id="line", types=types)
+        return "; ".join(str(element.event) for element in elements if isinstance(element.event, Rejection))
     reference = text.decode("utf-8", "backslashreplace")
     return "" if is_reference(reference) else "no reference: 1 to 128 characters of A-Z a-z 0-9 _ - are needed"
+
+
+def _is_json(text: bytes) -> bool:
+    return text.startswith((b"{", b"["))

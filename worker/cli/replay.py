@@ -1,0 +1,205 @@
+"""`closer rejected replay`: rejected events are read again, after a correction or under other rules, and received."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+
+import click
+
+from worker.cli import options
+from worker.cli.output import count, counts, plain, print_json, say
+from worker.cli.session import at_desk, operator, stop_on_interrupt
+from worker.operations import replay as replaying
+from worker.operations.correct import Correct, corrections, of_one_event, set_field
+from worker.operations.desk import Desk
+from worker.operations.pace import Manner
+from worker.operations.rejected import Rejected
+from worker.operations.replay import Plan, Replayed
+from worker.operations.replay_choice import Choice, Kind, SeveralKinds, choose, position
+
+_ASK_OVER = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the operator has said on the command line, beside which events are meant."""
+
+    fields: tuple[str, ...]
+    edit: bool
+    dry_run: bool
+    yes: bool
+    by: str | None
+    why: str
+    as_json: bool
+
+
+@click.command()
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--set", "fields", multiple=True, metavar="FIELD=VALUE", help="Put this in first; a path like data.x.")
+@click.option("--edit", is_flag=True, help="Correct each in $EDITOR first.")
+@click.option("--accept-type", metavar="TYPE", help="All that were refused for this type: it means complete after all.")
+@click.option("--use-subject", is_flag=True, help="Where the data name no group, the subject does. Shown first.")
+@click.option("--source", metavar="SOURCE", help="With --use-subject: the events' source.")
+@click.option("--type", "event_type", metavar="TYPE", help="With --use-subject: the events' type.")
+@click.option("--up-to", metavar="ID", help="None that was rejected after this one.")
+@options.signed(why_needed=False)
+@options.dry_run
+@options.yes
+@options.as_json
+def replay(
+    ids: tuple[str, ...],
+    accept_type: str | None,
+    use_subject: bool,
+    source: str | None,
+    event_type: str | None,
+    up_to: str | None,
+    **given: object,
+) -> None:
+    """Read events again, after a correction, and receive them: then their groups are closed.
+
+    All are read before the first is received. Where fewer groups would be closed than the events name,
+    nothing is replayed.
+
+    \b
+    Examples:
+      closer rejected replay 1767225600000-0 --set reference=sg_123 --why 'typo in the WMS'
+      closer rejected replay 1767225600000-0 --edit
+      closer rejected replay --accept-type trailer.dispatched --dry-run
+      closer rejected replay --use-subject
+    """
+    choice = Choice(tuple(dict.fromkeys(ids)), accept_type, use_subject, source, event_type, up_to)
+    told = Told(**given)  # type: ignore[arg-type]
+    _check_usage(choice, told)
+    correct = _correct(choice, told)
+
+    async def work(desk: Desk) -> Replayed | None:
+        chosen = await choose(desk, choice)
+        planned = replaying.plan(chosen, choice.reading(desk), correct)
+        if not _confirmed(choice, told, planned, chosen):
+            return None
+        manner = Manner(operator(told.by, desk.settings), told.why, stop=stop_on_interrupt())
+        replayed = await replaying.replay(desk, planned, manner, choice.in_words(chosen))
+        if choice.accept_type:
+            await _tell_setting(desk, choice.accept_type)
+        return replayed
+
+    try:
+        result = at_desk(work)
+    except SeveralKinds as several:
+        _tell_kinds(several.kinds, told)
+        return
+    if result is not None:
+        _tell(result, told)
+        sys.exit(1 if result.still_wrong else 0)
+
+
+def check_id(rejected_id: str) -> None:
+    """Raises click.UsageError when it is not an id."""
+    try:
+        position(rejected_id)
+    except ValueError as error:
+        raise click.UsageError(plain(error)) from None
+
+
+def _check_usage(choice: Choice, told: Told) -> None:
+    if not (choice.ids or choice.accept_type or choice.use_subject):
+        raise click.UsageError("name rejected events by their ids, or use --accept-type TYPE, or --use-subject")
+    if choice.accept_type and choice.use_subject:
+        raise click.UsageError("--accept-type and --use-subject are two steps: give one of them")
+    if (choice.source or choice.event_type) and (choice.ids or not choice.use_subject):
+        raise click.UsageError("--source and --type choose events for --use-subject, where no ids are given")
+    if (told.fields or told.edit) and not choice.ids:
+        raise click.UsageError("--set and --edit correct events that are named by their ids")
+    for rejected_id in (*choice.ids, *filter(None, [choice.up_to])):
+        check_id(rejected_id)
+
+
+def _correct(choice: Choice, told: Told) -> Correct:
+    given = []
+    for field in told.fields:
+        path, equals, value = field.partition("=")
+        if not (path and equals):
+            raise click.BadParameter("write FIELD=VALUE, as in reference=sg_123", param_hint="--set")
+        if len(choice.ids) > 1 and of_one_event(path):
+            raise click.UsageError(
+                f"--set {plain(path)} would make these {len(choice.ids)} events the same; "
+                "correct them one at a time, or with --edit"
+            )
+        given.append(set_field(path, value))
+    return corrections([*given, _edit] if told.edit else given)
+
+
+def _edit(body: bytes) -> bytes:
+    edited = click.edit(body.decode("utf-8", "backslashreplace"), extension=".json")
+    return body if edited is None else edited.strip().encode()
+
+
+def _confirmed(choice: Choice, told: Told, planned: Plan, chosen: list[Rejected]) -> bool:
+    """Whether to go on; else it was shown what would be done. A subject is never used that was not shown first."""
+    if told.dry_run or (choice.use_subject and not told.yes):
+        _tell_plan(planned, _again(choice, told, chosen), told)
+        return False
+    if len(planned.ready) > _ASK_OVER and not told.yes and sys.stdin.isatty():
+        groups = count(len(planned.groups()), "group")
+        click.confirm(f"Replay {len(planned.ready):,} events, so that {groups} are closed?", abort=True, err=True)
+    return True
+
+
+def _again(choice: Choice, told: Told, chosen: list[Rejected]) -> str:
+    """The command that replays exactly these events, for a shell."""
+    words = ["closer", "rejected", "replay", *choice.ids]
+    words += [word for field in told.fields for word in ("--set", field)]
+    words += ["--edit"] if told.edit else []
+    words += ["--accept-type", choice.accept_type] if choice.accept_type else []
+    words += ["--use-subject"] if choice.use_subject else []
+    words += ["--source", choice.source] if choice.source else []
+    words += ["--type", choice.event_type] if choice.event_type else []
+    words += [] if choice.ids else ["--up-to", max((one.rejected_id for one in chosen), key=position)]
+    return shlex.join([*words, "--yes", "--why", "TEXT"])
+
+
+def _tell_kinds(kinds: dict[Kind, list[Rejected]], told: Told) -> None:
+    if told.as_json:
+        print_json({"dry_run": True, "kinds": [kind.as_json(found) for kind, found in kinds.items()]})
+        return
+    click.echo("The subject could name the group of these rejected events. Look at one kind of them at a time:")
+    for kind, found in kinds.items():
+        words = ["closer", "rejected", "replay", "--use-subject", "--source", kind.source, "--type", kind.type]
+        click.echo(f"  {count(len(found), 'event')}: {plain(shlex.join(words))}")
+
+
+def _tell_plan(planned: Plan, again: str, told: Told) -> None:
+    if told.as_json:
+        print_json(planned.as_json())
+        return
+    groups = planned.groups()
+    click.echo(f"{count(len(planned.ready), 'event')} would have {count(len(groups), 'group')} closed:")
+    for reference, number in groups.items():
+        click.echo(f"  {reference}" + (f"  ({number:,} events)" if number > 1 else ""))
+    _tell_wrong(planned.still_wrong)
+    click.echo(f"Nothing was replayed: this was a dry run. To have exactly these closed:\n  {plain(again)}")
+
+
+def _tell(result: Replayed, told: Told) -> None:
+    if told.as_json:
+        print_json(result.as_json())
+    else:
+        words = f": {counts(dict(result.received))}" if result.received else ""
+        click.echo(f"Replayed {result.replayed:,} of {count(result.matched, 'event')}{words}.")
+    _tell_wrong(result.still_wrong)
+
+
+async def _tell_setting(desk: Desk, event_type: str) -> None:
+    types = desk.settings.accepted_types
+    if not types.accept(event_type):
+        summary = await desk.catalogue.summary(desk.settings.events_stream)
+        setting = types.setting(event_type, summary.seen_types)
+        new = f"New events of type {event_type} are put aside as before; to accept them, set {setting} for the workers."
+        say(plain(new))
+
+
+def _tell_wrong(still_wrong: dict[str, tuple[str, ...]]) -> None:
+    for rejected_id, problems in still_wrong.items():
+        say(plain(f"{rejected_id} is still wrong: {'; '.join(problems)}"))

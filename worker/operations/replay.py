@@ -1,0 +1,175 @@
+"""Replaying rejected events: they are read again, after a correction or under other rules, and received.
+
+What would come of it is planned first, for all of them; nothing is received of a plan that loses a group.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks import batch
+from tasks.errors import CloserError
+from tasks.event import GroupComplete, Rejection
+from tasks.event_data import content
+from tasks.event_type import EventTypes
+from worker.operations import audit
+from worker.operations.correct import Correct
+from worker.operations.desk import Desk
+from worker.operations.pace import Manner
+from worker.operations.rejected import Rejected
+
+_CHUNK = 20
+_RECEIVED_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How rejected bytes are read again; see `tasks.event.parse`."""
+
+    stream: str
+    types: EventTypes
+    use_subject: bool = False
+
+    def read(self, body: bytes, origin: str) -> list[batch.Element]:
+        """The event, or the events of an array."""
+        return batch.read(
+            body, source=self.stream, event_id=origin, types=self.types, use_subject=self.use_subject
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a replay would come to: the events of each rejected one; `still_wrong`: by id, what is wrong then, too."""
+
+    ready: list[tuple[Rejected, list[GroupComplete]]] = field(default_factory=list)
+    still_wrong: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def matched(self) -> int:
+        """How many rejected events were chosen."""
+        return len(self.ready) + len(self.still_wrong)
+
+    def groups(self) -> Counter[str]:
+        """The groups that would be closed, and how many events name each."""
+        return Counter(event.reference for _, events in self.ready for event in events)
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as other programs see it."""
+        groups = dict(self.groups())
+        wrong = {rejected_id: list(problems) for rejected_id, problems in self.still_wrong.items()}
+        return {"dry_run": True, "matched": self.matched, "groups": groups, "still_rejected": wrong}
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What a replay came to: how many rejected events were replayed, and what the events in them came to."""
+
+    matched: int
+    replayed: int = 0
+    received: Counter[str] = field(default_factory=Counter)
+    still_wrong: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as other programs see it."""
+        return {
+            "matched": self.matched,
+            "replayed": self.replayed,
+            "received": dict(self.received),
+            "still_rejected": {rejected_id: list(problems) for rejected_id, problems in self.still_wrong.items()},
+        }
+
+
+def plan(chosen: Iterable[Rejected], reading: Reading, correct: Correct) -> Plan:
+    """Read each again after `correct`. Raises CloserError when fewer groups would be closed than were named before."""
+    planned = Plan()
+    for one in chosen:
+        elements = reading.read(_corrected(one, correct), one.origin)
+        wrong = tuple(problem for element in elements for problem in _problems(element, several=len(elements) > 1))
+        if wrong:
+            planned.still_wrong[one.rejected_id] = wrong
+        else:
+            events = [element.event for element in elements if isinstance(element.event, GroupComplete)]
+            planned.ready.append((one, events))
+    _must_lose_none(planned)
+    return planned
+
+
+async def replay(desk: Desk, planned: Plan, manner: Manner, chosen: str) -> Replayed:
+    """Receive the events of a plan, then take them off the rejected ones; `chosen`: which these are, for the audit.
+
+    A crash in between repeats: the event keeps its identity, so the ledger finds a duplicate. What is still not an
+    event stays. Raises StoreUnavailable.
+    """
+    result = Replayed(planned.matched, still_wrong=planned.still_wrong)
+    audit_id = await audit.announce(desk, audit.Action(manner.by, "replay", chosen, manner.why), planned.matched)
+    async for chunk in manner.chunks(planned.ready, _CHUNK):
+        events = [event for _, held in chunk for event in held]
+        for start in range(0, len(events), _RECEIVED_AT_ONCE):
+            result.received.update(
+                word.value for word in await desk.ledger.receive(events[start : start + _RECEIVED_AT_ONCE])
+            )
+        result.replayed += await desk.ledger.dismiss([one.rejected_id for one, _ in chunk], audit=audit_id)
+    return result
+
+
+def _corrected(one: Rejected, correct: Correct) -> bytes:
+    try:
+        return correct(one.body)
+    except CloserError as error:
+        raise CloserError(f"{one.rejected_id} was not corrected: {error}; nothing was replayed") from None
+
+
+def _problems(element: batch.Element, *, several: bool) -> Iterable[str]:
+    problems = element.event.problems if isinstance(element.event, Rejection) else ()
+    return (f"{element.identity}: {problem}" for problem in problems) if several else problems
+
+
+def _must_lose_none(planned: Plan) -> None:
+    """Two events that named two groups must not name one afterwards: the other group would never be closed."""
+    before = {name for one, _ in planned.ready for name in names(one.body)}
+    after = planned.groups()
+    if len(after) < len(before):
+        several = ", ".join(
+            f"{reference} ({number} events)" for reference, number in after.most_common(5) if number > 1
+        )
+        raise CloserError(
+            f"these rejected events name {len(before)} groups, but would close only {len(after)}; the others would be "
+            f"lost, so nothing was replayed. Named by more than one event: {several or 'none'}. Replay those one at a "
+            "time, by their ids"
+        )
+
+
+def names(body: bytes) -> set[str]:
+    """What rejected bytes call their groups: one name for each event in them that could mean another group."""
+    try:
+        texts: Sequence[bytes] = batch.split(body) if batch.is_array(body) else [body]
+    except ValueError:
+        texts = [body]
+    return {_name(text) for text in texts}
+
+
+def _name(text: bytes) -> str:
+    """Its reference, however wrong; else its data; else its subject; else all of it."""
+    try:
+        event = json.loads(text)
+    except (ValueError, RecursionError):
+        return text.decode("utf-8", "backslashreplace")
+    if not isinstance(event, dict):
+        return json.dumps(event)
+    data = _data(event)
+    for value in (data.get("reference") if isinstance(data, dict) else None, event.get("reference"), data):
+        if value is not None:
+            return json.dumps(value, sort_keys=True)
+    return json.dumps(event.get("subject", event), sort_keys=True)
+
+
+def _data(event: dict[str, Any]) -> Any:
+    given, encoded = event.get("data"), event.get("data_base64")
+    try:
+        return content(given, None if given is not None else encoded)
+    except ValueError:
+        return given if given is not None else encoded
