@@ -13,9 +13,11 @@ from tasks.closure import Attempt, Closure, State, iso
 from worker.cli.output import age, clock, count, facts, paragraph, plain, styled, table
 from worker.cli.phrase import ends
 from worker.operations.advice import FAILURES, GATES
+from worker.operations.event_types import Waiting
 from worker.operations.look import Status, Story
 
 _UNREADABLE_MOST = 5
+_TYPES = 3  # that wait, shown one by one
 
 
 def status_screen(status: Status) -> Table:
@@ -35,6 +37,10 @@ def status_screen(status: Status) -> Table:
     rejected = styled(f"{summary.rejected:,} rejected", "warning" if summary.rejected else "")
     hint = "  (closer rejected list)" if summary.rejected else ""
     grid.add_row("Events", Text.assemble(f"{summary.backlog:,} to be taken in, ", rejected, hint))
+    for one in status.waiting[:_TYPES]:
+        grid.add_row("Waiting", _waiting(one))
+    if len(status.waiting) > _TYPES:
+        grid.add_row("", f"and {len(status.waiting) - _TYPES} more types: closer check")
     grid.add_row("Workers", _workers(status))
     grid.add_row("As of", clock(iso(summary.now_ms)) + " UTC")
     return grid
@@ -79,6 +85,12 @@ def _failed(status: Status) -> Table:
     for reason, number in sorted(status.summary.failed.items(), key=lambda item: -item[1]):
         rows.add_row(styled(reason, "failed"), f"{number:,}", f"closer list --reason {reason}")
     return rows
+
+
+def _waiting(waits: Waiting) -> Text:
+    text = styled(f"{count(waits.events, 'event')} of type {waits.type}: put aside, not closed", "warning")
+    text.append("\nif it means complete: ").append(plain(waits.setting), "bold")
+    return text.append("\nthen: ").append(plain(waits.replay), "bold")
 
 
 def _workers(status: Status) -> RenderableType:

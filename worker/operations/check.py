@@ -11,10 +11,13 @@ from enum import StrEnum
 from typing import Any
 
 from tasks.address import public_address
+from tasks.catalogue import Summary
 from tasks.errors import CloserError, ConfigurationError, ForeignApi, StoreUnavailable
+from tasks.event_type import EventTypes
 from tasks.reply import NoReply, Reply
 from tasks.verdict import group_state
 from worker.operations.desk import asking, desk_of, where
+from worker.operations.event_types import Waiting, uncounted, waiting
 from worker.operations.policy import refuse_other_api
 from worker.operations.verify import api_of
 from worker.redaction import redact
@@ -25,6 +28,7 @@ from worker.url_check import check_broker
 NOBODY = "sg_" + "0" * 32
 _OLDEST_REDIS = 7
 _BROKER_S = 8
+_TYPES_SHOWN = 5
 
 
 class Finding(StrEnum):
@@ -76,7 +80,7 @@ async def store(settings: Settings) -> AsyncIterator[Line]:
     address = settings.public_store_address
     try:
         async with desk_of(settings) as desk:
-            await desk.catalogue.summary(settings.events_stream)
+            summary = await desk.catalogue.summary(settings.events_stream)
             with asking():
                 info: dict[str, Any] = await desk.redis.info("everything")
             try:
@@ -90,8 +94,30 @@ async def store(settings: Settings) -> AsyncIterator[Line]:
             "store", Finding.WRONG, f"{address}: {problem}", where(settings).partition("\n")[2] or where(settings)
         )
         return
-    for line in _store_lines(address, info):
+    for line in [*_store_lines(address, info), *events(summary, settings.accepted_types)]:
         yield line
+
+
+def events(summary: Summary, types: EventTypes) -> list[Line]:
+    """The types of events that came within a day, and those whose events wait, each with what to do about it."""
+    waits = waiting(summary, types)
+    lines = [_seen(sorted(summary.seen_types), types)] if summary.seen_types else []
+    lines += [_waits(one, accepted=types.accept(one.type)) for one in waits[:_TYPES_SHOWN]]
+    if more := sum(one.events for one in waits[_TYPES_SHOWN:]) + uncounted(summary):
+        message = f"{more} events of further types are put aside, and not closed"
+        lines.append(Line("events", Finding.WARNING, message, "look at them with `closer rejected list`"))
+    return lines
+
+
+def _seen(names: list[str], types: EventTypes) -> Line:
+    words = [f"{name} ({'accepted' if types.accept(name) else 'not accepted'})" for name in names]
+    return Line("events", Finding.OK, f"types that came within a day: {', '.join(words)}")
+
+
+def _waits(waits: Waiting, *, accepted: bool) -> Line:
+    message = f"{waits.events} events of type {waits.type} are put aside, and not closed"
+    first = "the type is accepted by now" if accepted else f"if it means complete, set {waits.setting} for the workers"
+    return Line("events", Finding.WARNING, message, f"{first}; then: {waits.replay}")
 
 
 def _store_lines(address: str, info: dict[str, Any]) -> list[Line]:

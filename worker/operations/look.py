@@ -13,6 +13,7 @@ from tasks.heartbeat import Heartbeat, Unreadable
 from worker.operations import audit
 from worker.operations.advice import FAILURES
 from worker.operations.desk import Desk
+from worker.operations.event_types import Waiting, waiting
 from worker.settings import Settings
 
 _SILENT_S = 20.0  # four signs of life missed
@@ -43,6 +44,7 @@ class Status:
     summary: Summary
     workers: list[Worker]
     unreadable_workers: list[str]
+    waiting: list[Waiting]
 
     @property
     def gate(self) -> Gate:
@@ -70,6 +72,7 @@ class Status:
             "rate": {"last_minute": summary.closed_last_minute, "last_hour": summary.closed_last_hour},
             "backlog": summary.backlog,
             "rejected": summary.rejected,
+            "waiting_types": {waits.type: waits.events for waits in self.waiting},
             "workers": [worker.as_json() for worker in self.workers if worker.alive],
             "silent_workers": [worker.as_json() for worker in self.workers if not worker.alive],
             "unreadable_workers": self.unreadable_workers,
@@ -104,7 +107,7 @@ async def status(desk: Desk) -> Status:
     workers = [Worker(sign, _age_s(summary, sign)) for sign in signs if isinstance(sign, Heartbeat)]
     unreadable = [sign.name for sign in signs if isinstance(sign, Unreadable)]
     recent = [worker for worker in workers if worker.age_s < _FORGOTTEN_S]
-    return Status(summary, recent, unreadable)
+    return Status(summary, recent, unreadable, waiting(summary, desk.settings.accepted_types))
 
 
 def _age_s(summary: Summary, sign: Heartbeat) -> float:
