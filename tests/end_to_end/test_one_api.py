@@ -51,7 +51,8 @@ def test_moved_on_purpose(store: redis.Redis, store_url: str, tmp_path: Path) ->
         ours: dict[str, Any] = {"redis_url": store_url, "api_base_url": url}
         theirs = ours | {"api_base_url": other_url + "/", "operator": "olga"}
         with Process(tmp_path, "worker", **ours) as worker:
-            until(lambda: store.hlen("closer:workers"), "alive")
+            publish(store, ["sg_1"])
+            until(lambda: count(store, "closed") == 1, "closed")
             assert worker.stop() == 0
         moved = run("ledger", "move-api", "--why", "Sorted has moved", **theirs)
         assert (moved.returncode, other_url in moved.stdout) == (0, True), moved.stderr
@@ -59,10 +60,10 @@ def test_moved_on_purpose(store: redis.Redis, store_url: str, tmp_path: Path) ->
         for words in ("olga: move-api", f"{url} -> {other_url}", "why: Sorted has moved", "changed 1 of 1"):
             assert words in audit
         with Process(tmp_path, "worker", **theirs) as worker:
-            publish(store, ["sg_1"])
-            until(lambda: count(store, "closed") == 1, "closed")
+            publish(store, ["sg_2"])
+            until(lambda: count(store, "closed") == 2, "closed")
             assert worker.stop() == 0
-        assert (len(one.records()), len(other.records())) == (0, 1)
+        assert (list(one.records()), list(other.records())) == (["sg_1"], ["sg_2"])
 
 
 def test_a_running_worker_notices(store: redis.Redis, store_url: str, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from tasks.closure import Closure, State
 from tasks.errors import CloserError
 from tasks.gate import REASONS
 from tasks.ledger import Ledger
+from worker import private
 from worker.demo.progress import Look, View
 from worker.demo.report import Report
 from worker.demo.scenario import Scenario
@@ -145,9 +146,14 @@ def _kept_log(folder: Path) -> Path:
 
 
 def _keep_log(folder: Path) -> Path:
-    """Save the worker's log from the end of the folder; where it is then."""
-    shutil.copyfile(folder / "worker.log", _kept_log(folder))
-    return _kept_log(folder)
+    """Save the worker's log from the end of the folder; where it is then.
+
+    It is moved: to copy it would follow a link that another user had put there.
+    """
+    log, kept = folder / "worker.log", _kept_log(folder)
+    if log.exists():
+        log.rename(kept)
+    return kept
 
 
 @contextmanager
@@ -168,7 +174,7 @@ def _store(settings: Settings) -> Iterator[redis.Redis]:
 @contextmanager
 def _worker(folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """A worker in a session of its own: Ctrl-C is for the demo, which then stops it."""
-    with (folder / "worker.log").open("wb") as log:
+    with os.fdopen(private.open_file(folder / "worker.log", os.O_WRONLY | os.O_CREAT), "wb") as log:
         worker = subprocess.Popen(
             [sys.executable, "-m", "worker", "worker"],
             env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
