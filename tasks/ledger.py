@@ -25,6 +25,7 @@ from tasks.errors import ForeignApi
 from tasks.event import GroupComplete, Rejection
 from tasks.gate import Gate
 from tasks.heartbeat import Heartbeat, Unreadable, read_heartbeat
+from tasks.inspected import Inspected
 from tasks.scripts import Scripts, unavailable
 from tasks.verdict import Health
 
@@ -253,6 +254,11 @@ class Ledger:
         """Forget closures that ended more than `keep_s` ago; returns how many (at most twice `limit`)."""
         forgotten: int = await self._scripts.run("prune", int(keep_s * 1000), limit)
         return forgotten
+
+    async def inspect(self, *, lease_s: float) -> Inspected:
+        """Take one step of the inspection: what the agenda or an index has lost is put back; see `lua/inspect.lua`."""
+        reply = await self._scripts.run("inspect", _REASONS, int(lease_s * 1000))
+        return Inspected.of(reply)
 
     async def identity(self) -> str:
         """The ledger's own name, made when it is first asked for; it salts the names of keys."""

@@ -23,7 +23,8 @@ from redis.exceptions import (
 from tasks.errors import StoreUnavailable
 
 _FOLDER = Path(__file__).parent / "lua"
-_LIBRARY = ("base", "damage", "record", "audit", "gate", "keys", "clock")  # in this order: a part uses those before it
+# In this order: a part uses those before it.
+_LIBRARY = ("base", "damage", "record", "audit", "gate", "keys", "clock", "inspection")
 _SHEBANG = "#!lua"
 _READS = "no-writes"
 # For how long a process that has never looked at the store's clock waits for a worker to do so; they look every second.

@@ -21,6 +21,7 @@ from tasks.retry import Policy
 from tasks.settler import Settler
 from tasks.trouble import Trouble
 from worker import health, logs
+from worker.inspection import Inspection
 from worker.intake.stream import StreamIntake
 from worker.private import NotPrivate
 from worker.redaction import redact
@@ -80,6 +81,7 @@ class Parts:
         self.intake = StreamIntake(
             self.redis, self.ledger, settings.events_stream, settings.accepted_types, self.sweep.poke
         )
+        self.inspection = Inspection(self.ledger, lease_s=settings.lease)
         self._taking = Trouble("taking batches")
         self._signs = Trouble("signs of life (`closer health`)")
         self._watch = health.Watch(health.IDLE_S)
@@ -111,6 +113,7 @@ class Parts:
             ("beat", self._keep_going("beat", self._beat)),
             ("health", self._keep_going("health", self._health, opened)),
             ("prune", self._keep_going("prune", self._prune, opened)),
+            ("inspection", self._keep_going("inspection", self.inspection.step, opened)),
         ]
 
     async def take(self, references: Any, origin: str) -> None:

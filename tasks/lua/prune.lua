@@ -11,4 +11,5 @@ for _, state in ipairs({ 'closed', 'discarded' }) do
     forgotten = forgotten + 1
   end
 end
+count_closures(-forgotten)
 return forgotten

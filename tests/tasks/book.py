@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from tasks.closure import Attempt, Closure, Outcome, Reason, State
 from tasks.event import GroupComplete
+from tasks.inspected import Inspected
 from tasks.ledger import Claim, Ledger, Received, Settlement
 from tasks.verdict import Health
 
@@ -78,6 +79,17 @@ class Book:
     async def failed(self, reference: str, reason: Reason = Reason.GONE, **more: Any) -> None:
         """Make a closure that failed."""
         assert await self.settle(await self.claim(reference), State.FAILED, reason=reason, **more)
+
+    async def inspect(self) -> Inspected:
+        """Inspect until no round goes on; what the last one came to that has found something, or the last one."""
+        ended: Inspected | None = None
+        for _ in range(1000):
+            found = await self.ledger.inspect(lease_s=LEASE_S)
+            self.clock.ms += round(found.wait_s * 1000)
+            ended = found if found.happened == "ended" else ended
+            if found.wait_s > 1:
+                return ended or found
+        raise AssertionError("the inspection does not end")
 
     async def read(self, reference: str) -> Closure:
         """The closure."""

@@ -188,6 +188,13 @@ class LedgerMachine(RuleBasedStateMachine):
         }
         self.do(steps[verb]())
 
+    @rule()
+    def inspect(self) -> None:
+        """The inspection finds nothing in a ledger that nobody has damaged."""
+        found = self.do(self.book.ledger.inspect(lease_s=LEASE_S))
+        assert found.happened == ""
+        assert (found.agenda, found.index, found.stale, found.aside, found.unknown) == (0, 0, 0, 0, 0)
+
     @invariant()
     def holds(self) -> None:
         """Nothing lost, one state each, moves as in the table, the agenda holds exactly what is unfinished."""

@@ -113,6 +113,8 @@ async def test_foreign_members_of_an_index(visitors: Visitors, index: str, score
     await visitors.look()
     page = await visitors.catalogue.page(Query(), limit=100)
     assert [closure.reference for closure in page.closures] == ["sg_2", "sg_1"]
+    await visitors.book.inspect()
+    await visitors.look()
 
 
 async def test_what_is_put_aside_is_kept(visitors: Visitors) -> None:
@@ -157,6 +159,8 @@ async def test_a_lost_record_of_one_that_had_ended(visitors: Visitors, state: St
     assert [(one.reference, one.state) for one in page.closures] == [("sg_1", state)]
     await visitors.look()
     assert await book.receive("sg_1", event_id="e2") == [Received.NEW]
+    book.clock.forward(6 * 3600)
+    await book.inspect()
     assert await book.state("sg_1") is State.QUEUED
 
 

@@ -99,7 +99,8 @@ def _entry(entry_id: str, row: dict[str, str], parts: list[dict[str, str]]) -> E
     for part in (row, *parts):
         skipped.update(_counts(part.get("skipped", "{}")))
     changed = sum(_number(part.get("changed", "0")) for part in (row, *parts))
-    return Entry(entry_id, _action(row), _number(row.get("matched", "0")), changed, dict(skipped))
+    matched = max(_number(row.get("matched", "0")), changed)  # what closer rebuilds is known only when it is done
+    return Entry(entry_id, _action(row), matched, changed, dict(skipped))
 
 
 def _counts(text: str) -> dict[str, int]:

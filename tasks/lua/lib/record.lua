@@ -49,7 +49,7 @@ end
 -- The states in which a closure is unfinished: on the agenda, and open.
 local UNFINISHED = { queued = true, closing = true, retrying = true }
 
--- Whether an index holds the closure as one that has ended: told when its record is gone.
+-- Whether an index holds the closure as one that has ended: for one whose record is gone or damaged.
 local function has_ended(ref)
   for state in pairs(NEEDED) do
     if not UNFINISHED[state] and redis.call('ZSCORE', P .. state, ref) then return true end
