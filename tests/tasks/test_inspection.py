@@ -168,6 +168,7 @@ async def test_a_lost_record(book: Book, state: State) -> None:
     assert (await book.agenda(reference) is not None) == (state in OPEN_STATES)
     if state in OPEN_STATES:
         assert await book.receive(reference, event_id="e2") == [Received.NEW]
+        await book.inspect()
         assert await book.state(reference) is State.QUEUED
 
 
