@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +14,8 @@ from tasks.ledger import Ledger, Settlement
 from tasks.permission import Permission
 from tasks.trouble import Trouble
 
+_log = logging.getLogger("closer.settler")
+LONG_WAIT_S = 3600.0
 _BATCH = 200
 # After a write the next waits this long, so that under load many share one script call.
 _LINGER_S = 0.01
@@ -35,6 +39,7 @@ class Settler:
         self._emptied.set()
         self.trouble = Trouble("settling")
         self.settled = 0
+        self._told_until_s = float("-inf")
 
     def put(self, settlement: Settlement) -> None:
         """Hand over what an attempt came to. A crash before it is written repeats the attempt: the lease ends."""
@@ -68,10 +73,22 @@ class Settler:
         """Wait until everything has been written; the caller sets the time-out."""
         await self._emptied.wait()
 
+    def _tell_long_wait(self, hold_s: float) -> None:
+        """Say it loudly, but once, when the API wants no calls for a long time."""
+        ends_s = time.monotonic() + hold_s
+        if hold_s > LONG_WAIT_S and ends_s > self._told_until_s + LONG_WAIT_S:
+            self._told_until_s = ends_s
+            _log.critical(
+                "the API asks for no calls during %.1f h (Retry-After), and the whole fleet holds back as long; ask "
+                "Sorted whether it means that, and only then: closer resume --override-retry-after --why TEXT",
+                hold_s / 3600,
+            )
+
     async def _write(self) -> None:
         batch = [self._queue[index] for index in range(min(_BATCH, len(self._queue)))]
         _, word = await self._ledger.settle(batch, key=self.permission.key)
         self.permission.hear(*word)
+        self._tell_long_wait(max(settlement.hold_s for settlement in batch))
         for _ in batch:
             self._queue.popleft()
         self.settled += len(batch)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
 
 import pytest
+from redis.asyncio import Redis
 
-from tasks.closure import Reason
+from tasks.closure import Reason, State
+from tasks.ledger import Ledger, Settlement
 from tasks.reply import Body, Failure, NoReply, Reply
+from tasks.verdict import Health
 from tests.end_to_end.standin import Say, Script, StandIn, running
 from tests.operations.conftest import Cli
 from tests.operations.seed import Seed
 from tests.support import API_KEY
 from worker.demo.simulator import Simulator, run_in_thread
-from worker.operations.verify import read_state
+from worker.operations.questions import read_state
 
+T = TypeVar("T")
 SEEDS = [
     Seed("sg_late", Reason.DEADLINE_EXCEEDED, None, "timeout"),
     Seed("sg_open", Reason.NOT_LOCKED, 409, "conflict"),
@@ -118,3 +124,92 @@ def test_a_gateway_that_answers_everything_mends_nothing(api: Cli, body: str) ->
     assert (found["asked"], found["unclear"]) == (4, {"unusable reply": 4})
     assert (found["agree"], found["mended"]) == (0, {"closed": 0, "reopened": 0})
     assert api.lines("list") == before
+
+
+@pytest.mark.parametrize("reason", ["paused", "outage", "unauthorised"])
+def test_a_shut_gate_is_respected(api: Cli, reason: str) -> None:
+    """While the fleet stands still nothing is asked, unless the operator says so: asking changes nothing."""
+    shut(api.url, reason)
+    refused = api("verify", "--text", "sg_", code=1)
+    assert reason in refused.stderr
+    assert "--while-shut" in refused.stderr
+    assert api.json("verify", "--text", "sg_", "--while-shut")["asked"] == 4
+
+
+def test_a_throttled_api_is_left_alone(api: Cli) -> None:
+    """What the API asked for by Retry-After holds for an operator's questions, too, whatever is said."""
+    throttle(api.url, 300.0)
+    for option in ([], ["--while-shut"]):
+        done = api("verify", "--text", "sg_", *option, code=1)
+        assert "hold back until" in done.stderr
+        assert "Asked the API for 0 groups of 4" in done.stdout
+    assert "wants no calls until" in api.text("check", code=0)
+
+
+def test_a_short_retry_after_is_waited_for(api: Cli) -> None:
+    """One that is over soon only delays the answer."""
+    throttle(api.url, 1.0)
+    assert api.json("verify", "--text", "sg_")["asked"] == 4
+
+
+def test_a_429_ends_it_and_holds_the_fleet(cli: Cli) -> None:
+    """The first 429 ends the asking, with exit code 1, and the workers hold back as long as it says."""
+    cli.sow([Seed(f"sg_{number}") for number in range(120)])
+    stand_in = StandIn({}, default=Script((), (Say(429, '{"code": "slow_down"}', {"Retry-After": "600"}),)))
+    with running(stand_in) as url:
+        cli.settings["api_base_url"] = url
+        found = cli.json("verify", "--text", "sg_", code=1)
+    assert found["stopped"]
+    assert len(stand_in.calls) <= 10
+    assert cli.json("status")["gate"]["reason"] == "throttled"
+
+
+def test_questions_share_the_rate_limit(cli: Cli) -> None:
+    """Questions take their turns among the fleet's calls: at 40 a second 21 take half a second at least."""
+    cli.sow([Seed(f"sg_{number}") for number in range(21)])
+    with run_in_thread(Simulator(api_key=API_KEY)) as (url, _):
+        cli.settings |= {"api_base_url": url, "rate_limit": 40}
+        before_ms = slot_ms(cli.url, 40.0)
+        assert cli.json("verify", "--text", "sg_")["asked"] == 21
+        assert slot_ms(cli.url, 40.0) - before_ms >= 21 * 25
+
+
+def slot_ms(url: str, rate: float) -> float:
+    """When the rate limit allows the next call, by the store's clock (ms)."""
+
+    async def look(ledger: Ledger) -> float:
+        slot = await ledger.slot(rate)
+        return slot.gate.now_ms + (slot.wait_s or 0.0) * 1000
+
+    return at_ledger(url, look)
+
+
+def throttle(url: str, seconds: float) -> None:
+    """The API has asked the fleet to hold back."""
+    at_ledger(url, lambda ledger: ledger.throttle(seconds))
+
+
+def shut(url: str, reason: str) -> None:
+    """Shut the gate for this reason."""
+
+    async def change(ledger: Ledger) -> None:
+        if reason == "paused":
+            await ledger.pause(by="ann")
+            return
+        health = Health.UNAUTHORISED if reason == "unauthorised" else Health.BAD
+        await ledger.settle([Settlement(f"x{number}", 1, State.QUEUED, health=health) for number in range(20)])
+
+    at_ledger(url, change)
+
+
+def at_ledger(url: str, work: Callable[[Ledger], Awaitable[T]]) -> T:
+    """Do something at the ledger."""
+
+    async def run() -> T:
+        client = Redis.from_url(url)
+        try:
+            return await work(Ledger(client))
+        finally:
+            await client.aclose()
+
+    return asyncio.run(run())

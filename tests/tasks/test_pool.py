@@ -21,6 +21,7 @@ from tasks.permission import Permission
 from tasks.pool import AttemptPool, Draining
 from tasks.retry import Policy
 from tasks.settler import Settler
+from tasks.verdict import Health
 from tests.tasks.standin import StandIn
 
 LEASE_S, BUDGET_S = 20.0, 5.0
@@ -242,6 +243,17 @@ async def test_the_store_is_away(works: Callable[..., Works], let: asyncio.Event
         await work.settler.empty()
     assert await work.states() == {State.CLOSED: {"sg_1"}}
     assert work.settler.trouble.text == ""
+
+
+async def test_a_long_retry_after_is_told_loudly(real: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    """Three hours without calls are told once, with what an operator can do, however many replies ask for them."""
+    settler = Settler(Ledger(real), Permission())
+    for number in range(5):
+        settler.put(Settlement(f"sg_{number}", 1, State.QUEUED, health=Health.BAD, hold_s=10_800.0))
+        await settler._write()
+    [record] = [record for record in caplog.records if record.levelname == "CRITICAL"]
+    assert "3.0 h" in record.getMessage()
+    assert "closer resume --override-retry-after" in record.getMessage()
 
 
 async def test_settling_in_batches(real: Redis) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from worker.cli import options
@@ -14,6 +16,7 @@ from worker.operations.desk import Desk
 from worker.operations.filters import Selection
 from worker.operations.pace import Manner
 from worker.operations.policy import refuse_other_api
+from worker.operations.questions import Questions
 from worker.operations.verify import Findings
 
 _NAMED = 20
@@ -23,14 +26,18 @@ _NAMED = 20
 @options.selection
 @options.signed(why_needed=False)
 @options.rate
+@click.option("--while-shut", is_flag=True, help="Ask although the gate is shut (paused, outage, unauthorised).")
 @options.dry_run
 @options.as_json
-def verify(chosen: Selection, by: str | None, why: str, rate: float | None, dry_run: bool, as_json: bool) -> None:
+def verify(
+    chosen: Selection, by: str | None, why: str, rate: float | None, while_shut: bool, dry_run: bool, as_json: bool
+) -> None:
     """Ask the API for the true state of groups, and mend the ledger where it disagrees.
 
     A group that the API shows closed counts as closed (already_closed), whatever it was here. One that is
     closed here and not there is told loudly, and fails with the reason `reopened`. Nothing is changed in
-    Sorted. At most CLOSER_RATE_LIMIT calls a second, unless --rate says otherwise.
+    Sorted. It asks within CLOSER_RATE_LIMIT, as the workers do, and at most 50 groups a second unless --rate
+    says otherwise. When the API asks to hold back it ends with exit code 1; the fleet holds back, too.
 
     \b
     Example:
@@ -44,8 +51,9 @@ def verify(chosen: Selection, by: str | None, why: str, rate: float | None, dry_
         frozen = await act.freeze(desk, chosen, states=verifying.ASKED)
         try:
             with Bar(len(frozen.eligible), "verify") as bar:
-                manner = Manner(who, why, rate or desk.settings.rate_limit, stop_on_interrupt(), bar.advance)
-                return await verifying.verify(desk, api, frozen, manner, dry_run=dry_run)
+                manner = Manner(who, why, rate or verifying.RATE, stop_on_interrupt(), bar.advance)
+                questions = Questions(desk.ledger, api, rate_limit=desk.settings.rate_limit, while_shut=while_shut)
+                return await verifying.verify(desk, questions, frozen, manner, dry_run=dry_run)
         finally:
             await api.aclose()
 
@@ -55,6 +63,7 @@ def verify(chosen: Selection, by: str | None, why: str, rate: float | None, dry_
     else:
         _tell(findings)
     _warn(findings)
+    sys.exit(1 if findings.ended else 0)
 
 
 def _tell(findings: Findings) -> None:
@@ -82,4 +91,5 @@ def _warn(findings: Findings) -> None:
         )  # fmt: skip
         say(plain(named).replace("\\n", "\n") + (f"\n  and {more} more" if more > 0 else ""))
     if findings.stopped:
-        say("Stopped before all were asked for. The same command again asks for all that still match.")
+        why = f": {findings.ended}" if findings.ended else ""
+        say(plain(f"Stopped before all were asked for{why}. The same command again asks for all that still match."))

@@ -12,6 +12,7 @@ from typing import Any
 
 from tasks.address import public_address
 from tasks.catalogue import Summary
+from tasks.closure import iso
 from tasks.errors import CloserError, ConfigurationError, ForeignApi, StoreUnavailable
 from tasks.event_type import EventTypes
 from tasks.reply import NoReply, Reply
@@ -60,7 +61,7 @@ async def check(settings: Settings) -> AsyncIterator[Line]:
     async for line in store(settings):
         yield line
     yield await asyncio.to_thread(broker, settings)
-    yield await api(settings)
+    yield await _held_back(settings) or await api(settings)
 
 
 def configuration(settings: Settings) -> list[Line]:
@@ -184,6 +185,19 @@ def _queues(settings: Settings, address: str, connection: Any) -> Line:
         message = f"{address} answers; {held} messages in {rabbitmq.DEAD_LETTERS} were given up"
         return Line("broker", Finding.WARNING, message, "look at them, then put them back: docs/rabbitmq.md tells how")
     return Line("broker", Finding.OK, f"{address} answers")
+
+
+async def _held_back(settings: Settings) -> Line | None:
+    """That the API is not asked, because it wants no calls for a time. None when it may be asked."""
+    try:
+        async with desk_of(settings) as desk:
+            throttled = (await desk.ledger.gate()).get("throttled")
+    except StoreUnavailable:
+        return None
+    if throttled is None or throttled.until_ms is None:
+        return None
+    message = f"{settings.api_base_url} was not asked: it wants no calls until {iso(throttled.until_ms)}"
+    return Line("api", Finding.WARNING, message, "wait until then; closer does, too")
 
 
 async def api(settings: Settings) -> Line:

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from tasks.api import SortedApi
 from tasks.closure import Closure, State
-from tasks.errors import CloserError
 from tasks.ledger import Truth
-from tasks.reply import NoReply, Reply
-from tasks.verdict import group_state
 from worker.operations import audit
 from worker.operations.act import Frozen
 from worker.operations.desk import Desk
 from worker.operations.pace import Manner
+from worker.operations.questions import Questions
 from worker.settings import Settings
 
 ASKED = frozenset(State)
+RATE = 50.0  # questions a second, where neither the operator nor CLOSER_RATE_LIMIT says how many
 _CHUNK = 50
-_IN_FLIGHT = 10
-
-Says = Literal["closed", "open"]
+_CONNECTIONS = 10
 
 
 class Findings:
@@ -38,10 +34,11 @@ class Findings:
         self.closed: list[str] = []
         self.reopened: list[str] = []
         self.unclear: Counter[str] = Counter()
+        self.ended = ""  # why it ended before every group had been asked for
 
     @property
     def stopped(self) -> bool:
-        """Whether it was interrupted before every group had been asked for."""
+        """Whether it ended or was interrupted before every group had been asked for."""
         return self.asked + self.skipped.total() < self.matched
 
     def as_json(self) -> dict[str, Any]:
@@ -52,7 +49,7 @@ class Findings:
             "unclear": dict(self.unclear), "skipped": dict(self.skipped), "dry_run": self.dry_run,
             "reopened": self.reopened,
         }  # fmt: skip
-        return shown | ({"stopped": True} if self.stopped else {})
+        return shown | ({"stopped": True, "ended": self.ended or None} if self.stopped else {})
 
 
 def api_of(settings: Settings) -> SortedApi:
@@ -62,14 +59,15 @@ def api_of(settings: Settings) -> SortedApi:
         key=settings.need_api_key(),
         version=settings.api_version,
         timeout_s=settings.request_timeout,
-        connections=_IN_FLIGHT,
+        connections=_CONNECTIONS,
     )
 
 
-async def verify(desk: Desk, api: SortedApi, frozen: Frozen, manner: Manner, *, dry_run: bool) -> Findings:
+async def verify(desk: Desk, questions: Questions, frozen: Frozen, manner: Manner, *, dry_run: bool) -> Findings:
     """Ask for each group; one that is closed counts as closed, one that is not, and should be, as failed.
 
-    Raises StoreUnavailable, and CloserError when the API refuses the key: asking on would be useless.
+    Ends early when the API asks to hold back. Raises StoreUnavailable, GateShut, and CloserError when the API refuses
+    the key: asking on would be useless.
     """
     findings = Findings(frozen, dry_run=dry_run)
     audit_id = ""
@@ -78,44 +76,25 @@ async def verify(desk: Desk, api: SortedApi, frozen: Frozen, manner: Manner, *, 
         audit_id = await audit.announce(desk, action, frozen.matched, frozen.skipped)
     async for chunk in manner.chunks(frozen.eligible, _CHUNK):
         closures = [closure for closure in await desk.ledger.read(chunk) if closure]
-        wrong, others = _compare(closures, await _ask(api, closures))
+        wrong, others = _compare(closures, await questions.ask([closure.reference for closure in closures]))
         if len(closures) < len(chunk):
             others["unknown"] = len(chunk) - len(closures)
         words = ["done"] * len(wrong)
         if audit_id:
             words = await desk.ledger.mend(wrong, audit=audit_id, others=others)
         _count(findings, wrong, words, others)
+        if questions.ended:
+            findings.ended = questions.ended
+            break
     return findings
 
 
-def read_state(reply: Reply | NoReply, reference: str) -> Says | str:
-    """`closed`, `open` (whether locked or not), or why it cannot be told."""
-    match group_state(reply, reference):
-        case "closed":
-            return "closed"
-        case "open" | "locked":
-            return "open"
-        case _:
-            return "unusable reply" if isinstance(reply, Reply) and reply.status == 200 else str(reply)
-
-
-async def _ask(api: SortedApi, closures: Sequence[Closure]) -> list[Says | str]:
-    slots = asyncio.Semaphore(_IN_FLIGHT)
-
-    async def one(reference: str) -> Says | str:
-        async with slots:
-            reply = await api.state(reference)
-        if isinstance(reply, Reply) and reply.status == 401:
-            raise CloserError("the API refuses the key (401); set CLOSER_API_KEY, try it with `closer check`")
-        return read_state(reply, reference)
-
-    return await asyncio.gather(*(one(closure.reference) for closure in closures))
-
-
-def _compare(closures: Sequence[Closure], said: Sequence[Says | str]) -> tuple[list[Truth], Counter[str]]:
+def _compare(closures: Sequence[Closure], said: Sequence[str | None]) -> tuple[list[Truth], Counter[str]]:
     """Where the ledger is wrong, and the others counted: "agree", or why it cannot be told."""
     wrong, others = [], Counter[str]()
     for closure, says in zip(closures, said, strict=True):
+        if says is None:
+            continue
         if says not in ("closed", "open"):
             others[says] += 1
         elif (says == "closed") != (closure.state is State.CLOSED):

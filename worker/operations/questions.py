@@ -1,0 +1,113 @@
+"""Asking the API for the states of groups, within the fleet's rate limit and while the gate allows it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Literal
+
+from tasks.api import SortedApi
+from tasks.closure import iso
+from tasks.errors import CloserError
+from tasks.gate import REASONS, Gate, Standing
+from tasks.ledger import Ledger
+from tasks.reply import NoReply, Reply
+from tasks.verdict import group_state, throttle_s
+
+WAITED_FOR_S = 60.0  # a Retry-After that ends so soon is waited for; a longer one ends the asking
+_IN_FLIGHT = 10
+
+Says = Literal["closed", "open"]
+
+
+class GateShut(CloserError):
+    """The gate is shut, and nobody said to ask all the same."""
+
+    def __init__(self, standing: Standing) -> None:
+        why = f": {standing.why}" if standing.why else ""
+        super().__init__(
+            f"the gate is shut ({standing.reason}, by {standing.by}{why}), so the API was not asked.\n"
+            "To ask all the same, say --while-shut: asking changes nothing at Sorted."
+        )
+
+
+class Questions:
+    """Asks one question after the other. `ended` tells why no more are asked; empty while they are."""
+
+    def __init__(self, ledger: Ledger, api: SortedApi, *, rate_limit: float, while_shut: bool = False) -> None:
+        """`rate_limit`: the fleet's, in calls a second, 0: none. `while_shut`: ask though the fleet stands still."""
+        self._ledger = ledger
+        self._api = api
+        self._rate_limit = rate_limit
+        # Never against the API's own wish to be left alone.
+        self._passed_over = set(REASONS) - {"throttled"} if while_shut else set()
+        self._slots = asyncio.Semaphore(_IN_FLIGHT)
+        self.ended = ""
+
+    async def ask(self, references: Sequence[str]) -> list[Says | str | None]:
+        """What the API says of each: its state, or why that cannot be told; None: it was not asked any more.
+
+        Raises StoreUnavailable; GateShut; and CloserError when the API refuses the key: asking on would be useless.
+        """
+        answers = await asyncio.gather(*map(self._one, references), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return [answer for answer in answers if not isinstance(answer, BaseException)]
+
+    async def _one(self, reference: str) -> Says | str | None:
+        async with self._slots:
+            try:
+                return await self._question(reference)
+            except CloserError as error:
+                self.ended = str(error)  # those that wait for their turn are not asked any more
+                raise
+
+    async def _question(self, reference: str) -> Says | str | None:
+        if not await self._allowed():
+            return None
+        reply = await self._api.state(reference)
+        await self._tell_fleet(reply)
+        if isinstance(reply, Reply) and reply.status == 401:
+            raise CloserError("the API refuses the key (401); set CLOSER_API_KEY, try it with `closer check`")
+        return read_state(reply, reference)
+
+    async def _allowed(self) -> bool:
+        """Wait for the next call that the rate limit allows; False when no more are to be made."""
+        while not self.ended:
+            wait_s, gate = await self._ledger.slot(self._rate_limit, while_shut=self._passed_over)
+            if wait_s is not None:
+                await asyncio.sleep(wait_s)
+                return not self.ended
+            await self._wait_for(gate)
+        return False
+
+    async def _wait_for(self, gate: Gate) -> None:
+        """Wait until a Retry-After is over, or end the asking. Raises GateShut for any other reason."""
+        for standing in gate.standing:
+            if standing.until_ms is None and standing.reason not in self._passed_over:
+                raise GateShut(standing)
+        until_ms = max((one.until_ms or 0 for one in gate.standing), default=0)
+        left_s = (until_ms - gate.now_ms) / 1000
+        if left_s > WAITED_FOR_S:
+            self.ended = f"the API asked to hold back until {iso(until_ms)}"
+        else:
+            await asyncio.sleep(max(left_s, 0.0))
+
+    async def _tell_fleet(self, reply: Reply | NoReply) -> None:
+        """What the API asks of us it asks of all."""
+        if hold_s := throttle_s(reply):
+            await self._ledger.throttle(hold_s)
+        if isinstance(reply, Reply) and reply.status == 429 and reply.code != "conflict":
+            self.ended = "the API asked to hold back (429)"
+
+
+def read_state(reply: Reply | NoReply, reference: str) -> Says | str:
+    """`closed`, `open` (whether locked or not), or why it cannot be told."""
+    match group_state(reply, reference):
+        case "closed":
+            return "closed"
+        case "open" | "locked":
+            return "open"
+        case _:
+            return "unusable reply" if isinstance(reply, Reply) and reply.status == 200 else str(reply)
