@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from subprocess import CompletedProcess
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from click.testing import CliRunner
+from redis.asyncio import Redis
 
+from tasks.ledger import Ledger
 from tests.operations.seed import Seed, sow
 from tests.support import environment, run
 from worker.cli.main import cli as cli_group
+
+T = TypeVar("T")
 
 
 class Cli:
@@ -54,3 +59,16 @@ class Cli:
 def cli(store_url: str) -> Cli:
     """The console script on an empty store."""
     return Cli(store_url)
+
+
+def at_ledger(url: str, work: Callable[[Ledger], Awaitable[T]]) -> T:
+    """Do something at the ledger."""
+
+    async def run() -> T:
+        client = Redis.from_url(url)
+        try:
+            return await work(Ledger(client))
+        finally:
+            await client.aclose()
+
+    return asyncio.run(run())

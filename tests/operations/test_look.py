@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import redis
 
-from tasks.closure import Reason
-from tests.operations.conftest import Cli
+from tasks.closure import Reason, State
+from tasks.ledger import Ledger, Settlement
+from tasks.verdict import Health
+from tests.operations.conftest import Cli, at_ledger
 from tests.operations.seed import Seed
 from tests.support import API_KEY, Process, run, until
 from worker.demo.simulator import Simulator, run_in_thread
@@ -44,6 +46,41 @@ def test_status_counts_failures_by_reason_and_what_waits(cli: Cli, store: redis.
     assert "closer list --reason not_locked" in text
     assert "1 rejected  (closer rejected list)" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_resume_tells_what_still_stands(cli: Cli) -> None:
+    """After a pause an API that asked for time is left alone; only a word against that, with a reason, ends it."""
+    at_ledger(cli.url, lambda ledger: ledger.throttle(7200.0))
+    cli("pause", "--why", "upgrade")
+    said = cli.text("resume")
+    assert "The gate is shut" in said
+    assert "throttled, by closer: until" in said
+    gate = cli.json("status")["gate"]
+    assert [one["reason"] for one in gate["reasons"]] == ["throttled"]
+    assert gate["until"] == gate["reasons"][0]["until"] > gate["since"]
+    assert "--why" in cli("resume", "--override-retry-after", code=2).stderr
+    assert "open" in cli.text("resume", "--override-retry-after", "--why", "agreed with Sorted")
+    newest = cli.lines("audit")[-1]
+    assert (newest["action"], newest["why"], newest["changed"]) == ("override", "agreed with Sorted", 1)
+
+
+def test_every_reason_is_shown(cli: Cli) -> None:
+    """The status has each reason with its since, by and end, and each suspended key with its workers."""
+
+    async def shut(ledger: Ledger) -> None:
+        await ledger.beat("host:1", {"key": "deadbeef"})
+        await ledger.settle([Settlement("x", 1, State.QUEUED, health=Health.UNAUTHORISED)], key="deadbeef")
+        await ledger.throttle(60.0)
+        await ledger.pause(by="pia", why="upgrade")
+
+    at_ledger(cli.url, shut)
+    status = cli.json("status")
+    assert [one["reason"] for one in status["gate"]["reasons"]] == ["paused", "unauthorised", "throttled"]
+    [key] = status["suspended_keys"]
+    assert (key["key"], key["workers"]) == ("deadbeef", ["host:1"])
+    text = cli.text("status")
+    for words in ("SHUT: paused", "SHUT: unauthorised", "SHUT: throttled", "deadbeef is suspended", "host:1"):
+        assert words in text
 
 
 def test_a_shut_gate_says_who_why_and_what_to_do_next(cli: Cli) -> None:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
 
 import pytest
-from redis.asyncio import Redis
 
 from tasks.closure import Reason, State
 from tasks.ledger import Ledger, Settlement
 from tasks.reply import Body, Failure, NoReply, Reply
 from tasks.verdict import Health
 from tests.end_to_end.standin import Say, Script, StandIn, running
-from tests.operations.conftest import Cli
+from tests.operations.conftest import Cli, at_ledger
 from tests.operations.seed import Seed
 from tests.support import API_KEY
 from worker.demo.simulator import Simulator, run_in_thread
 from worker.operations.questions import read_state
 
-T = TypeVar("T")
 SEEDS = [
     Seed("sg_late", Reason.DEADLINE_EXCEEDED, None, "timeout"),
     Seed("sg_open", Reason.NOT_LOCKED, 409, "conflict"),
@@ -200,16 +196,3 @@ def shut(url: str, reason: str) -> None:
         await ledger.settle([Settlement(f"x{number}", 1, State.QUEUED, health=health) for number in range(20)])
 
     at_ledger(url, change)
-
-
-def at_ledger(url: str, work: Callable[[Ledger], Awaitable[T]]) -> T:
-    """Do something at the ledger."""
-
-    async def run() -> T:
-        client = Redis.from_url(url)
-        try:
-            return await work(Ledger(client))
-        finally:
-            await client.aclose()
-
-    return asyncio.run(run())

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tasks.closure import Attempt, Closure, State, iso
+from tasks.gate import Standing
 from worker.cli.output import age, clock, count, facts, paragraph, plain, styled, table
 from worker.cli.phrase import ends
 from worker.operations.advice import FAILURES, GATES
@@ -24,6 +25,8 @@ def status_screen(status: Status) -> Table:
     """The status, in 80 columns."""
     summary, grid = status.summary, facts()
     grid.add_row("Gate", _gate(status))
+    if status.gate.suspended:
+        grid.add_row("Keys", _suspended(status))
     grid.add_row("Open", _states(summary.states, State.QUEUED, State.CLOSING, State.RETRYING))
     grid.add_row("Ended", _states(summary.states, State.CLOSED, State.FAILED, State.DISCARDED))
     oldest = status.oldest_open_age_s
@@ -47,32 +50,34 @@ def status_screen(status: Status) -> Table:
 
 
 def _gate(status: Status) -> Text:
-    gate, now_ms = status.gate, status.summary.now_ms
-    if not gate.standing:
-        return Text("open", style="green").append_text(_suspended(status))
-    text = Text()
-    for one in gate.standing:
-        text.append("\n" if text else "")
-        text.append_text(styled(f"SHUT: {one.reason}", "wrong"))
-        text.append(f" for {age((now_ms - one.since_ms) / 1000)}, since {clock(iso(one.since_ms))} UTC")
-        text.append(plain(f", by {one.by}")).append("\n").append(plain(one.why or "no reason was given"))
-        text.append(f"\n{ends(one, now_ms)}")
-    text.append_text(_suspended(status))
-    advice = GATES[gate.standing[0].reason]
-    text.append(f"\n{advice.remedy}\n", style="yellow")
-    return text.append(advice.command, style="bold")
+    """The gravest reason with what to do about it, then the others that stand beside it."""
+    if not status.gate.standing:
+        return Text("open", style="green")
+    gravest, *others = status.gate.standing
+    now_ms, advice = status.summary.now_ms, GATES[gravest.reason]
+    text = _standing(gravest, now_ms)
+    text.append(f"\n{advice.remedy}\n", style="yellow").append(advice.command, style="bold")
+    for standing in others:
+        text.append("\n").append_text(_standing(standing, now_ms))
+    return text
+
+
+def _standing(one: Standing, now_ms: int) -> Text:
+    text = styled(f"SHUT: {one.reason}", "wrong")
+    text.append(f" for {age((now_ms - one.since_ms) / 1000)}, since {clock(iso(one.since_ms))} UTC")
+    text.append(plain(f", by {one.by}")).append("\n").append(plain(one.why or "no reason was given"))
+    return text.append(f"\n{ends(one, now_ms)}")
 
 
 def _suspended(status: Status) -> Text:
     """The keys that the API refuses, with the workers that have them."""
     text = Text()
     for key in status.gate.suspended:
-        since = clock(iso(key.since_ms))
         workers = ", ".join(status.workers_with(key)) or "no worker that is alive"
-        text.append_text(styled(f"\nKey {key.key} is suspended", "wrong"))
-        text.append(plain(f" since {since} UTC ({key.cause}): {workers}"))
-        text.append("\nset CLOSER_API_KEY of these workers to a valid key, and start them again", style="yellow")
-    return text
+        text.append("\n" if text else "").append_text(styled(f"{key.key} is suspended", "wrong"))
+        text.append(f" since {clock(iso(key.since_ms))} UTC").append("\n").append(plain(f"{key.cause}: {workers}"))
+    remedy = "Set CLOSER_API_KEY of these workers to a key that counts, and start them again."
+    return text.append(f"\n{remedy}", style="yellow")
 
 
 def _states(numbers: dict[State, int], *states: State) -> Text:
