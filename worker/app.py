@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import sys
 import threading
 from contextlib import ExitStack
@@ -147,6 +148,15 @@ def _log_from_now_on(instance: Any, **_: Any) -> None:
     logs.configure(settings.log_level, settings.log_format)
     streams.take_over()
     instance.quiet = True  # its banner says less than our first line
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+
+
+def _leave(*_: Any) -> None:
+    """Told to stop before Celery has handlers of its own, which it sets when the parts are up."""
+    worker.stop()
+    _log.info("told to stop while starting")
+    raise SystemExit(os.EX_OK)
 
 
 @signals.setup_logging.connect

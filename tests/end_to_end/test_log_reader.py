@@ -165,7 +165,7 @@ def test_every_line_is_json(store: redis.Redis, store_url: str, api: str, tmp_pa
         arguments, env=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=Path(__file__).parents[2]
     ) as running:
         try:
-            until(lambda: store.hlen("closer:workers"), "a sign of life")
+            all_closed(store, running)
             running.send_signal(signal.SIGUSR1)  # Celery prints the stack of every thread
             running.terminate()
             output = running.communicate(timeout=END_S)[0]
@@ -174,7 +174,7 @@ def test_every_line_is_json(store: redis.Redis, store_url: str, api: str, tmp_pa
     events = [json.loads(line)["event"] for line in output.splitlines()]
     assert any(event.startswith("worker ") and "calls in flight" in event for event in events)
     assert any("MainThread" in event for event in events)
-    assert "Warm shutdown" in events[-1]
+    assert any("Warm shutdown" in event for event in events)
 
 
 def test_a_failed_start_is_json_too(tmp_path: Path) -> None:

@@ -159,6 +159,15 @@ def test_what_was_started_is_stopped(tmp_path: Path) -> None:
         store.ping()
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_while_it_starts(store: redis.Redis, store_url: str, tmp_path: Path, how: signal.Signals) -> None:
+    """A worker that is told to stop as soon as it is known stops what it has started, and takes its name off."""
+    with Process(tmp_path, "worker", redis_url=store_url, api_base_url="http://127.0.0.1:1") as worker:
+        until(lambda: store.hlen("closer:workers"), "its first sign of life")
+        assert worker.stop(how) == 0, worker.output
+    assert store.hlen("closer:workers") == 0
+
+
 @pytest.mark.parametrize("blocked", ["data", "data/owner.lock/in the way"])
 def test_a_data_directory_that_cannot_be_used(tmp_path: Path, blocked: str) -> None:
     """The embedded store's directory is named, with the variable that sets it."""
