@@ -109,7 +109,7 @@ def test_one_worker_with_a_refused_key_holds_up_nobody(store: redis.Redis, store
             Process(tmp_path, "worker", **common, data_dir=here, api_key="refused") as bad,
             Process(tmp_path, "worker", **common, data_dir=there) as good,
         ):
-            until(lambda: store.hlen("closer:workers") == 2, "two workers")
+            until(lambda: all(" ready." in worker.output for worker in (bad, good)), "both at work")
             publish(store, ["sg_first"])
             until(lambda: count(store, "closed") == 1, "the first group")
             publish(store, groups)

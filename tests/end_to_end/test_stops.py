@@ -109,7 +109,7 @@ def test_kill_9_in_mid_flight_closes_everything_once(store: redis.Redis, store_u
 def test_two_workers_share_the_work(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
     """Two workers close every group once, with one call each, and both take part."""
     with load(store, store_url, tmp_path, 400, held=True) as work, work.worker() as first, work.worker() as second:
-        until(lambda: store.hlen("closer:workers") == 2, "signs of life of both")
+        until(lambda: all(" ready." in worker.output for worker in (first, second)), "both at work")
         publish(store, work.groups)
         wait_for_all(store, len(work.groups), first)
         assert [first.stop(), second.stop()] == [0, 0]
