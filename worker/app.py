@@ -115,7 +115,7 @@ def _start_store(settings: Settings, started: ExitStack) -> None:
     try:
         store.start()
     except OSError as error:
-        raise CloserError(
+        raise ConfigurationError(
             f"the embedded store cannot be started: {error}; set CLOSER_DATA_DIR to a folder that you own"
         ) from error
 

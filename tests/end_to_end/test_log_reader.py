@@ -182,7 +182,7 @@ def test_a_failed_start_is_json_too(tmp_path: Path) -> None:
     blocked = tmp_path / "no-folder"
     blocked.touch()
     failed = run("worker", log_format="json", data_dir=blocked)
-    assert failed.returncode == 1
+    assert failed.returncode == 2
     assert failed.stdout == ""
     last = json.loads(failed.stderr.splitlines()[-1])
     assert (last["level"], "CLOSER_DATA_DIR" in last["event"]) == ("critical", True)

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 COMMANDS = {"closer": ["-m", "worker", "worker"], "celery": ["-m", "celery", "-A", "worker.app", "worker"]}
 SECRET = "hunter2"
 END_S = 60.0
-CANNOT, WRONG, DEFECT = 1, 2, os.EX_SOFTWARE
+WRONG, DEFECT = 2, os.EX_SOFTWARE
 
 # A defect of our own in the last of the parts that are started.
 DEFECT_IN = """
@@ -181,7 +181,7 @@ def test_a_data_directory_that_cannot_be_used(tmp_path: Path, blocked: str) -> N
         [sys.executable, "-m", "worker", "up"], env=given, cwd=tmp_path, capture_output=True, text=True,
         timeout=END_S, check=False,
     )  # fmt: skip
-    assert failed.returncode == CANNOT, failed.stderr
+    assert failed.returncode == WRONG, failed.stderr
     assert "CLOSER_DATA_DIR" in failed.stderr
     assert str(tmp_path / "data") in failed.stderr
 
