@@ -15,7 +15,6 @@ from worker.operations import verify as verifying
 from worker.operations.desk import Desk
 from worker.operations.filters import Selection
 from worker.operations.pace import Manner
-from worker.operations.policy import refuse_other_api
 from worker.operations.questions import Questions
 from worker.operations.verify import Findings
 
@@ -46,7 +45,6 @@ def verify(
 
     async def work(desk: Desk) -> Findings:
         who = operator(by, desk.settings)
-        await refuse_other_api(desk)
         api = verifying.api_of(desk.settings)
         frozen = await act.freeze(desk, chosen, states=verifying.ASKED)
         try:

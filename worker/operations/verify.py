@@ -13,6 +13,7 @@ from worker.operations import audit
 from worker.operations.act import Frozen
 from worker.operations.desk import Desk
 from worker.operations.pace import Manner
+from worker.operations.policy import refuse_other_api
 from worker.operations.questions import Questions
 from worker.settings import Settings
 
@@ -66,15 +67,17 @@ def api_of(settings: Settings) -> SortedApi:
 async def verify(desk: Desk, questions: Questions, frozen: Frozen, manner: Manner, *, dry_run: bool) -> Findings:
     """Ask for each group; one that is closed counts as closed, one that is not, and should be, as failed.
 
-    Ends early when the API asks to hold back. Raises StoreUnavailable, GateShut, and CloserError when the API refuses
-    the key: asking on would be useless.
+    Ends early when the API asks to hold back. Raises StoreUnavailable, ForeignApi, GateShut, and CloserError when the
+    API refuses the key: asking on would be useless.
     """
+    await refuse_other_api(desk)
     findings = Findings(frozen, dry_run=dry_run)
     audit_id = ""
     if frozen.eligible and not dry_run:
         action = audit.Action(manner.by, "verify", str(frozen.selection), manner.why)
         audit_id = await audit.announce(desk, action, frozen.matched, frozen.skipped)
     async for chunk in manner.chunks(frozen.eligible, _CHUNK):
+        await refuse_other_api(desk)  # it may have been moved meanwhile
         closures = [closure for closure in await desk.ledger.read(chunk) if closure]
         wrong, others = _compare(closures, await questions.ask([closure.reference for closure in closures]))
         if len(closures) < len(chunk):
