@@ -95,7 +95,8 @@ def _failed(status: Status) -> Table:
 def _waiting(waits: Waiting) -> Text:
     text = styled(f"{count(waits.events, 'event')} of type {waits.type}: put aside, not closed", "warning")
     text.append("\nif it means complete: ").append(plain(waits.setting), "bold")
-    return text.append("\nthen: ").append(plain(waits.replay), "bold")
+    text.append("\n(the list must name every type that does)\nthen: ")
+    return text.append(plain(waits.replay), "bold")
 
 
 def _workers(status: Status) -> RenderableType:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from worker.cli import options
@@ -72,7 +74,15 @@ def show(rejected_id: str, as_json: bool) -> None:
     for problem in one.problems:
         click.echo(f"  wrong: {plain(problem)}")
     click.echo(plain(one.body.decode("utf-8", "backslashreplace")))
-    click.echo(f"\nCorrect it: closer rejected replay {one.rejected_id} --edit, or --set reference=…")
+    click.echo("\n" + plain(_next(one)))
+
+
+def _next(one: Rejected) -> str:
+    """What to do about it: a type is accepted or not, all else is corrected."""
+    command = f"closer rejected replay {one.rejected_id}"
+    if one.refused_type is not None:
+        return f"If its type means complete: {command} --accept-type {shlex.quote(one.refused_type)}"
+    return f"Correct it: {command} --edit, or --set reference=…"
 
 
 @rejected.command()

@@ -43,7 +43,7 @@ class TypeWatch:
     def _say(self, event_type: str) -> None:
         _log.warning(
             "events of type %s are not taken for complete: they are put aside, and their groups are not closed. "
-            "If this type means complete, set %s, restart the workers, then: %s",
+            "If this type means complete, set %s (it must name every type that does), restart the workers, then: %s",
             event_type,
             self._types.setting(event_type, self._told_s),
             replay_command(event_type),

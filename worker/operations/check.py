@@ -117,7 +117,8 @@ def _seen(names: list[str], types: EventTypes) -> Line:
 
 def _waits(waits: Waiting, *, accepted: bool) -> Line:
     message = f"{waits.events} events of type {waits.type} are put aside, and not closed"
-    first = "the type is accepted by now" if accepted else f"if it means complete, set {waits.setting} for the workers"
+    first = f"if it means complete, set {waits.setting} for the workers (the list must name every type that does)"
+    first = "the type is accepted by now" if accepted else first
     return Line("events", Finding.WARNING, message, f"{first}; then: {waits.replay}")
 
 

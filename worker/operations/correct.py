@@ -58,8 +58,7 @@ def corrections(given: Sequence[Correct]) -> Correct:
 def _object(value: Any) -> dict[str, Any]:
     """The object that a value is, or that a text holds; an empty one where nothing is thrown away by that."""
     if isinstance(value, str | bytes):
-        text = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
-        value = _loaded(text)
+        return _object(_loaded(value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value))
     if isinstance(value, dict):
         return value
     if isinstance(value, list):

@@ -155,9 +155,12 @@ def names(body: bytes) -> set[str]:
 def _name(text: bytes) -> str:
     """Its reference, however wrong; else its data; else its subject; else all of it."""
     try:
-        event = json.loads(text)
+        return _name_in(json.loads(text))
     except (ValueError, RecursionError):
         return text.decode("utf-8", "backslashreplace")
+
+
+def _name_in(event: Any) -> str:
     if not isinstance(event, dict):
         return json.dumps(event)
     data = _data(event)
