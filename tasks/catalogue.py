@@ -18,7 +18,7 @@ from tasks.closure import Closure, Reason, State
 from tasks.event import is_reference
 from tasks.gate import Gate
 from tasks.heartbeat import Heartbeat, Unreadable, read_heartbeat
-from tasks.scripts import Scripts, unavailable
+from tasks.scripts import CONSUMER_GROUP, Scripts, unavailable
 
 _STRETCH = 1000
 _RETURNED = 500
@@ -137,7 +137,9 @@ class Catalogue:
 
     async def summary(self, stream: str) -> Summary:
         """Counts of everything; `stream` is where events come from, for the backlog."""
-        numbers_list, gate, workers_list = await self._scripts.run("summary", " ".join(Reason), keys=(stream,))
+        numbers_list, gate, workers_list = await self._scripts.run(
+            "summary", " ".join(Reason), CONSUMER_GROUP, keys=(stream,)
+        )
         numbers, workers = (list(zip(flat[::2], flat[1::2], strict=True)) for flat in (numbers_list, workers_list))
         counts = {_text(name): int(float(value)) for name, value in numbers}
         return Summary(

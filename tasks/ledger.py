@@ -26,7 +26,7 @@ from tasks.event import GroupComplete, Rejection
 from tasks.gate import Gate
 from tasks.heartbeat import Heartbeat, Unreadable, read_heartbeat
 from tasks.inspected import Inspected
-from tasks.scripts import Scripts, unavailable
+from tasks.scripts import CONSUMER_GROUP, Scripts, unavailable
 from tasks.verdict import Health
 
 DEFAULT_PREFIX = "closer:"
@@ -254,6 +254,14 @@ class Ledger:
         """Forget closures that ended more than `keep_s` ago; returns how many (at most twice `limit`)."""
         forgotten: int = await self._scripts.run("prune", int(keep_s * 1000), limit)
         return forgotten
+
+    async def take_off(self, stream: str, entry_ids: Sequence[bytes]) -> int:
+        """Acknowledge entries of a stream, and delete what no consumer group needs; returns how many others read it.
+
+        Without entries it only looks for what other groups need no longer.
+        """
+        others: int = await self._scripts.run("take_off", CONSUMER_GROUP, *entry_ids, keys=(stream,))
+        return others
 
     async def inspect(self, *, lease_s: float) -> Inspected:
         """Take one step of the inspection: what the agenda or an index has lost is put back; see `lua/inspect.lua`."""

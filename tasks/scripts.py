@@ -24,9 +24,10 @@ from tasks.errors import StoreUnavailable
 
 _FOLDER = Path(__file__).parent / "lua"
 # In this order: a part uses those before it.
-_LIBRARY = ("base", "damage", "record", "audit", "gate", "keys", "clock", "inspection")
+_LIBRARY = ("base", "damage", "record", "audit", "gate", "keys", "clock", "inspection", "stream")
 _SHEBANG = "#!lua"
 _READS = "no-writes"
+CONSUMER_GROUP = "closer"  # on the stream that events come on
 # For how long a process that has never looked at the store's clock waits for a worker to do so; they look every second.
 _NEWCOMER_PAUSE_S, _NEWCOMER_TRIES = 0.2, 20
 # What the store says, by the client's error or the first word of its reply, and what an operator does about it.

@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- Counts everything that an operator sees first.
 -- KEYS[1], ARGV[1..2]  see lib/base.lua    KEYS[2]  the stream that events come on
--- ARGV[3]  failure reasons, separated by spaces
+-- ARGV[3]  failure reasons, separated by spaces    ARGV[4]  our consumer group on that stream
 -- Returns  { counts, the gate (JSON, see lib/keys.lua), workers: what each said last, JSON (see beat.lua) }; counts and
 --          workers are flat lists, name, value, …; counts are: now (ms), each state, failed:{reason} where there is one,
 --          closed in the last minute and hour, received (ms) of the oldest closure not yet ended (absent: none), rejected,
@@ -25,12 +25,15 @@ tell('last_hour', redis.call('ZCOUNT', P .. 'closed', NOW - 3600000, '+inf'))
 local oldest = redis.call('ZRANGE', P .. 'open', 0, 0, 'WITHSCORES')
 if oldest[2] then tell('oldest_open', clamp(tonumber(oldest[2]))) end
 tell('rejected', redis.call('XLEN', P .. 'rejected'))
-tell('backlog', redis.call('XLEN', KEYS[2]))
+
+-- With other groups on the stream, entries stay there after we have taken them in.
+local groups, own = consumer_groups(KEYS[2], ARGV[4])
+tell('backlog', own and #groups > 1 and waiting(KEYS[2], own) or redis.call('XLEN', KEYS[2]))
 
 -- Pairs of a name and a number; what is not a number somebody else has written, and it is left out.
 local function tell_all(beginning, pairs_)
   for i = 1, #pairs_, 2 do
-    if string.match(pairs_[i + 1], '^%d+$') then tell(beginning .. pairs_[i], pairs_[i + 1]) end
+    if string.match(pairs_[i + 1], '^%d+$') and #pairs_[i + 1] < 16 then tell(beginning .. pairs_[i], pairs_[i + 1]) end
   end
 end
 tell_all('waiting_type:', redis.call('HGETALL', P .. 'waiting_types'))

@@ -13,10 +13,10 @@ import pytest
 import redis as sync_redis
 from redis.asyncio import Redis
 
+from tasks.scripts import CONSUMER_GROUP
 from tests.support import STREAM, cloud_event, count
 from tests.worker.test_stream import Doors, take_in
 from worker.intake import stream as module
-from worker.intake.stream import GROUP
 
 ROOT = Path(__file__).parents[2]
 DYING = ("-m", "tests.worker.dying_intake")
@@ -62,14 +62,14 @@ async def test_a_worker_killed_at_any_point_loses_and_doubles_nothing(
     doors: Doors, store: sync_redis.Redis, store_url: str, point: str
 ) -> None:
     """SIGKILL before or after each of the two steps: the next worker does what is missing, and no more."""
-    store.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+    store.xgroup_create(STREAM, CONSUMER_GROUP, id="0", mkstream=True)
     entry = batch(store)
     dead = await asyncio.create_subprocess_exec(sys.executable, *DYING, store_url, point, cwd=ROOT)
     assert await asyncio.wait_for(dead.wait(), 60) == -signal.SIGKILL
     assert store.xlen(STREAM) == 1
     assert count(store, "queued") == (0 if point == "receive" else 2)
     assert len(kept(store)) == (3 if point == "rejected" else 0)
-    store.xclaim(STREAM, GROUP, "dead", 0, [entry], idle=module._ABANDONED_MS + 1)
+    store.xclaim(STREAM, CONSUMER_GROUP, "dead", 0, [entry], idle=module._ABANDONED_MS + 1)
     await doors.intake.step()
     assert count(store, "queued") == 2
     assert kept(store) == expected(entry)

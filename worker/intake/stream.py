@@ -13,11 +13,10 @@ from tasks.batch import Element
 from tasks.event import GroupComplete
 from tasks.event_type import EventTypes
 from tasks.ledger import Ledger
-from tasks.scripts import unavailable
+from tasks.scripts import CONSUMER_GROUP, unavailable
 from worker.intake import entry
 from worker.intake.type_watch import TypeWatch
 
-GROUP = "closer"
 # One name for all workers: who read an entry does not matter, only for how long it has been left in hand.
 _CONSUMER = "intake"
 _BATCH = 500
@@ -27,6 +26,7 @@ _PORTION_EVENTS, _PORTION_BYTES = 500, 1024 * 1024
 _BLOCK_MS = 1_000
 _ABANDONED_MS = 15_000
 _LOOK_FOR_ABANDONED_S = 10.0
+_TRIM_S = 5.0
 
 Entry = tuple[bytes, dict[bytes, bytes] | None]
 
@@ -43,7 +43,7 @@ class StreamIntake:
         self._types = types
         self._watch = TypeWatch(types)
         self._received = received
-        self._looked = float("-inf")
+        self._looked = self._trimmed = float("-inf")
         self._batch = _BATCH_FIRST
 
     async def step(self) -> None:
@@ -54,6 +54,7 @@ class StreamIntake:
         try:
             await self._take(await self._abandoned())
             await self._take(await self._new())
+            await self._trim()
         except ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise unavailable(error) from error
@@ -61,16 +62,9 @@ class StreamIntake:
         except (RedisError, OSError) as error:
             raise unavailable(error) from error
 
-    async def backlog(self) -> int:
-        """Events on the stream that the ledger has not yet."""
-        try:
-            return int(await self._redis.xlen(self._stream))
-        except (RedisError, OSError) as error:
-            raise unavailable(error) from error
-
     async def _new(self) -> list[Entry]:
         reply: Any = await self._redis.xreadgroup(
-            GROUP, _CONSUMER, {self._stream: ">"}, count=self._batch, block=_BLOCK_MS
+            CONSUMER_GROUP, _CONSUMER, {self._stream: ">"}, count=self._batch, block=_BLOCK_MS
         )
         return [entry for _, entries in _pairs(reply) for entry in entries]
 
@@ -78,7 +72,9 @@ class StreamIntake:
         """Entries that a worker read and left: it died, or could not reach the store."""
         if time.monotonic() - self._looked < _LOOK_FOR_ABANDONED_S:
             return []
-        reply: Any = await self._redis.xautoclaim(self._stream, GROUP, _CONSUMER, _ABANDONED_MS, count=self._batch)
+        reply: Any = await self._redis.xautoclaim(
+            self._stream, CONSUMER_GROUP, _CONSUMER, _ABANDONED_MS, count=self._batch
+        )
         if len(reply[1]) < self._batch:
             self._looked = time.monotonic()
         return list(reply[1])
@@ -93,7 +89,7 @@ class StreamIntake:
             elements = [element for _, held in portion for element in held]
             await self._receive([element.event for element in elements if isinstance(element.event, GroupComplete)])
             await self._ledger.keep_rejected(elements)
-            await self._acknowledge([entry_id for entry_id, _ in portion])
+            await self._ledger.take_off(self._stream, [entry_id for entry_id, _ in portion])
             await self._tell_types(elements)
 
     def _portions(self, entries: list[Entry]) -> Iterator[list[tuple[bytes, list[Element]]]]:
@@ -119,16 +115,16 @@ class StreamIntake:
         if news := self._watch.look(elements):
             await self._ledger.see(news)
 
-    async def _acknowledge(self, entry_ids: list[bytes]) -> None:
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.xack(self._stream, GROUP, *entry_ids)
-            pipe.xdel(self._stream, *entry_ids)
-            await pipe.execute()
+    async def _trim(self) -> None:
+        """Other consumer groups read on while no event comes: delete what they no longer need."""
+        if time.monotonic() - self._trimmed >= _TRIM_S:
+            await self._ledger.take_off(self._stream, [])
+            self._trimmed = time.monotonic()
 
     async def _create_group(self) -> None:
         """From the stream's beginning: events may have come before the first worker."""
         try:
-            await self._redis.xgroup_create(self._stream, GROUP, id="0", mkstream=True)
+            await self._redis.xgroup_create(self._stream, CONSUMER_GROUP, id="0", mkstream=True)
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise unavailable(error) from error

@@ -13,6 +13,7 @@
 --   workers          hash    each worker's last sign of life, see beat.lua
 --   rejected         stream  what is not an event, see reject.lua
 --   inspection       hash    see inspection.lua
+--   shared           hash    streams that other consumer groups read, too, see take_off.lua
 -- ARGV[1]  "now|since|stood|moved". now: the time (ms); "": the store's clock, which is the only clock the ledger knows.
 --          The rest tells what this caller knows of that clock, see clock.lua: how long ago it last looked (ms; "never";
 --          "waited": never, and it has waited for another to look; "": it only reads, and does not look), where the clock
