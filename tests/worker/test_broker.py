@@ -16,7 +16,7 @@ from tasks.address import UNREADABLE, public_address
 from tasks.close import TASK_NAME
 from tasks.errors import ConfigurationError
 from tests.end_to_end.fleet import SETTINGS, wait_for_all
-from tests.support import Process, count, publish, run, until
+from tests.support import API_KEY, Process, count, publish, run, until
 from tests.worker.rabbit import Rabbit, program, rabbit
 from worker.broker import BATCH_DEADLINE_S, celery_settings
 from worker.demo.faults import Faults
@@ -138,6 +138,37 @@ def test_rabbitmq_carries_the_tasks(broker: Rabbit, store: redis.Redis, store_ur
         records = simulator.records()
     assert {records[reference].close_calls for reference in [*groups, "foreign"]} == {1}
     assert f"1 messages in {DEAD_LETTERS} were given up" in " ".join(checked.stdout.split())
+
+
+def test_a_refused_key_leaves_the_queue_to_others_on_rabbitmq(
+    broker: Rabbit, store: redis.Redis, store_url: str, tmp_path: Path
+) -> None:
+    """A worker whose key is refused consumes nothing more; when it is accepted again it consumes as before."""
+    groups = [f"sg_{number:03d}" for number in range(100)]
+    with run_in_thread(Simulator(api_key="another-key")) as (api, simulator), ExitStack() as ends:
+        settings: dict[str, Any] = {**SETTINGS, "redis_url": store_url, "broker_url": broker.url, "api_base_url": api}
+        worker = ends.enter_context(Process(tmp_path, "worker", **settings))
+        publish(store, ["sg_first"])
+        until(lambda: store.hexists("closer:gate", "unauthorised"), "a refusal")
+        until(lambda: consumers(broker) == 0, "no consumer")
+        other = ends.enter_context(Process(tmp_path, "worker", **settings, api_key="another-key"))
+        publish(store, groups)
+        wait_for_all(store, len(groups) + 1, other)
+        assert consumers(broker) == 1
+        simulator.configure(api_key=API_KEY)
+        assert other.stop() == 0, other.output
+        publish(store, ["sg_last"])
+        assert run("resume", "--why", "the key is right again", redis_url=store_url).returncode == 0
+        wait_for_all(store, len(groups) + 2, worker)
+        until(lambda: consumers(broker) == 1, "a consumer again")
+        assert worker.stop() == 0, worker.output
+
+
+def consumers(broker: Rabbit) -> int:
+    """How many consume the queue of tasks."""
+    with Connection(broker.url) as connection:
+        declared: Any = task_queue().bind(connection.channel()).queue_declare(passive=True)
+    return int(declared.consumer_count)
 
 
 def test_a_rabbitmq_that_restarts_costs_nothing(
