@@ -6,6 +6,8 @@ A call never raises for what the network or the API does: it returns a `Reply` o
 from __future__ import annotations
 
 import asyncio
+import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -18,11 +20,14 @@ from tasks import content
 from tasks.egress import certificates, proxy_of
 from tasks.event import is_reference
 from tasks.failures import no_reply
-from tasks.reply import NoReply, Reply, parse_body
+from tasks.reply import Failure, NoReply, Reply, parse_body
 from tasks.retry_after import parse_retry_after
+from tasks.standstill import Standstill
 from tasks.transport import session
 
+_log = logging.getLogger("closer.api")
 _CONNECT_S = 5.0
+_WARN_EVERY_S = 60.0
 
 
 class SortedApi:
@@ -53,6 +58,8 @@ class SortedApi:
                 "User-Agent": agent,
             }
         )
+        self._standstill = Standstill()
+        self._warned_s = -_WARN_EVERY_S
         self._certificates = certificates()
         proxy = proxy_of(base_url)
         self._secrets = [key, *map(SecretStr, proxy.headers.values() if proxy else ())]
@@ -75,6 +82,7 @@ class SortedApi:
 
     async def aclose(self) -> None:
         """Close the connections."""
+        self._standstill.stop()
         await self._transport.aclose()
 
     async def _call(self, method: str, reference: str, action: str, timeout_s: float | None) -> Reply | NoReply:
@@ -88,11 +96,12 @@ class SortedApi:
             extensions={"timeout": {"connect": min(_CONNECT_S, timeout_s), "read": timeout_s, "pool": timeout_s}},
         )
         told: list[float] = []
+        began_s = self._standstill.now_s()
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._exchange(request, told)
         except Exception as error:
-            return no_reply(error, self._secrets, told[0] if told else None)
+            return self._whose_fault(no_reply(error, self._secrets, told[0] if told else None), began_s)
 
     async def _exchange(self, request: httpx.Request, told: list[float]) -> Reply:
         """`told` is filled with what the headers tell about waiting: it counts whatever becomes of the body."""
@@ -109,6 +118,22 @@ class SortedApi:
         body = content.unpack(packed, response.headers.get("content-encoding", ""))
         return Reply(response.status_code, parse_body(body) if body else None, wait_s)
 
+    def _whose_fault(self, failed: NoReply, began_s: float) -> NoReply:
+        """A call that was in flight while this process stood still ended for that, whatever it looks like."""
+        if failed.failure is Failure.OWN:
+            self._warn(failed.detail)
+        if failed.failure not in (Failure.TIMEOUT, Failure.CUT, Failure.CONNECT):
+            return failed
+        if (stood_s := self._standstill.since(began_s)) == 0.0:
+            return failed
+        words = f"{failed.failure}; this process stood still for {stood_s:.1f} s: stopped, suspended or overloaded"
+        return replace(failed, failure=Failure.OWN, detail=words)
+
+    def _warn(self, problem: str) -> None:
+        if (at_s := self._standstill.now_s()) - self._warned_s > _WARN_EVERY_S:
+            self._warned_s = at_s
+            _log.warning("calls to the API fail here, which does not count as an outage: %s", problem)
+
     async def _send(self, request: httpx.Request) -> httpx.Response:
         try:
             return await self._transport.handle_async_request(request)
@@ -119,6 +144,7 @@ class SortedApi:
         return await self._transport.handle_async_request(request)
 
     def _session(self) -> aiohttp.ClientSession:
+        self._standstill.watch()
         return session(self._connections, self._certificates)
 
 

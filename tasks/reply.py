@@ -46,13 +46,14 @@ class Body(BaseModel):
 
 
 class Failure(StrEnum):
-    """Why there was no usable reply."""
+    """Why there was no usable reply; OWN: for a fault of this process or its machine, which says nothing of the API."""
 
     TIMEOUT = "timeout"
     CONNECT = "connect_failed"
     CUT = "connection_cut"
     PROTOCOL = "not_http"
     TOO_LARGE = "reply_too_large"
+    OWN = "own_fault"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,11 @@ What its calls then look like (time-outs, connections that the other side gave u
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 
+_log = logging.getLogger("closer.standstill")
 _TICK_S = 0.5
 _LONG_S = 1.0
 
@@ -26,13 +28,17 @@ class Standstill:
 
     def __init__(self, clock: Callable[[], float] = now_s) -> None:
         self._clock = clock
-        self._looked = self._ended = -1.0
+        self._looked_s = self._ended_s = self._lasted_s = 0.0
         self._next: asyncio.TimerHandle | None = None
+
+    def now_s(self) -> float:
+        """The moment, on its clock."""
+        return self._clock()
 
     def watch(self) -> None:
         """Begin to look; needs a running loop."""
         if self._next is None:
-            self._looked = self._clock()
+            self._looked_s = self._clock()
             self._next = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
     def stop(self) -> None:
@@ -41,16 +47,23 @@ class Standstill:
             self._next.cancel()
             self._next = None
 
-    def since(self, moment_s: float) -> bool:
-        """Whether a standstill ended at this moment (of the clock) or later."""
+    def since(self, moment_s: float) -> float:
+        """How long the last standstill was (s) that ended at this moment of the clock or later; 0: there was none."""
+        if self._next is None:
+            return 0.0
         self._look()
-        return self._ended >= moment_s
+        return self._lasted_s if self._ended_s >= moment_s else 0.0
 
     def _look(self) -> None:
-        now_s = self._clock()
-        if now_s - self._looked > _TICK_S + _LONG_S:
-            self._ended = now_s
-        self._looked = now_s
+        looked_s = self._clock()
+        if (late_s := looked_s - self._looked_s - _TICK_S) > _LONG_S:
+            self._ended_s, self._lasted_s = looked_s, late_s
+            _log.warning(
+                "this process stood still for %.1f s: it was stopped, or its machine was suspended or overloaded; "
+                "calls that were in flight are tried again, and are no outage of the API",
+                late_s,
+            )
+        self._looked_s = looked_s
 
     def _tick(self) -> None:
         self._look()

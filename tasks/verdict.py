@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tasks.closure import Outcome, Reason
-from tasks.reply import NoReply, Reply
+from tasks.reply import Failure, NoReply, Reply
 
 
 class Pace(StrEnum):
@@ -165,7 +165,7 @@ def health(reply: Reply | NoReply) -> Health:
     A body that is not an error's and names no group may be anybody's: it says nothing.
     """
     if isinstance(reply, NoReply):
-        return Health.BAD
+        return Health.UNKNOWN if reply.failure is Failure.OWN else Health.BAD
     if reply.status >= 500 or reply.status == 408 or (reply.status == 429 and reply.code != "conflict"):
         return Health.BAD
     if reply.status == 401:

@@ -16,7 +16,7 @@ from celery.worker import state as celery_state
 
 from tasks.close import NotTaken, register
 from tasks.errors import CloserError, ConfigurationError
-from worker import logs, streams
+from worker import logs, open_files, streams
 from worker.broker import celery_settings
 from worker.consuming import set_consuming
 from worker.embedded import EmbeddedStore
@@ -43,6 +43,7 @@ class Worker:
         """Start the parts, before Celery connects to its broker. Raises CloserError."""
         settings = load()
         settings.need_api_key()
+        open_files.raise_limit(settings.concurrency)
         for name in unknown_variables():
             _log.warning("%s is not a setting of closer's; is it misspelt?", name)
         with ExitStack() as started:

@@ -35,11 +35,11 @@ def findings(document: dict[str, list[dict[str, str]]]) -> dict[str, str]:
 def test_a_good_set_up(cli: Cli, api_url: str) -> None:
     """Everything is ok, and the exit code says so; the key is not shown."""
     done = cli("check", api_base_url=api_url)
-    assert done.stdout.count("ok:") == 4
+    assert done.stdout.count("ok:") == 5
     assert API_KEY not in done.stdout
     document = cli.json("check", api_base_url=api_url)
     assert document["ok"] is True
-    assert findings(document) == dict.fromkeys(["configuration", "store", "broker", "api"], "ok")
+    assert findings(document) == dict.fromkeys(["configuration", "open files", "store", "broker", "api"], "ok")
 
 
 def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path, api_url: str) -> None:
@@ -50,8 +50,10 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path, api_url: str) 
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     document = json.loads(done.stdout)
-    assert findings(document) == dict.fromkeys(["configuration", "store", "broker", "api"], "wrong")
-    assert all(line["remedy"] for line in document["checks"])
+    assert findings(document) == dict.fromkeys(["configuration", "store", "broker", "api"], "wrong") | {
+        "open files": "ok"
+    }
+    assert all(line["remedy"] for line in document["checks"] if line["finding"] != "ok")
     assert "CLOSER_CONCURENCY" in done.stdout
     assert "pa55" not in done.stdout + done.stderr
 
@@ -100,6 +102,7 @@ def test_a_wrong_configuration_is_exit_code_2(cli: Cli) -> None:
         (Reply(503), Finding.WARNING),
         (Reply(302), Finding.WRONG),
         (NoReply(Failure.CONNECT), Finding.WRONG),
+        (NoReply(Failure.OWN), Finding.WRONG),
     ],
 )
 def test_what_a_reply_says_about_address_and_key(reply: Reply | NoReply, finding: Finding) -> None:

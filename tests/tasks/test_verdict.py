@@ -141,6 +141,7 @@ LOCK = [
     (Reply(404), Retry("HTTP 404", Pace.MISSING)),
     (Reply(429, retry_after_s=5), Retry("HTTP 429", retry_after_s=5)),
     (NoReply(Failure.CUT), Retry("connection_cut")),
+    (NoReply(Failure.OWN), Retry("own_fault")),
 ]
 LOCKED_STATE = [
     (state("locked"), Locked()),
@@ -246,6 +247,7 @@ def test_closed_only_when_known(reply: Reply) -> None:
     ("reply", "expected"),
     [
         (NoReply(Failure.CONNECT), Health.BAD),
+        (NoReply(Failure.OWN), Health.UNKNOWN),
         (Reply(500), Health.BAD),
         (Reply(599), Health.BAD),
         (Reply(408), Health.BAD),

@@ -15,8 +15,9 @@ from tasks.catalogue import Summary
 from tasks.closure import iso
 from tasks.errors import CloserError, ConfigurationError, ForeignApi, StoreUnavailable
 from tasks.event_type import EventTypes
-from tasks.reply import NoReply, Reply
+from tasks.reply import Failure, NoReply, Reply
 from tasks.verdict import group_state
+from worker import open_files
 from worker.operations.desk import asking, desk_of, where
 from worker.operations.event_types import Waiting, uncounted, waiting
 from worker.operations.policy import refuse_other_api
@@ -58,6 +59,7 @@ async def check(settings: Settings) -> AsyncIterator[Line]:
     """Look at one thing after the other; never raises for what it finds."""
     for line in configuration(settings):
         yield line
+    yield files(settings)
     async for line in store(settings):
         yield line
     yield await asyncio.to_thread(broker, settings)
@@ -74,6 +76,13 @@ def configuration(settings: Settings) -> list[Line]:
         remedy = "set it to the key that Sorted gave you"
         wrong.append(Line("configuration", Finding.WRONG, "CLOSER_API_KEY is not set", remedy))
     return wrong or [Line("configuration", Finding.OK, "every CLOSER_ variable is known and valid")]
+
+
+def files(settings: Settings) -> Line:
+    """The limit of open files: whether a worker started like this command may have as many calls in flight."""
+    if problem := open_files.problem(settings.concurrency):
+        return Line("open files", Finding.WRONG, problem, open_files.remedy(settings.concurrency))
+    return Line("open files", Finding.OK, f"CLOSER_CONCURRENCY={settings.concurrency} fits the limit of open files")
 
 
 async def store(settings: Settings) -> AsyncIterator[Line]:
@@ -224,6 +233,8 @@ def judge(url: str, reply: Reply | NoReply) -> Line:
     """What the reply for a group that cannot exist says about the address and the key."""
     if isinstance(reply, NoReply):
         said = f"{reply} {reply.detail}".strip()
+        if reply.failure is Failure.OWN:
+            return Line("api", Finding.WRONG, f"{url} could not be called ({said})", "mend that, then check again")
         remedy = "check CLOSER_API_BASE_URL, and that this machine may connect to it (firewall, HTTPS_PROXY)"
         return Line("api", Finding.WRONG, f"{url} gives no reply ({said})", remedy)
     match reply.status:
