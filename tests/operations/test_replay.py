@@ -14,10 +14,16 @@ import redis
 from redis.asyncio import Redis
 
 from tasks.event import Rejection
+from tasks.event_type import EventTypes
 from tasks.ledger import Ledger
 from tests.operations.conftest import Cli
-from worker.operations.correct import set_field
-from worker.operations.replay import names
+from tests.support import STREAM
+from worker.operations.correct import corrections, set_field
+from worker.operations.desk import Desk
+from worker.operations.pace import Manner
+from worker.operations.replay import Reading, Replayed, names, plan, replay
+from worker.operations.replay_choice import by_id
+from worker.settings import load
 
 HEAD = {"specversion": "1.0", "source": "/w", "type": "group.complete"}
 
@@ -134,6 +140,23 @@ def test_a_type_is_accepted_after_all(cli: Cli, store: redis.Redis) -> None:
     assert quiet.stderr == ""
     assert cli.json("status")["waiting_types"] == {}
     cli("rejected", "replay", "--accept-type", "order.cancelled", code=1)
+
+
+def test_a_replay_that_is_stopped_ends_between_two_chunks(cli: Cli, store: redis.Redis) -> None:
+    """What was received is off the rejected events, the rest is not touched, and the result says how many."""
+    ids = reject(cli, *({"reference": f"sg_{n}"} for n in range(50)))
+
+    async def work() -> Replayed:
+        async with Redis.from_url(cli.url) as real:
+            desk = Desk.of(load(redis_url=cli.url), real)
+            stop = asyncio.Event()
+            manner = Manner("olga", "test", stop=stop, progress=lambda _: stop.set())
+            planned = plan(await by_id(desk, tuple(ids)), Reading(STREAM, EventTypes()), corrections([]))
+            return await replay(desk, planned, manner, "50")
+
+    result = asyncio.run(work())
+    assert 0 < result.replayed == result.received["new"] == len(queued(store)) < 50
+    assert store.xlen("closer:rejected") == 50 - result.replayed
 
 
 def test_a_type_is_accepted_of_some_only(cli: Cli, store: redis.Redis) -> None:

@@ -92,7 +92,7 @@ def replay(
         return
     if result is not None:
         _tell(result, told)
-        sys.exit(1 if result.still_wrong else 0)
+        sys.exit(0 if result.replayed == result.matched else 1)
 
 
 def check_id(rejected_id: str) -> None:
@@ -189,6 +189,8 @@ def _tell(result: Replayed, told: Told) -> None:
         words = f": {counts(dict(result.received))}" if result.received else ""
         click.echo(f"Replayed {result.replayed:,} of {count(result.matched, 'event')}{words}.")
     _tell_wrong(result.still_wrong)
+    if left := result.matched - result.replayed - len(result.still_wrong):
+        say(f"Stopped: {left:,} were not touched. The same command again does the rest.")
 
 
 async def _tell_setting(desk: Desk, event_type: str) -> None:

@@ -112,7 +112,8 @@ async def replay(desk: Desk, planned: Plan, manner: Manner, chosen: str) -> Repl
             result.received.update(
                 word.value for word in await desk.ledger.receive(events[start : start + _RECEIVED_AT_ONCE])
             )
-        result.replayed += await desk.ledger.dismiss([one.rejected_id for one, _ in chunk], audit=audit_id)
+        await desk.ledger.dismiss([one.rejected_id for one, _ in chunk], audit=audit_id)
+        result.replayed += len(chunk)
     return result
 
 
