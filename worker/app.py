@@ -149,6 +149,7 @@ def _log_from_now_on(instance: Any, **_: Any) -> None:
     logs.configure(settings.log_level, settings.log_format)
     streams.take_over()
     instance.quiet = True  # its banner says less than our first line
+    instance.exitcode = os.EX_SOFTWARE  # unless it is told to stop: Celery ends with 0 even when it gives up
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
 
@@ -196,3 +197,4 @@ def _drain(sig: str, **_: Any) -> None:
 @signals.worker_shutdown.connect
 def _stop(**_: Any) -> None:
     worker.stop()
+    logs.finish()  # after SIGHUP Celery becomes another program before anything else ends this one

@@ -22,7 +22,7 @@ from worker.settings import Settings
 from worker.sweep import Publish
 
 _log = logging.getLogger("closer.runtime")
-_START_S = 15.0
+_START_S = 30.0
 WRONG_CONFIGURATION = 2  # the exit code
 
 

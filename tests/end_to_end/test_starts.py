@@ -36,6 +36,15 @@ def fail(*arguments, **more):
 {kind}.{method} = fail
 """
 
+# Too few files may be opened when Celery connects.
+GIVES_UP = """
+import errno
+from celery.worker.consumer.connection import Connection
+def start(self, consumer):
+    raise OSError(errno.EMFILE, "Too many open files")
+Connection.start = start
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -210,6 +219,15 @@ def test_what_does_no_harm(store: redis.Redis, store_url: str, tmp_path: Path, v
             assert worker.poll() is None, worker.communicate()[0]
             worker.terminate()
             assert worker.wait(END_S) == 0
+
+
+def test_celery_gives_up(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
+    """When Celery itself ends the worker, that is a failure, too: a supervisor must start it again."""
+    with planted(tmp_path / "gives-up", GIVES_UP):
+        worker = Process(tmp_path, "worker", redis_url=store_url, api_base_url="http://127.0.0.1:1", **SETTINGS)
+    with worker:
+        assert worker.process.wait(END_S) == DEFECT, worker.output
+    assert "Too many open files" in worker.output
 
 
 def test_a_store_that_is_away(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ import redis
 from pydantic import SecretStr
 
 from tasks.close import NotTaken
+from tasks.errors import ConfigurationError
 from tests.support import until
+from worker.app import Worker
 from worker.runtime import Runtime
 from worker.settings import Settings
 
@@ -98,3 +101,23 @@ def test_a_disk_that_is_full(
     until(lambda: "signs of life (`closer health`) waits" in caplog.text, "the trouble")
     assert not died.is_set()
     runtime.take(["sg_1"], "t")
+
+
+def test_a_start_that_fails(settings: Settings, died: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What keeps it from starting is raised; its thread has ended then, and stopping it is no error."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy:1080")
+    made = Runtime(settings.model_copy(update={"api_base_url": "https://api.invalid"}), _publish, lambda _: died.set())
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY"):
+        made.start()
+    made.drain()
+    made.stop()
+    until(lambda: not made._thread.is_alive(), "the end of its thread")
+    assert not died.is_set()
+
+
+def test_a_message_before_the_start() -> None:
+    """A worker that has not started, or has stopped, leaves every message in the queue."""
+    with pytest.raises(NotTaken, match="not started"):
+        Worker().take(["sg_1"], "t")

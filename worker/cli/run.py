@@ -51,5 +51,5 @@ def _run() -> None:
     options = ["--without-gossip", "--without-mingle", f"--loglevel={level}", f"--hostname={node}"]
     # Not `app.worker_main`, which forgets the exit code: a supervisor must see that a worker has failed.
     code = celery.main(["--app", "worker.app", "--quiet", "worker", *options], standalone_mode=False)
-    # Celery takes Ctrl-C for a failure of its own; here it is how `closer up` is stopped.
-    sys.exit(0 if code == EX_FAILURE and worker.interrupted else code)
+    # Celery takes Ctrl-C for a failure of its own, and the second one as well; here it is how `closer up` is stopped.
+    sys.exit(0 if code in (EX_FAILURE, os.EX_SOFTWARE) and worker.interrupted else code)
