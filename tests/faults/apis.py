@@ -53,6 +53,18 @@ def wrong_key(rig: Rig, seconds: float = 10.0) -> None:
         raise AssertionError(said.stderr)
 
 
+def one_refused_key(rig: Rig) -> None:
+    """Of three workers one has a key that the API refuses: the others do all the work, and the gate stays open."""
+    rig.start_worker(api_key="wrong")
+    for _ in range(2):
+        rig.start_worker()
+    rig.wait_closed(1.0)
+    if failed := count(rig.store, "failed"):
+        raise AssertionError(f"{failed} groups failed for the wrong key")
+    if rig.store.hexists("closer:gate", "unauthorised"):
+        raise AssertionError("one refused key has shut the gate for all")
+
+
 def rate_limit(rig: Rig) -> None:
     """Two workers, and at most a hundred calls a second for both."""
     for _ in range(2):

@@ -159,6 +159,16 @@ def purged_queue(rig: Rig, shares: tuple[float, ...] = (0.1, 0.3, 0.5)) -> None:
     rig.start_worker()
 
 
+def lost_indexes(rig: Rig) -> None:
+    """The agenda, and then every index of the ledger, is deleted under load: they are rebuilt from the records."""
+    rig.start_worker()
+    rig.wait_closed(0.2)
+    rig.store.delete("closer:agenda")
+    rig.wait_closed(0.5)
+    for index in ("agenda", "queued", "closing", "retrying", "closed", "open", "dispatched"):
+        rig.store.delete(f"closer:{index}")
+
+
 def doubled_messages(rig: Rig) -> None:
     """Every event is there twice, and every task message that is seen is put in once more."""
     for reference in rig.references:
