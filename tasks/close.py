@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from celery import Celery, Task
 from celery.exceptions import Reject
 
-TASK_NAME = "tasks.close_groups"
+from tasks.task_message import KEPT_BYTES, TASK_NAME, Aside, asides
+from tasks.trouble import Seldom
+
+__all__ = ["TASK_NAME", "NotTaken", "register"]
+
+_log = logging.getLogger("closer.messages")
+_BATCH = 500  # references that are claimed in one step, however many a message names
+_PAUSE_S = 1.0  # before a message goes back that can be neither taken nor put aside
+_SAY_AGAIN_S = 10.0
 
 
 class NotTaken(Exception):
@@ -16,25 +27,58 @@ class NotTaken(Exception):
 
 
 def register(app: Celery, take: Callable[[Any, str], None]) -> Task[Any, Any]:
-    """Make `take(references, origin)` the body of the task; it raises NotTaken to keep the message.
+    """Make `take(batch, origin)` the body of the task; a batch is a list of references, or an `Aside`.
 
-    Whatever arguments a foreign program sends are passed on, to be put aside if they are no references:
-    a wrong signature must not destroy what was meant to be closed.
+    The arguments are those of `TaskMessage.arguments`: a foreign program's message is read before Celery sees it.
+    `take` raises NotTaken to keep the message. Whatever else it raises, the batch is put aside: to Celery a failed task
+    is done, and what was to be closed would be gone with it.
     """
+    said = Seldom(_SAY_AGAIN_S)
 
     @app.task(name=TASK_NAME, bind=True)
-    def close_groups(self: Task[Any, Any], *args: Any, **kwargs: Any) -> None:
+    def close_groups(self: Task[Any, Any], references: list[str], kept: Sequence[Any] = ()) -> None:
+        origin = self.request.id or "unknown"
+        batches: list[Any] = [references[start : start + _BATCH] for start in range(0, len(references), _BATCH)]
         try:
-            take(_references(args, kwargs), self.request.id or "unknown")
+            for batch in batches + (asides(list(kept)) or []):
+                _say(batch, origin, said)
+                _take(batch, origin, take)
         except NotTaken as error:
             raise Reject(str(error), requeue=True) from error
 
     return close_groups
 
 
-def _references(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if len(args) == 1 and not kwargs:
-        return args[0]
-    if not args and kwargs.keys() == {"references"}:
-        return kwargs["references"]
-    return {"args": list(args), "kwargs": kwargs}
+def _take(batch: Any, origin: str, take: Callable[[Any, str], None]) -> None:
+    try:
+        take(batch, origin)
+    except NotTaken:
+        raise
+    except Exception as error:
+        _log.exception("a batch of task %s could not be taken; it is kept as rejected", origin)
+        broken = f"task message: closer could not take it ({type(error).__name__}: {error})"
+        _keep(Aside(_bytes(batch), broken[:1000]), origin, take)
+
+
+def _keep(aside: Aside, origin: str, take: Callable[[Any, str], None]) -> None:
+    try:
+        take(aside, origin)
+    except NotTaken:
+        raise
+    except Exception as error:
+        time.sleep(_PAUSE_S)
+        raise NotTaken(f"it could not even be put aside ({error})") from error
+
+
+def _bytes(batch: Any) -> bytes:
+    return batch.body if isinstance(batch, Aside) else json.dumps(batch).encode()[:KEPT_BYTES]
+
+
+def _say(batch: Any, origin: str, said: Seldom) -> None:
+    if isinstance(batch, Aside) and (more := said.due()) is not None:
+        _log.warning(
+            "task message %s was put aside: %s%s; look at it: closer rejected list",
+            origin,
+            batch.problem,
+            f" (and {more} others since the last such line)" if more else "",
+        )

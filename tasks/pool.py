@@ -15,6 +15,7 @@ from tasks.closure import State
 from tasks.event import GroupComplete, Rejection, is_reference
 from tasks.ledger import Claim, Ledger, Settlement, Unclaimed
 from tasks.settler import Settler
+from tasks.task_message import Aside
 from tasks.verdict import Health
 
 _log = logging.getLogger("closer.pool")
@@ -76,13 +77,16 @@ class AttemptPool:
         return self._ready.qsize() + len(self._runners) - self._idle - self.in_flight
 
     async def take(self, references: Any, origin: str) -> None:
-        """Take a batch in hand; returns when every reference is claimed, or needs nothing now.
+        """Take a batch in hand; returns when every reference is claimed, or needs nothing now. An `Aside` is kept.
 
         From then on the lease keeps it, not the task message: a crash repeats the attempt when the lease ends.
         Raises Draining, or StoreUnavailable: then the message must be kept.
         """
         self.taken_at = time.monotonic()
         origin = "".join(char if char.isprintable() else " " for char in origin)  # a foreign program may choose it
+        if isinstance(references, Aside):
+            await self._ledger.reject(references.body, Rejection((references.problem,)), f"task {origin}")
+            return
         good = await self._usable(references, origin)
         async with self._turn:
             await self._room.wait()

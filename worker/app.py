@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from contextlib import ExitStack
+from importlib import import_module
 from typing import Any
 
 from celery import Celery, signals
@@ -16,7 +17,7 @@ from celery.worker import state as celery_state
 
 from tasks.close import NotTaken, register
 from tasks.errors import CloserError, ConfigurationError
-from worker import logs, open_files, streams
+from worker import celery_variables, logs, open_files, streams
 from worker.broker import celery_settings
 from worker.consuming import set_consuming
 from worker.embedded import EmbeddedStore
@@ -104,7 +105,17 @@ def _configuration() -> dict[str, Any]:
         raise SystemExit(WRONG_CONFIGURATION) from error
 
 
-app = Celery("closer", set_as_current=False)
+class Closer(Celery):
+    """The Celery app, which only `CLOSER_*` steers. `ignored` are the names of Celery's own variables that were set."""
+
+    ignored: tuple[str, ...] = ()
+
+    def on_init(self) -> None:
+        """Before Celery reads any configuration."""
+        self.ignored = celery_variables.forget()
+
+
+app = Closer("closer", set_as_current=False, amqp="worker.transports:TolerantAMQP", fixups=[])
 app.add_defaults(_configuration)
 worker = Worker()
 close_groups = register(app, worker.take)
@@ -166,9 +177,23 @@ def _keep_logs(**_: Any) -> None:
     """Celery leaves the logs alone when somebody listens to this signal."""
 
 
+@signals.celeryd_init.connect
+def _refuse(options: dict[str, Any], **_: Any) -> None:
+    """Started as `celery -A worker.app worker` with options that would make it another worker: say so, and end."""
+    wrong = celery_variables.refused(options, app.conf, celery_settings(load()))
+    for words in wrong:
+        _log.critical("the worker cannot start with %s; start it without", words)
+    if wrong:
+        raise SystemExit(WRONG_CONFIGURATION)
+
+
 @signals.worker_init.connect
 def _start(**_: Any) -> None:
     """Start, or end the process: Celery itself would log what is raised here, and go on without the parts."""
+    # Celery would import it after this, when a signal already raises; an exception in the middle of an import is lost.
+    import_module(app.conf.worker_consumer.partition(":")[0])
+    for name in app.ignored:
+        _log.warning("%s is set and has no effect; %s", name, celery_variables.REMEDY)
     try:
         worker.start()
     except CloserError as error:

@@ -27,7 +27,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "task_acks_on_failure_or_timeout": True,
-        "worker_consumer": "worker.hardy:HardyConsumer",
+        "worker_consumer": "worker.tolerant_consumer:TolerantConsumer",
         "worker_pool": "threads",
         "worker_concurrency": _THREADS,
         "worker_prefetch_multiplier": 1,

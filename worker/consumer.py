@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 from typing import Any
 
 from celery import bootsteps
-from celery.worker import consumer
+from kombu import Message
 
+from tasks.envelope import Unreadable, unpacked
+from tasks.task_message import TaskMessage, put_aside, read
 from tasks.trouble import Trouble
-from worker.hardy import HardyConsumer
 from worker.rabbitmq import DEAD_LETTERS, ForeignQueue, declare
+from worker.remote_control import RemoteControl
+from worker.tolerant_consumer import Steps, TolerantConsumer, without
 
 _log = logging.getLogger("closer.consumer")
-_CelerysSteps: Any = consumer.Consumer.Blueprint  # its stub knows no class
 
 
 class Queues(bootsteps.StartStopStep):
@@ -37,17 +40,35 @@ class Queues(bootsteps.StartStopStep):
             _log.warning("%d messages in %s were given up; docs/rabbitmq.md tells what to do", held, DEAD_LETTERS)
 
 
-class Steps(_CelerysSteps):  # type: ignore[misc]
-    """Celery's steps of a consumer's life; the 28 queues that its DelayedDelivery declares are for countdowns."""
+class RabbitSteps(Steps):
+    """These steps; the 28 queues that Celery's DelayedDelivery declares are for countdowns."""
 
-    name = "Consumer"
-    default_steps = (
-        *(step for step in _CelerysSteps.default_steps if not str(step).endswith(":DelayedDelivery")),
-        Queues,
-    )
+    default_steps = (*without("Control", "DelayedDelivery"), RemoteControl, Queues)
 
 
-class RabbitConsumer(HardyConsumer):
+class RabbitConsumer(TolerantConsumer):
     """Celery's consumer, with these steps."""
 
-    Blueprint = Steps
+    Blueprint = RabbitSteps
+
+    def made_anew(self, message: Any) -> Any:
+        """The message that Celery is to see, with the broker's delivery tag, by which it is acknowledged."""
+        taken = _taken(message)
+        return Message(
+            body=taken.body().decode(),
+            headers=taken.headers(),
+            content_type="application/json",
+            content_encoding="utf-8",
+            accept=message.accept,
+            channel=message.channel,
+            delivery_tag=message.delivery_tag,
+            delivery_info=message.delivery_info,
+        )
+
+
+def _taken(message: Any) -> TaskMessage:
+    try:
+        return read(unpacked(message.body or b"", message.headers, message.content_type), datetime.now(UTC))
+    except Unreadable as error:
+        body = message.body.encode("utf-8", "surrogatepass") if isinstance(message.body, str) else message.body
+        return put_aside(body or b"", str(error))

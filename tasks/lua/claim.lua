@@ -34,8 +34,7 @@ local function put_back(ref)
 end
 
 local function is_due(ref)
-  local at = as_time(redis.call('ZSCORE', P .. 'agenda', ref))  -- nil: the agenda is lost, and is rebuilt by inspect.lua
-  return at ~= nil and at <= NOW
+  return tonumber(redis.call('ZSCORE', P .. 'agenda', ref) or 0) <= NOW
 end
 
 local function claim(ref)

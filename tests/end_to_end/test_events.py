@@ -15,8 +15,8 @@ import pytest
 import redis
 from celery import Celery
 
-from tasks.close import TASK_NAME
 from tasks.closure import Closure
+from tasks.task_message import TASK_NAME
 from tests.end_to_end.fleet import SETTINGS, closures, own_store
 from tests.support import API_KEY, STREAM, Process, cloud_event, until
 from worker.demo.simulator import Simulator, run_in_thread

@@ -13,8 +13,8 @@ from celery import Celery
 from kombu import Connection, Queue
 
 from tasks.address import UNREADABLE, public_address
-from tasks.close import TASK_NAME
 from tasks.errors import ConfigurationError
+from tasks.task_message import TASK_NAME
 from tests.end_to_end.fleet import SETTINGS, wait_for_all
 from tests.support import API_KEY, Process, count, publish, run, until
 from tests.worker.rabbit import Rabbit, program, rabbit
@@ -132,7 +132,10 @@ def test_rabbitmq_carries_the_tasks(broker: Rabbit, store: redis.Redis, store_ur
                 stranger.send_task(TASK_NAME, [["foreign"]])
                 stranger.send_task("no.such.task", ["kept"])
             wait_for_all(store, len(groups) + 1, worker)
-            until(lambda: dead(broker) == 1, "the dead letter")
+            until(lambda: store.xlen("closer:rejected") == 1, "the message kept")
+            with Connection(broker.url) as connection:
+                connection.Producer().publish("gave up", routing_key=DEAD_LETTERS)
+            until(lambda: dead(broker) == 1, "a dead letter")
             checked = run("check", **settings)
             assert worker.stop() == 0, worker.output
         records = simulator.records()

@@ -73,7 +73,7 @@ def test_a_broker_that_is_refused(tmp_path: Path, url: str) -> None:
         check_broker(given)
     assert BROKER[url] in str(raised.value)
     assert SECRET not in str(raised.value)
-    line = broker(Settings.model_construct(broker_url=SecretStr(given)))
+    line = broker(Settings.model_construct(broker_url=SecretStr(given)), pytest.fail)
     assert (line.finding, line.message) == (Finding.WRONG, str(raised.value))
 
 

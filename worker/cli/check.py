@@ -8,6 +8,7 @@ import sys
 import click
 
 from tasks.errors import ConfigurationError
+from worker import celery_variables
 from worker.cli import options
 from worker.cli.output import facts, print_json, styled
 from worker.cli.output import show as print_page
@@ -43,7 +44,11 @@ def check(as_json: bool) -> None:
 
 
 async def _collect() -> list[Line]:
-    return [line async for line in checking.check(load())]
+    settings = load()
+    celery_variables.forget()  # before Celery's modules read them
+    from worker.app import app
+
+    return [line async for line in checking.check(settings, app.connection_for_read, app.ignored)]
 
 
 def _print(lines: list[Line]) -> None:

@@ -8,6 +8,7 @@ import sys
 import click
 from celery.platforms import EX_FAILURE
 
+from worker import celery_variables
 from worker.settings import load
 
 
@@ -42,6 +43,7 @@ def up() -> None:
 def _run() -> None:
     settings = load()
     settings.need_api_key()
+    celery_variables.forget()  # before Celery's modules read them
     from celery.bin.celery import celery
 
     from worker.app import worker

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
-
-from redis.exceptions import NoPermissionError
 
 from tasks.address import public_address
 from tasks.catalogue import Summary
@@ -20,15 +18,13 @@ from tasks.event_type import EventTypes
 from tasks.reply import Failure, NoReply, Reply
 from tasks.verdict import group_state
 from worker import open_files
-from worker.operations.desk import Desk, asking, desk_of, where
+from worker.celery_variables import REMEDY
+from worker.operations.desk import asking, desk_of, where
 from worker.operations.event_types import Waiting, uncounted, waiting
-from worker.operations.ledger_keys import foreign_keys
 from worker.operations.policy import refuse_other_api
-from worker.operations.stream_groups import Behind, behind
 from worker.operations.verify import api_of
 from worker.redaction import redact
 from worker.settings import Settings, unknown_variables
-from worker.store import EVICTION_REMEDY, eviction
 from worker.url_check import check_broker
 
 # Looks like a reference, and belongs to no group: asking for it changes nothing.
@@ -60,19 +56,22 @@ class Line:
         return asdict(self)
 
 
-async def check(settings: Settings) -> AsyncIterator[Line]:
-    """Look at one thing after the other; never raises for what it finds."""
-    for line in configuration(settings):
+async def check(settings: Settings, connect: Callable[[], Any], ignored: Sequence[str] = ()) -> AsyncIterator[Line]:
+    """Look at one thing after the other; never raises for what it finds.
+
+    `connect` gives the connection that a worker would consume from. `ignored`: Celery's own variables that are set.
+    """
+    for line in configuration(settings, ignored):
         yield line
     yield files(settings)
     async for line in store(settings):
         yield line
-    yield await asyncio.to_thread(broker, settings)
+    yield await asyncio.to_thread(broker, settings, connect)
     yield await _held_back(settings) or await api(settings)
 
 
-def configuration(settings: Settings) -> list[Line]:
-    """The variables: valid (else there would be no settings), not misspelt, complete."""
+def configuration(settings: Settings, ignored: Sequence[str] = ()) -> list[Line]:
+    """The variables: valid (else there would be no settings), not misspelt, complete, and closer's own."""
     wrong = [
         Line("configuration", Finding.WRONG, f"{name} is no setting of closer's", "correct its name, or unset it")
         for name in unknown_variables()
@@ -80,7 +79,8 @@ def configuration(settings: Settings) -> list[Line]:
     if settings.api_key is None:
         remedy = "set it to the key that Sorted gave you"
         wrong.append(Line("configuration", Finding.WRONG, "CLOSER_API_KEY is not set", remedy))
-    return wrong or [Line("configuration", Finding.OK, "every CLOSER_ variable is known and valid")]
+    others = [Line("configuration", Finding.WARNING, f"{name} is set and has no effect", REMEDY) for name in ignored]
+    return (wrong or [Line("configuration", Finding.OK, "every CLOSER_ variable is known and valid")]) + others
 
 
 def files(settings: Settings) -> Line:
@@ -95,38 +95,22 @@ async def store(settings: Settings) -> AsyncIterator[Line]:
     address = settings.public_store_address
     try:
         async with desk_of(settings) as desk:
-            keys = [
-                Line("ledger", Finding.WRONG, f"{one.key} is a {one.kind}; closer needs a {one.needed}", one.remedy)
-                for one in await foreign_keys(desk)
-            ]
-            for line in keys:
-                yield line
             summary = await desk.catalogue.summary(settings.events_stream)
-            info = await _info(desk)
+            with asking():
+                info: dict[str, Any] = await desk.redis.info("everything")
             try:
                 await refuse_other_api(desk)
             except ForeignApi as error:
                 problem, _, remedy = str(error).partition("\n")
                 yield Line("ledger", Finding.WRONG, problem, remedy)
-            groups = [_behind(one) for one in await behind(desk)]
     except StoreUnavailable as error:
         problem = str(error).partition("\n")[0]
         yield Line(
             "store", Finding.WRONG, f"{address}: {problem}", where(settings).partition("\n")[2] or where(settings)
         )
         return
-    for line in [*_store_lines(address, info), *events(summary, settings.accepted_types), *groups]:
+    for line in [*_store_lines(address, info), *events(summary, settings.accepted_types)]:
         yield line
-
-
-async def _info(desk: Desk) -> dict[str, Any] | None:
-    """What the store tells of itself; None where this user may not ask."""
-    with asking():
-        try:
-            info: dict[str, Any] = await desk.redis.info("everything")
-        except NoPermissionError:
-            return None
-    return info
 
 
 def events(summary: Summary, types: EventTypes) -> list[Line]:
@@ -152,18 +136,7 @@ def _waits(waits: Waiting, *, accepted: bool) -> Line:
     return Line("events", Finding.WARNING, message, f"{first}; then: {waits.replay}")
 
 
-def _behind(group: Behind) -> Line:
-    message = (
-        f"the consumer group {group.group} on {group.stream} has not read {group.events} events, the oldest for "
-        f"{group.oldest_s:.0f} s; they stay in the store's memory until it has"
-    )
-    return Line("events", Finding.WARNING, message, group.remedy)
-
-
-def _store_lines(address: str, info: dict[str, Any] | None) -> list[Line]:
-    if info is None:
-        message = f"{address} answers; it permits no INFO, so what it does with its data was not looked at"
-        return [Line("store", Finding.OK, message)]
+def _store_lines(address: str, info: dict[str, Any]) -> list[Line]:
     name, version = info.get("server_name", "redis"), str(info.get("valkey_version") or info.get("redis_version", "?"))
     lines = [Line("store", Finding.OK, f"{address} answers: {name} {version}")]
     number = re.match(r"\d+", version)
@@ -180,26 +153,24 @@ def _store_lines(address: str, info: dict[str, Any] | None) -> list[Line]:
         lines.append(
             Line("store", Finding.WRONG, "its last write to disk failed", "look at its log and its disk space")
         )
-    if problem := eviction(info):
-        lines.append(Line("store", Finding.WARNING, problem, EVICTION_REMEDY))
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        message = f"maxmemory-policy is {policy}: under pressure the store throws closures away"
+        remedy = "CONFIG SET maxmemory-policy noeviction, and put it into its configuration"
+        lines.append(Line("store", Finding.WARNING, message, remedy))
     return lines
 
 
-def broker(settings: Settings) -> Line:
+def broker(settings: Settings, connect: Callable[[], Any]) -> Line:
     """Celery's broker: whether it can be reached, and whether messages were given up there. Blocking."""
-    from kombu import Connection
-
-    from worker.broker import broker_settings
-
-    address = public_address(settings.celery_broker_url)
-    if settings.broker_url is None:
-        return Line("broker", Finding.OK, "the store is the broker, too (CLOSER_BROKER_URL is not set)")
     try:
         check_broker(settings.celery_broker_url)
     except ConfigurationError as error:
         return Line("broker", Finding.WRONG, str(error))
-    given = broker_settings(settings.celery_broker_url)
-    connection = Connection(given["broker_url"], ssl=given.get("broker_use_ssl", False), connect_timeout=_BROKER_S)
+    connection = connect()
+    address = public_address(connection.as_uri())
+    if settings.broker_url is None:
+        return Line("broker", Finding.OK, f"{address}: the store is the broker, too (CLOSER_BROKER_URL is not set)")
     try:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=_BROKER_S)
         return _queues(settings, address, connection)

@@ -1,0 +1,51 @@
+"""Celery's own environment variables and options: none has an effect on closer, so that only `CLOSER_*` steers it.
+
+Celery reads them wherever it needs them, and they win over its configuration: with CELERY_BROKER_URL a worker would
+consume another program's queue, with CELERY_WORKER_PURGE empty its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+PREFIX = "CELERY_"
+# CELERY_APP chooses the program itself; Celery writes these as it starts.
+_KEPT = {"CELERY_APP", "CELERY_LOG_LEVEL", "CELERY_LOG_FILE", "CELERY_LOG_REDIRECT", "CELERY_LOG_REDIRECT_LEVEL"}
+REMEDY = "unset it; CLOSER_BROKER_URL, or else CLOSER_REDIS_URL, names the broker"
+# Options of `celery worker` that change what is consumed, what is done with it, or what runs beside it.
+_REFUSED = {
+    "queues": "--queues: closer's workers consume closer's queue",
+    "exclude_queues": "--exclude-queues: closer's workers consume closer's queue",
+    "purge": "--purge: it would throw task messages away",
+    "include": "--include: closer's workers run closer's task only",
+    "autoscale": "--autoscale: CLOSER_CONCURRENCY says how many calls are in flight",
+    "beat": "--beat: closer has no schedule of Celery's",
+    "statedb": "--statedb: closer's workers revoke nothing",
+}
+
+
+@cache
+def forget() -> tuple[str, ...]:
+    """Take Celery's variables out of this process's environment, once; returns the names of those that were there."""
+    names = tuple(sorted(name for name in os.environ if name.startswith(PREFIX) and name not in _KEPT))
+    for name in names:
+        del os.environ[name]
+    return names
+
+
+def refused(options: Mapping[str, Any], conf: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    """What on Celery's command line would make this another worker than closer's; empty when it may start.
+
+    `conf` is Celery's configuration as it stands, `ours` what it must be.
+    """
+    from celery.concurrency.thread import TaskPool
+
+    wrong = [words for name, words in _REFUSED.items() if options.get(name)]
+    if options.get("pool") not in (None, "threads", TaskPool):
+        wrong.append("--pool: closer's workers need the pool that they choose themselves, threads")
+    if options.get("prefetch_multiplier") not in (None, ours["worker_prefetch_multiplier"]):
+        wrong.append("--prefetch-multiplier: a worker must not hold messages that another one could work on")
+    return wrong + [f"{name}: closer sets it itself" for name in ours if conf.get(name) != ours[name]]
