@@ -59,7 +59,8 @@ class Runtime:
 
     def open(self) -> None:
         """Begin to take in events and to dispatch."""
-        self._loop.call_soon_threadsafe(self._open.set)
+        with suppress(RuntimeError):  # told to stop, just before Celery was ready: the loop has ended
+            self._loop.call_soon_threadsafe(self._open.set)
 
     def take(self, references: Any, origin: str) -> None:
         """Take a batch in hand, from a thread of Celery's pool; every wait in it ends. Raises NotTaken."""
