@@ -29,17 +29,22 @@ class LogWriter(logging.Handler):
     def __init__(self, fd: int, *, encoding: str = "utf-8", most_held: int = 1_000_000) -> None:
         """`fd`: where lines are written; it may be closed. `most_held`: characters that may wait for a reader."""
         super().__init__()
-        self.lost = 0  # lines, since the start
         self._fd = fd
         self._encoding = encoding
         self._most_held = most_held
         self._lines: list[str] = []
         self._held = 0
         self._dropped = 0  # of those held: they come after all that are in `_lines`
+        self._lost = 0  # lines, since the start, without `_dropped`
         self._untold = 0
         self._broken_line = False
         self._wake: SimpleQueue[threading.Event | None] = SimpleQueue()
         threading.Thread(target=self._run, name="log-writer", daemon=True).start()
+
+    @property
+    def lost(self) -> int:
+        """How many lines could not be written since the start; those that still wait for a reader do not count."""
+        return self._lost + self._dropped
 
     def emit(self, record: logging.LogRecord) -> None:
         """Hold the line, or count it when too much is held already."""
@@ -78,14 +83,15 @@ class LogWriter(logging.Handler):
         self.acquire()
         lines, self._lines, self._held = self._lines, [], 0
         dropped, self._dropped = self._dropped, 0
+        self._lost += dropped
         self.release()
         notice = [self._notice(self._untold)] if self._untold else []
         unwritten = self._write(notice + lines) if notice or lines else 0
         if unwritten <= len(lines):  # the notice was written
             self._untold = 0
-        lost = min(unwritten, len(lines)) + dropped
-        self._untold += lost
-        self.lost += lost
+        unwritten = min(unwritten, len(lines))
+        self._lost += unwritten
+        self._untold += unwritten + dropped
 
     def _notice(self, lost: int) -> str:
         text = "%d log lines were lost here: nobody read them, or they could not be written"
@@ -93,13 +99,15 @@ class LogWriter(logging.Handler):
 
     def _write(self, lines: list[str]) -> int:
         """Write the lines; returns how many could not be written whole."""
-        data = ("\n" * self._broken_line + "\n".join(lines) + "\n").encode(self._encoding, "backslashreplace")
-        sent = 0
+        data, sent = b"\n" * len(lines), 0
         try:
+            text = "\n" * self._broken_line + "\n".join(lines) + "\n"
+            data = text.encode(self._encoding, "backslashreplace")
             while sent < len(data):
                 sent += self._write_piece(data[sent : sent + _PIECE])
-        except OSError:
-            self._broken_line = sent > 0 and data[sent - 1] != ord("\n")
+        except (OSError, MemoryError):
+            if sent:
+                self._broken_line = data[sent - 1] != ord("\n")
             return min(len(lines), data.count(b"\n", sent))
         self._broken_line = False
         return 0

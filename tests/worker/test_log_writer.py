@@ -94,6 +94,7 @@ def test_the_end_waits_for_what_is_held(reader: Reader) -> None:
 def test_a_reader_that_stalls(reader: Reader) -> None:
     """Nobody waits for it; when it reads again it is told, at each place, how many lines are missing there."""
     reader.log(*range(10_000))
+    assert reader.writer.lost > 0
     reader.begin()
     until(lambda: NOTICE.search(reader.text), "the notice")
     reader.writer.finish(LIMIT_S)
