@@ -229,6 +229,7 @@ def test_the_api_key_is_nowhere(fleet: Fleet) -> None:
     fleet.simulator.groups.add("secret-gone", fault="gone")
     fleet.publish(cloud_event("secret-gone"))
     fleet.wait("secret-gone", "failed")
+    until(lambda: "secret-gone" in fleet.worker.output, "its line in the log, which may come later")
     fleet.store.config_set("rdbcompression", "no")  # DUMP would hide words in compressed strings
     dumps = b"".join(bytes(fleet.store.dump(key) or b"") + bytes(key) for key in fleet.store.scan_iter(count=1000))
     written = b"".join(path.read_bytes() for path in fleet.data.rglob("*.aof"))
