@@ -39,7 +39,8 @@ _REMEDIES: dict[type[RedisError] | str, str] = {
     AuthenticationError: "it refuses the user or password in CLOSER_REDIS_URL",
     "MISCONF": "it cannot write to its disk; look at its log and its disk space",
     "BUSY": "it is busy with a script; wait",
-    "WRONGTYPE": "a key of closer's holds something else; is this database shared with another program?",
+    "WRONGTYPE": "a key of closer's holds something else (`closer check` names it); "
+    "is this database shared with another program?",
 }
 
 

@@ -26,7 +26,7 @@ from worker.intake.stream import StreamIntake
 from worker.private import NotPrivate
 from worker.redaction import redact
 from worker.settings import Settings
-from worker.store import connect
+from worker.store import connect, warn_of_eviction
 from worker.sweep import Publish, Sweep
 
 _log = logging.getLogger("closer.parts")
@@ -102,6 +102,7 @@ class Parts:
         self.permission.key = key_name(await self.ledger.identity(), self._settings.need_api_key())
         await self._say_alive()
         await self.ledger.start_slowly(self.permission.key)
+        await warn_of_eviction(self.redis)
         self._introduced.set()
 
     def background(self, opened: asyncio.Event) -> list[tuple[str, Coroutine[Any, Any, None]]]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
+from redis.exceptions import RedisError
 
 from worker import private
 from worker.settings import Settings
 
+_log = logging.getLogger("closer.store")
 _TIMEOUT_S = 10.0
 _CONNECT_S = 5.0
 _CONNECTIONS = 16
+EVICTION_REMEDY = "CONFIG SET maxmemory-policy noeviction, and put it into its configuration"
 
 
 def connect(settings: Settings) -> Redis:
@@ -35,3 +41,21 @@ def connect(settings: Settings) -> Redis:
         retry=Retry(ConstantBackoff(0.05), 1),
     )
     return Redis.from_pool(pool)  # it owns the pool: `aclose` closes its connections, too
+
+
+def eviction(info: Mapping[str, Any]) -> str | None:
+    """What is wrong with a store that throws keys away when it is short of memory; None for others."""
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy == "noeviction":
+        return None
+    return f"maxmemory-policy is {policy}: under pressure the store throws closures away"
+
+
+async def warn_of_eviction(redis: Redis) -> None:
+    """Say so in the log when the store evicts. A store that does not tell, or does not answer now, is not an error."""
+    try:
+        problem = eviction(await redis.info("memory"))
+    except (RedisError, OSError):
+        return
+    if problem:
+        _log.warning("%s; %s", problem, EVICTION_REMEDY)

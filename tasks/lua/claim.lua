@@ -34,7 +34,8 @@ local function put_back(ref)
 end
 
 local function is_due(ref)
-  return tonumber(redis.call('ZSCORE', P .. 'agenda', ref) or 0) <= NOW
+  local at = as_time(redis.call('ZSCORE', P .. 'agenda', ref))  -- nil: the agenda is lost, and is rebuilt by inspect.lua
+  return at ~= nil and at <= NOW
 end
 
 local function claim(ref)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import redis
 
 from tests.operations.conftest import Cli
@@ -14,7 +16,15 @@ from worker.demo.simulator import Simulator, run_in_thread
 REFERENCES = [f"sg_{number}" for number in range(20)]
 
 
-def test_a_deleted_agenda_is_rebuilt(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
+@pytest.fixture
+def evicting(store: redis.Redis) -> Iterator[None]:
+    """The store may throw keys away."""
+    store.config_set("maxmemory-policy", "allkeys-lru")
+    yield
+    store.config_set("maxmemory-policy", "noeviction")
+
+
+def test_a_deleted_agenda_is_rebuilt(evicting: None, store: redis.Redis, store_url: str, tmp_path: Path) -> None:
     """Nothing is stranded, nobody has to do anything, and log and audit tell what happened."""
     cli = Cli(store_url)
     cli("pause", "--why", "test")
@@ -31,6 +41,7 @@ def test_a_deleted_agenda_is_rebuilt(store: redis.Redis, store_url: str, tmp_pat
         until(lambda: count(store, "closed") == len(REFERENCES), "all are closed")
         until(lambda: "the ledger is whole again: 20 groups were put back" in worker.output, "it is told")
     assert "closer check" in worker.output
+    assert "maxmemory-policy is allkeys-lru: under pressure the store throws closures away; CONFIG SET" in worker.output
     entries = [json.loads(line) for line in cli("audit", "--json").stdout.splitlines()]
     rebuilt = [(entry["by"], entry["matched"], entry["changed"]) for entry in entries if entry["action"] == "rebuild"]
     assert rebuilt == [("closer", 40, 40)]

@@ -11,7 +11,7 @@ import redis
 
 from tasks.reply import Body, Failure, NoReply, Reply
 from tests.operations.conftest import Cli
-from tests.support import API_KEY, run, url_of, valkey
+from tests.support import API_KEY, STREAM, run, url_of, valkey
 from worker.demo.simulator import Simulator, run_in_thread
 from worker.operations.check import NOBODY, Finding, judge
 
@@ -77,6 +77,52 @@ def test_a_store_that_may_forget_is_warned_about(tmp_path: Path, api_url: str) -
     assert done.returncode == 0
     assert "append-only file is off" in done.stdout
     assert "CONFIG SET maxmemory-policy noeviction" in done.stdout
+
+
+def test_a_group_that_nobody_reads_with_is_named(cli: Cli, store: redis.Redis, api_url: str) -> None:
+    """A consumer group that keeps events in the store is named, with the command that removes it."""
+    old_ms = (int(store.time()[0]) - 300) * 1000
+    for group in ("closer", "billing", "by hand", "reads"):
+        store.xgroup_create(STREAM, group, id="0", mkstream=True)
+    for number in range(3):
+        store.xadd(STREAM, {"event": "x"}, id=f"{old_ms}-{number + 1}")
+    store.xreadgroup("by hand", "one", {STREAM: ">"}, count=1)
+    assert "billing" not in cli.text("check", api_base_url=api_url), "ours has not read either"
+    for group in ("closer", "reads"):
+        store.xreadgroup(group, "one", {STREAM: ">"})
+        store.xack(STREAM, group, *(f"{old_ms}-{number + 1}" for number in range(3)))
+    document = cli.json("check", api_base_url=api_url)
+    assert document["ok"] is True
+    lines = [line for line in document["checks"] if line["name"] == "events"]
+    assert ["billing" in line["message"] for line in lines] == [True, False]
+    assert all("has not read 3 events, the oldest for 30" in line["message"] for line in lines)
+    assert f"XGROUP DESTROY {STREAM} billing" in lines[0]["remedy"]
+    assert f"XGROUP DESTROY {STREAM} 'by hand'" in lines[1]["remedy"]
+
+
+def test_a_key_of_another_kind_is_named(cli: Cli, store: redis.Redis, api_url: str) -> None:
+    """Where another program has made a key of the ledger's, each is named with what puts it out of the way."""
+    store.set("closer:agenda", "x")
+    store.rpush("closer:workers", "x")
+    document = cli.json("check", api_base_url=api_url, code=1)
+    wrong = [line for line in document["checks"] if line["name"] == "ledger"]
+    assert [line["message"] for line in wrong] == [
+        "closer:agenda is a string; closer needs a zset",
+        "closer:workers is a list; closer needs a hash",
+    ]
+    assert "RENAME closer:agenda closer:agenda.foreign" in wrong[0]["remedy"]
+
+
+def test_a_store_that_does_not_tell_is_no_error(cli: Cli, store: redis.Redis, api_url: str) -> None:
+    """Where INFO and CONFIG are not permitted nothing is wrong: the rest is checked."""
+    store.acl_setuser("modest", enabled=True, passwords=["+pw"], keys=["*"], channels=["*"],
+                      commands=["+@all", "-info", "-config", "-type"])  # fmt: skip
+    try:
+        url = cli.url.replace("redis://", "redis://modest:pw@")
+        document = json.loads(cli("check", "--json", api_base_url=api_url, redis_url=url).stdout)
+    finally:
+        store.acl_deluser("modest")
+    assert findings(document)["store"] == "ok"
 
 
 def test_a_wrong_configuration_is_exit_code_2(cli: Cli) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from tasks.closure import OPEN_STATES, Attempt, Reason, State
-from tasks.ledger import Received, Settlement
+from tasks.ledger import Received, Settlement, Unclaimed
 from tests.support import FakeStore
 from tests.tasks.book import LEASE_S, START_MS, Book
 
@@ -101,6 +101,14 @@ async def test_plans_are_kept_as_far_as_they_are_known(book: Book) -> None:
     assert await book.agenda("closing") == LEASE_S
     after = await members(book, "agenda")
     assert before["told"] <= after["told"] <= before["told"] + 500
+
+
+async def test_until_then_nobody_takes_it_over(book: Book) -> None:
+    """While the agenda is lost nobody knows when a lease ends: a closure in somebody's hands stays there."""
+    await fill(book)
+    await book.redis.delete("closer:agenda")
+    claims = await book.ledger.claim(["closing", "retrying"], worker="w2", lease_s=LEASE_S)
+    assert set(claims.values()) == {Unclaimed.NO}
 
 
 async def test_it_is_told_and_audited(book: Book) -> None:

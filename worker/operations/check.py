@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from redis.exceptions import NoPermissionError
+
 from tasks.address import public_address
 from tasks.catalogue import Summary
 from tasks.closure import iso
@@ -19,12 +21,15 @@ from tasks.reply import Failure, NoReply, Reply
 from tasks.verdict import group_state
 from worker import open_files
 from worker.celery_variables import REMEDY
-from worker.operations.desk import asking, desk_of, where
+from worker.operations.desk import Desk, asking, desk_of, where
 from worker.operations.event_types import Waiting, uncounted, waiting
+from worker.operations.ledger_keys import foreign_keys
 from worker.operations.policy import refuse_other_api
+from worker.operations.stream_groups import Behind, behind
 from worker.operations.verify import api_of
 from worker.redaction import redact
 from worker.settings import Settings, unknown_variables
+from worker.store import EVICTION_REMEDY, eviction
 from worker.url_check import check_broker
 
 # Looks like a reference, and belongs to no group: asking for it changes nothing.
@@ -95,22 +100,38 @@ async def store(settings: Settings) -> AsyncIterator[Line]:
     address = settings.public_store_address
     try:
         async with desk_of(settings) as desk:
+            keys = [
+                Line("ledger", Finding.WRONG, f"{one.key} is a {one.kind}; closer needs a {one.needed}", one.remedy)
+                for one in await foreign_keys(desk)
+            ]
+            for line in keys:
+                yield line
             summary = await desk.catalogue.summary(settings.events_stream)
-            with asking():
-                info: dict[str, Any] = await desk.redis.info("everything")
+            info = await _info(desk)
             try:
                 await refuse_other_api(desk)
             except ForeignApi as error:
                 problem, _, remedy = str(error).partition("\n")
                 yield Line("ledger", Finding.WRONG, problem, remedy)
+            groups = [_behind(one) for one in await behind(desk)]
     except StoreUnavailable as error:
         problem = str(error).partition("\n")[0]
         yield Line(
             "store", Finding.WRONG, f"{address}: {problem}", where(settings).partition("\n")[2] or where(settings)
         )
         return
-    for line in [*_store_lines(address, info), *events(summary, settings.accepted_types)]:
+    for line in [*_store_lines(address, info), *events(summary, settings.accepted_types), *groups]:
         yield line
+
+
+async def _info(desk: Desk) -> dict[str, Any] | None:
+    """What the store tells of itself; None where this user may not ask."""
+    with asking():
+        try:
+            info: dict[str, Any] = await desk.redis.info("everything")
+        except NoPermissionError:
+            return None
+    return info
 
 
 def events(summary: Summary, types: EventTypes) -> list[Line]:
@@ -136,7 +157,18 @@ def _waits(waits: Waiting, *, accepted: bool) -> Line:
     return Line("events", Finding.WARNING, message, f"{first}; then: {waits.replay}")
 
 
-def _store_lines(address: str, info: dict[str, Any]) -> list[Line]:
+def _behind(group: Behind) -> Line:
+    message = (
+        f"the consumer group {group.group} on {group.stream} has not read {group.events} events, the oldest for "
+        f"{group.oldest_s:.0f} s; they stay in the store's memory until it has"
+    )
+    return Line("events", Finding.WARNING, message, group.remedy)
+
+
+def _store_lines(address: str, info: dict[str, Any] | None) -> list[Line]:
+    if info is None:
+        message = f"{address} answers; it permits no INFO, so what it does with its data was not looked at"
+        return [Line("store", Finding.OK, message)]
     name, version = info.get("server_name", "redis"), str(info.get("valkey_version") or info.get("redis_version", "?"))
     lines = [Line("store", Finding.OK, f"{address} answers: {name} {version}")]
     number = re.match(r"\d+", version)
@@ -153,11 +185,8 @@ def _store_lines(address: str, info: dict[str, Any]) -> list[Line]:
         lines.append(
             Line("store", Finding.WRONG, "its last write to disk failed", "look at its log and its disk space")
         )
-    policy = info.get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
-        message = f"maxmemory-policy is {policy}: under pressure the store throws closures away"
-        remedy = "CONFIG SET maxmemory-policy noeviction, and put it into its configuration"
-        lines.append(Line("store", Finding.WARNING, message, remedy))
+    if problem := eviction(info):
+        lines.append(Line("store", Finding.WARNING, problem, EVICTION_REMEDY))
     return lines
 
 

@@ -1,0 +1,49 @@
+"""The ledger's keys: one that another program has made, of another kind, stops every script that needs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from redis.exceptions import NoPermissionError
+
+from tasks.closure import Reason, State
+from worker.operations.desk import Desk, asking
+
+_KINDS: dict[str, str] = {
+    **dict.fromkeys(("agenda", "dispatched", "open"), "zset"),
+    **{state.value: "zset" for state in State},
+    **{f"failed:{reason}": "zset" for reason in Reason},
+    **dict.fromkeys(("gate", "workers", "inspection", "shared", "policy"), "hash"),
+    **dict.fromkeys(("audit", "rejected"), "stream"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignKey:
+    """A key of the ledger's that is not of its kind."""
+
+    key: str
+    kind: str
+    needed: str
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it, with a command of the store's."""
+        return (
+            f"find out which program wrote it, and give closer a database of its own; "
+            f"RENAME {self.key} {self.key}.foreign keeps it, and the workers go on by themselves"
+        )
+
+
+async def foreign_keys(desk: Desk) -> list[ForeignKey]:
+    """The keys of the ledger's that hold something else. Raises StoreUnavailable."""
+    with asking():
+        try:
+            async with desk.redis.pipeline(transaction=False) as pipe:
+                for name in _KINDS:
+                    pipe.type(desk.key(name))
+                kinds = [kind.decode() for kind in await pipe.execute()]
+        except NoPermissionError:  # workers do without this command
+            return []
+    pairs = zip(_KINDS.items(), kinds, strict=True)
+    return [ForeignKey(desk.key(name), kind, needed) for (name, needed), kind in pairs if kind not in ("none", needed)]

@@ -1,0 +1,55 @@
+"""Other programs' consumer groups on the stream of events: an entry stays until each of them has read it."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.scripts import CONSUMER_GROUP
+from worker.operations.desk import Desk, asking
+
+_COUNT_MOST = 10_000
+_BEHIND_S = 60.0  # a group that reads at all is not this far behind while ours has read everything
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """A group that keeps events in the store: how many it has not read or acknowledged, and how old the oldest is."""
+
+    group: str
+    stream: str
+    events: int
+    oldest_s: float
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it, with a command of the store's."""
+        command = shlex.join(["XGROUP", "DESTROY", self.stream, self.group])
+        return f"see that the program that reads it runs; if nobody needs this group any more: {command}"
+
+
+async def behind(desk: Desk) -> list[Behind]:
+    """The groups that do not read, though ours has read everything. Raises StoreUnavailable."""
+    stream = desk.settings.events_stream
+    with asking():
+        if not await desk.redis.exists(stream):
+            return []
+        groups: Any = await desk.redis.xinfo_groups(stream)
+        now_s, _ = await desk.redis.time()
+    found = [await _look(desk, group, now_s) for group in groups]
+    if any(one.events for one in found if one.group == CONSUMER_GROUP):
+        return []
+    return [one for one in found if one.group != CONSUMER_GROUP and one.events and one.oldest_s > _BEHIND_S]
+
+
+async def _look(desk: Desk, group: dict[str, Any], now_s: int) -> Behind:
+    stream, name, read = desk.settings.events_stream, group["name"], group["last-delivered-id"].decode()
+    with asking():
+        unread: Any = await desk.redis.xrange(stream, f"({read}", "+", count=1 if group["lag"] else _COUNT_MOST)
+        held: Any = await desk.redis.xpending(stream, name)
+    # The lag is not known to the store where somebody has deleted entries: then they are counted, up to a limit.
+    events = (group["lag"] or len(unread)) + held["pending"]
+    ids = [entry_id for entry_id, _ in unread[:1]] + ([held["min"]] if held["pending"] else [])
+    oldest_ms = min((int(entry_id.partition(b"-")[0]) for entry_id in ids), default=now_s * 1000)
+    return Behind(name.decode("utf-8", "backslashreplace"), stream, events, max(0.0, now_s - oldest_ms / 1000))
