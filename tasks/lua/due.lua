@@ -29,21 +29,30 @@ local function room()
   return math.min(free, limit)
 end
 
+-- Whether one whose record is gone or unreadable is named all the same: the worker finds it unknown and receives it anew, so
+-- it is not lost. Not if it had ended, nor if nothing but the agenda knows it: then nobody is known to have asked for it.
+local function is_asked_for(ref, damaged)
+  if has_ended(ref) then
+    redis.call('ZREM', P .. 'agenda', ref)
+  elseif damaged or #lists_of(ref) > 1 then
+    return true
+  else
+    put_aside('agenda', ref)
+  end
+  return false
+end
+
 -- Whether the closure is still to be done; a retry, or a lease that ended, is queued again, and so is one that its state's
--- index has lost. One whose record is gone or unreadable is named all the same, unless it had ended: the worker finds it
--- unknown and receives it anew, so it is not lost. What is not a reference is put aside.
+-- index has lost. What is not a reference is put aside.
 local function look(ref)
   if not is_reference(ref) then
     put_aside('agenda', ref)
     return false
   end
   if redis.call('ZSCORE', P .. 'queued', ref) then return true end
-  local c = load(ref)
-  if not c and not has_ended(ref) then return true end
-  if not c then
-    redis.call('ZREM', P .. 'agenda', ref)
-    return false
-  elseif c.s == 'closing' then
+  local c, damaged = load(ref)
+  if not c then return is_asked_for(ref, damaged) end
+  if c.s == 'closing' then
     lose_lease(ref, c)
   elseif c.s == 'retrying' or c.s == 'queued' then
     move(ref, c, 'queued', NOW)

@@ -1,7 +1,8 @@
 -- One step of the inspection: looks through a few closures and puts right what the agenda and the indexes have lost, or hold
 -- wrongly. Somebody may delete a key, or a store that is short of memory throws keys away.
 -- A round goes over every record, then over every index for members whose record is gone. The record is the truth. Only
--- unfinished closures go onto the agenda; one whose record is gone or damaged only if an index says that it was unfinished.
+-- unfinished closures go onto the agenda; one whose record is damaged only if an index says that it was unfinished, and one
+-- whose record is gone only if two do.
 -- A round begins every six hours, and at once when counts that belong together do not fit. The fleet shares one round:
 -- where it stands is in the store, and a step that comes too soon does nothing.
 -- KEYS, ARGV[1..2]  see lib/base.lua; inspection  hash, see lib/inspection.lua
@@ -78,25 +79,21 @@ local function put_right(ref, c)
   end
 end
 
-local OF_UNFINISHED = { 'agenda', 'open', 'dispatched' }
-for name in pairs(UNFINISHED) do OF_UNFINISHED[#OF_UNFINISHED + 1] = name end
-
-local function was_unfinished(ref)
-  for _, index in ipairs(OF_UNFINISHED) do
-    if redis.call('ZSCORE', P .. index, ref) then return true end
-  end
-  return false
-end
-
 -- A closure whose record is gone or damaged: that it had ended counts more than that it was unfinished.
 local function guess(ref, damaged)
   if has_ended(ref) then
     for _, index in ipairs(OF_UNFINISHED) do drop(index, ref) end
-  elseif was_unfinished(ref) then
+    return
+  end
+  local lists = lists_of(ref)
+  if #lists > 1 or damaged and lists[1] then
     put('agenda', ref, NOW, 'agenda')
   elseif damaged then
     count('unknown')
     met[#met + 1] = ref
+  elseif lists[1] then
+    put_aside(lists[1], ref)
+    count('aside')
   end
 end
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
 
 from tasks.catalogue import Catalogue, Query
 from tasks.closure import Reason, State
+from tasks.errors import StoreUnavailable
 from tasks.event import Rejection
 from tasks.heartbeat import Heartbeat, Unreadable
-from tasks.ledger import DEFAULT_PREFIX, Received
+from tasks.ledger import DEFAULT_PREFIX, Received, Settlement
 from tests.support import STREAM
 from tests.tasks.book import LEASE_S, START_MS, Book
 
@@ -60,6 +62,20 @@ class Visitors:
         references = [reference async for reference, _ in self.catalogue.references(Query())]
         for closure in await self.book.ledger.read(references):
             json.dumps(closure and closure.as_json())
+
+    async def work_once(self) -> None:
+        """Each step of a worker's, though others fail."""
+        book = self.book
+        steps: list[Callable[[], Awaitable[object]]] = [
+            lambda: book.receive("sg_1"), book.due, lambda: book.ledger.beat("w1", {}),
+            lambda: book.ledger.claim(["sg_1"], worker="w1", lease_s=1), lambda: book.ledger.prune(keep_s=86_400),
+            lambda: book.ledger.settle([Settlement("sg_1", 1, State.QUEUED)]), book.ledger.gate,
+            lambda: book.ledger.reject(b"x", Rejection(("event: x",)), "test"),
+            lambda: book.ledger.take_off(STREAM, []), lambda: book.ledger.requeue(["sg_1"]),
+        ]  # fmt: skip
+        for step in steps:
+            with suppress(StoreUnavailable):
+                await step()
 
     async def work(self, *references: str) -> None:
         """A worker takes groups in and closes them, and nothing else with them."""
@@ -117,6 +133,20 @@ async def test_foreign_members_of_an_index(visitors: Visitors, index: str, score
     await visitors.look()
 
 
+@pytest.mark.parametrize("index", INDEXES)
+async def test_a_reference_that_one_index_alone_knows(visitors: Visitors, index: str) -> None:
+    """A group that another program has written into one index is not closed: nobody is known to have asked for it."""
+    await visitors.book.redis.zadd(f"closer:{index}", {"sg_foreign": START_MS})
+    await visitors.book.inspect()
+    await visitors.work("sg_1", "sg_2")
+    visitors.book.clock.forward(6 * 3600)
+    await visitors.book.inspect()
+    await visitors.work("sg_3")
+    entries: Any = await visitors.book.redis.xrange("closer:rejected")
+    unfinished = index in ("agenda", "dispatched", "open", "queued", "closing", "retrying")
+    assert [fields[b"event"] for _, fields in entries] == ([b"sg_foreign"] if unfinished else [])
+
+
 async def test_what_is_put_aside_is_kept(visitors: Visitors) -> None:
     """A foreign entry of the agenda is kept among the rejected events, where it is loud, with the key it stood in."""
     await visitors.book.redis.zadd("closer:agenda", {b"\xff/": 1})
@@ -162,6 +192,33 @@ async def test_a_lost_record_of_one_that_had_ended(visitors: Visitors, state: St
     book.clock.forward(6 * 3600)
     await book.inspect()
     assert await book.state("sg_1") is State.QUEUED
+
+
+KEYS = [*INDEXES, "gate", "workers", "inspection", "shared", "policy", "waiting_types", "seen_types", "rejected_once"]
+KEYS += ["audit", "rejected", "reconsider", "c:sg_1"]
+
+
+@pytest.mark.parametrize("kind", ["string", "list", "set", "hash", "zset"])
+@pytest.mark.parametrize("key", KEYS)
+async def test_a_key_of_another_kind(visitors: Visitors, key: str, kind: str) -> None:
+    """It is told, if it is in the way, and nothing else is raised; once it is gone all goes on by itself."""
+    redis, name = visitors.book.redis, f"closer:{key}"
+    makers: dict[str, Callable[[], Awaitable[Any]]] = {
+        "string": lambda: redis.set(name, "x"),
+        "list": lambda: cast("Awaitable[Any]", redis.rpush(name, "x")),
+        "set": lambda: cast("Awaitable[Any]", redis.sadd(name, "x")),
+        "hash": lambda: cast("Awaitable[Any]", redis.hset(name, "x", "x")),
+        "zset": lambda: redis.zadd(name, {"x": 1}),
+    }
+    await makers[kind]()
+    for step in (visitors.look, visitors.work_once, visitors.book.inspect):
+        with suppress(StoreUnavailable):
+            await step()
+    await redis.delete(name)
+    visitors.book.clock.forward(6 * 3600)
+    await visitors.book.inspect()
+    await visitors.work("sg_1", "sg_2")
+    await visitors.look()
 
 
 Step = Callable[[Book], Awaitable[object]]

@@ -9,12 +9,13 @@ from redis.exceptions import NoPermissionError
 from tasks.closure import Reason, State
 from worker.operations.desk import Desk, asking
 
-_KINDS: dict[str, str] = {
-    **dict.fromkeys(("agenda", "dispatched", "open"), "zset"),
+KINDS: dict[str, str] = {
+    **dict.fromkeys(("agenda", "dispatched", "open", "rejected_once", "seen_types"), "zset"),
     **{state.value: "zset" for state in State},
     **{f"failed:{reason}": "zset" for reason in Reason},
-    **dict.fromkeys(("gate", "workers", "inspection", "shared", "policy"), "hash"),
+    **dict.fromkeys(("gate", "workers", "inspection", "shared", "policy", "waiting_types"), "hash"),
     **dict.fromkeys(("audit", "rejected"), "stream"),
+    "reconsider": "set",
 }
 
 
@@ -40,10 +41,10 @@ async def foreign_keys(desk: Desk) -> list[ForeignKey]:
     with asking():
         try:
             async with desk.redis.pipeline(transaction=False) as pipe:
-                for name in _KINDS:
+                for name in KINDS:
                     pipe.type(desk.key(name))
                 kinds = [kind.decode() for kind in await pipe.execute()]
         except NoPermissionError:  # workers do without this command
             return []
-    pairs = zip(_KINDS.items(), kinds, strict=True)
+    pairs = zip(KINDS.items(), kinds, strict=True)
     return [ForeignKey(desk.key(name), kind, needed) for (name, needed), kind in pairs if kind not in ("none", needed)]

@@ -24,9 +24,15 @@ local function is_reference(member)
   return #member <= 128 and string.find(member, '^[A-Za-z0-9_-]+$') ~= nil
 end
 
--- Takes a member that is not a reference off an index, and keeps it with the rejected events: nobody asked to close it.
+-- Takes a member off an index that is not a reference, or that nothing else in the ledger knows, and keeps it with the
+-- rejected events: nobody is known to have asked for it to be closed.
 local function put_aside(index, member)
+  local why = 'holds this, which is not a reference; another program writes to the keys of closer'
+  if is_reference(member) then
+    why = 'holds this reference, but it has no record and nothing else knows it; if the group must be closed: closer publish '
+      .. member
+  end
   redis.call('ZREM', P .. index, member)
   redis.call('XADD', P .. 'rejected', '*', 'event', member, 'origin', P .. index, 'problems',
-    cjson.encode({ P .. index .. ': holds this, which is not a reference; another program writes to the keys of closer' }))
+    cjson.encode({ P .. index .. ': ' .. why }))
 end

@@ -49,6 +49,20 @@ end
 -- The states in which a closure is unfinished: on the agenda, and open.
 local UNFINISHED = { queued = true, closing = true, retrying = true }
 
+-- The lists that hold unfinished closures, each of them at least three.
+local OF_UNFINISHED = { 'agenda', 'open', 'dispatched' }
+for state in pairs(UNFINISHED) do OF_UNFINISHED[#OF_UNFINISHED + 1] = state end
+
+-- Those lists that hold a closure whose record is gone. One alone does not prove that anybody asked to close the group:
+-- another program may have written it there.
+local function lists_of(ref)
+  local lists = {}
+  for _, index in ipairs(OF_UNFINISHED) do
+    if redis.call('ZSCORE', P .. index, ref) then lists[#lists + 1] = index end
+  end
+  return lists
+end
+
 -- Whether an index holds the closure as one that has ended: for one whose record is gone or damaged.
 local function has_ended(ref)
   for state in pairs(NEEDED) do
