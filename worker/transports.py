@@ -6,16 +6,17 @@ from typing import Any
 
 from celery.app.amqp import AMQP
 from kombu import Connection
-from kombu.transport import pyamqp
-from kombu.transport import redis as kombu_redis
 
 from worker import amqp_transport, redis_transport
 
-_OURS: dict[Any, Any] = {
-    kombu_redis.Transport: redis_transport.Transport,
-    kombu_redis.SentinelTransport: redis_transport.SentinelTransport,
-    pyamqp.Transport: amqp_transport.Transport,
-    pyamqp.SSLTransport: amqp_transport.SSLTransport,
+# By the name that kombu finds for an address; `librabbitmq` is what it prefers for `amqp://` where that is installed.
+_OURS: dict[str, Any] = {
+    "redis": redis_transport.Transport,
+    "rediss": redis_transport.Transport,
+    "sentinel": redis_transport.SentinelTransport,
+    "amqp": amqp_transport.Transport,
+    "librabbitmq": amqp_transport.Transport,
+    "amqps": amqp_transport.SSLTransport,
 }
 
 
@@ -24,7 +25,7 @@ class TolerantConnection(Connection):
 
     def get_transport_cls(self) -> Any:
         """The transport for the address's scheme."""
-        return _OURS[super().get_transport_cls()]
+        return _OURS[str(self.transport_cls)]
 
 
 class TolerantAMQP(AMQP):

@@ -116,15 +116,8 @@ def test_check_names_them_and_looks_at_the_workers_broker(
     ("options", "words"),
     [
         (["-Q", "elsewhere"], "--queues"),
-        (["-X", "celery"], "--exclude-queues"),
         (["-P", "solo"], "--pool"),
         (["--purge"], "--purge"),
-        (["-I", "json"], "--include"),
-        (["--autoscale", "9,1"], "--autoscale"),
-        (["-B"], "--beat"),
-        (["-S", "revoked"], "--statedb"),
-        (["--prefetch-multiplier", "99"], "--prefetch-multiplier"),
-        (["--", "worker.prefetch_multiplier=99"], "worker_prefetch_multiplier"),
         (["--", "broker.url=redis://127.0.0.1:1/5"], "broker_url"),
     ],
 )

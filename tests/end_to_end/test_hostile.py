@@ -17,6 +17,7 @@ import pytest
 
 from tests.end_to_end.fleet import SETTINGS, own_store
 from tests.end_to_end.hostile import QUEUE, Fleet, changed, message, nested, without
+from tests.faults.inside import planted
 from tests.support import STREAM, Process, cloud_event, until
 from worker.demo.simulator import Simulator, run_in_thread
 
@@ -239,5 +240,34 @@ def test_what_lies_among_the_unacknowledged(tmp_path: Path) -> None:
             fleet.closes(reference)
             fleet.keeps("odd_1")
             fleet.keeps("odd_2")
+            fleet.holds_nothing_back()
+            assert worker.stop() == 0, worker.output
+
+
+# Reading a message fails for as long as there is a file `break` in the worker's folder.
+BREAKS = """
+import os
+from worker.tolerant_consumer import TolerantConsumer
+def made_anew(self, message):
+    if os.path.exists("break"):
+        raise LookupError("a defect of our own")
+    return message
+TolerantConsumer.made_anew = made_anew
+"""
+
+
+def test_a_defect_of_our_own_destroys_no_message(tmp_path: Path) -> None:
+    """A message that closer fails to read goes back to the queue, the worker goes on, and in the end it is closed."""
+    reference = f"sg_{uuid4().hex}"
+    (tmp_path / "break").touch()
+    with own_store(tmp_path / "store") as (url, store), run_in_thread(Simulator()) as (api, _):
+        store.lpush(QUEUE, message(body(reference, {}, {})))
+        with planted(tmp_path / "planted", BREAKS):
+            worker = Process(tmp_path, "worker", redis_url=url, api_base_url=api, **SETTINGS)
+        with worker:
+            until(lambda: worker.output.count("goes back to the queue") >= 2, "two attempts to read it")
+            (tmp_path / "break").unlink()
+            fleet = Fleet(url, store, worker)
+            fleet.closes(reference)
             fleet.holds_nothing_back()
             assert worker.stop() == 0, worker.output
