@@ -18,11 +18,11 @@ from tasks.event_type import EventTypes
 from tasks.ledger import Ledger
 from tests.operations.conftest import Cli
 from tests.support import STREAM
-from worker.operations.correct import corrections, set_field
-from worker.operations.desk import Desk
-from worker.operations.pace import Manner
+from worker.operations.bulk import BulkOptions
+from worker.operations.context import OperatorContext
+from worker.operations.corrections import corrections, set_field
 from worker.operations.replay import Reading, Replayed, names, plan, replay
-from worker.operations.replay_choice import by_id
+from worker.operations.replay_selection import by_id
 from worker.settings import load
 
 HEAD = {"specversion": "1.0", "source": "/w", "type": "group.complete"}
@@ -148,11 +148,11 @@ def test_a_replay_that_is_stopped_ends_between_two_chunks(cli: Cli, store: redis
 
     async def work() -> Replayed:
         async with Redis.from_url(cli.url) as real:
-            desk = Desk.of(load(redis_url=cli.url), real)
+            context = OperatorContext.of(load(redis_url=cli.url), real)
             stop = asyncio.Event()
-            manner = Manner("olga", "test", stop=stop, progress=lambda _: stop.set())
-            planned = plan(await by_id(desk, tuple(ids)), Reading(STREAM, EventTypes()), corrections([]))
-            return await replay(desk, planned, manner, "50")
+            bulk = BulkOptions("olga", "test", stop=stop, progress=lambda _: stop.set())
+            planned = plan(await by_id(context, tuple(ids)), Reading(STREAM, EventTypes()), corrections([]))
+            return await replay(context, planned, bulk, "50")
 
     result = asyncio.run(work())
     assert 0 < result.replayed == result.received["new"] == len(queued(store)) < 50

@@ -7,10 +7,10 @@ import click
 from worker.cli import options
 from worker.cli.output import clock, counts, facts, print_json_lines, say, styled
 from worker.cli.output import show as print_page
-from worker.cli.session import at_desk
+from worker.cli.session import with_context
 from worker.operations import audit as auditing
 from worker.operations.audit import Entry
-from worker.operations.desk import Desk
+from worker.operations.context import OperatorContext
 
 
 @click.command()
@@ -30,7 +30,7 @@ def audit(by: str | None, action: str | None, since_ms: int, limit: int, as_json
     Example:
       closer audit --since 1d
     """
-    found = at_desk(lambda desk: _entries(desk, by, action, since_ms, limit))
+    found = with_context(lambda context: _entries(context, by, action, since_ms, limit))
     if as_json:
         print_json_lines(entry.as_json() for entry in found)
     elif not found:
@@ -39,9 +39,11 @@ def audit(by: str | None, action: str | None, since_ms: int, limit: int, as_json
         _print(found)
 
 
-async def _entries(desk: Desk, by: str | None, action: str | None, since_ms: int, limit: int) -> list[Entry]:
+async def _entries(
+    context: OperatorContext, by: str | None, action: str | None, since_ms: int, limit: int
+) -> list[Entry]:
     found: list[Entry] = []
-    async for entry in auditing.entries(desk, since_ms=since_ms):
+    async for entry in auditing.entries(context, since_ms=since_ms):
         if by in (None, entry.action.by) and action in (None, entry.action.what):
             found.append(entry)
         if len(found) == limit:

@@ -8,7 +8,7 @@ from tasks.gate import Gate
 from worker.cli import options
 from worker.cli.output import plain, print_json
 from worker.cli.phrase import ends
-from worker.cli.session import at_desk, operator
+from worker.cli.session import operator, with_context
 from worker.operations import gate
 
 
@@ -24,7 +24,7 @@ def pause(by: str | None, why: str, as_json: bool) -> None:
     Example:
       closer pause --why 'Sorted is being upgraded until 04:00'
     """
-    _tell(at_desk(lambda desk: gate.pause(desk, by=operator(by, desk.settings), why=why)), as_json)
+    _tell(with_context(lambda context: gate.pause(context, by=operator(by, context.settings), why=why)), as_json)
 
 
 @click.command()
@@ -44,9 +44,9 @@ def resume(by: str | None, why: str, override_retry_after: bool, as_json: bool) 
     if override_retry_after and not why:
         raise click.UsageError("--override-retry-after goes against what the API asked for: tell why, with --why TEXT")
     _tell(
-        at_desk(
-            lambda desk: gate.resume(
-                desk, by=operator(by, desk.settings), why=why, override_retry_after=override_retry_after
+        with_context(
+            lambda context: gate.resume(
+                context, by=operator(by, context.settings), why=why, override_retry_after=override_retry_after
             )
         ),
         as_json,

@@ -6,7 +6,7 @@ import click
 
 from worker.cli import options
 from worker.cli.output import plain, print_json
-from worker.cli.session import at_desk, operator
+from worker.cli.session import operator, with_context
 from worker.operations import policy
 
 
@@ -29,7 +29,7 @@ def move_api(by: str | None, why: str, as_json: bool) -> None:
     Example:
       CLOSER_API_BASE_URL=https://api.sorted.com/v2 closer ledger move-api --why 'Sorted has moved'
     """
-    before, now = at_desk(lambda desk: policy.move_api(desk, by=operator(by, desk.settings), why=why))
+    before, now = with_context(lambda context: policy.move_api(context, by=operator(by, context.settings), why=why))
     if as_json:
         print_json({"before": before, "now": now})
     elif before == now:

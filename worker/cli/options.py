@@ -11,7 +11,7 @@ import click
 
 from tasks.catalogue import Query
 from tasks.closure import Reason, State
-from worker.operations.filters import Selection, moment, to_ms
+from worker.operations.selection import Selection, moment, to_ms
 
 Command = Callable[..., Any]
 

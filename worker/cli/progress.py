@@ -12,7 +12,7 @@ from worker.cli.output import console
 _WORTH_IT = 200
 
 
-class Bar:
+class ProgressBar:
     """Shown while work on many goes on; silent for a few, and in a pipe."""
 
     def __init__(self, total: int, what: str) -> None:
@@ -25,7 +25,7 @@ class Bar:
         """So many more are done."""
         self._progress.advance(self._task, done)
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> ProgressBar:
         self._progress.start()
         return self
 

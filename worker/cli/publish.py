@@ -12,9 +12,9 @@ import click
 
 from worker.cli import options
 from worker.cli.output import count, plain, print_json, say
-from worker.cli.session import at_desk
+from worker.cli.session import with_context
 from worker.operations import publish as publishing
-from worker.operations.desk import Desk
+from worker.operations.context import OperatorContext
 from worker.settings import load
 
 _NAMED = 20
@@ -53,11 +53,11 @@ def publish(
     if not batch.events:
         raise click.UsageError("nothing to publish: give references, --file FILE, or - for standard input")
 
-    async def work(desk: Desk) -> str:
-        await publishing.send(desk, batch.events)
-        return desk.settings.events_stream
+    async def work(context: OperatorContext) -> str:
+        await publishing.send(context, batch.events)
+        return context.settings.events_stream
 
-    stream = at_desk(work)
+    stream = with_context(work)
     if as_json:
         print_json({"published": len(batch.events), "stream": stream})
     else:

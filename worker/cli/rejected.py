@@ -10,12 +10,12 @@ from worker.cli import options
 from worker.cli.output import clock, count, plain, print_json, print_json_lines, say, styled, table
 from worker.cli.output import show as print_page
 from worker.cli.replay import check_id, replay
-from worker.cli.session import at_desk, operator
-from worker.operations import rejected as rejects
-from worker.operations.desk import Desk
-from worker.operations.pace import Manner
-from worker.operations.rejected import Rejected
-from worker.operations.replay_choice import by_id
+from worker.cli.session import operator, with_context
+from worker.operations import dead_letters
+from worker.operations.bulk import BulkOptions
+from worker.operations.context import OperatorContext
+from worker.operations.dead_letters import Rejected
+from worker.operations.replay_selection import by_id
 
 
 @click.group()
@@ -33,7 +33,7 @@ def list_(limit: int, as_json: bool) -> None:
     Example:
       closer rejected list
     """
-    found = at_desk(lambda desk: _newest(desk, limit))
+    found = with_context(lambda context: _newest(context, limit))
     if as_json:
         print_json_lines(one.as_json() for one in found)
     elif not found:
@@ -46,9 +46,9 @@ def list_(limit: int, as_json: bool) -> None:
         print_page(rows)
 
 
-async def _newest(desk: Desk, limit: int) -> list[Rejected]:
+async def _newest(context: OperatorContext, limit: int) -> list[Rejected]:
     found = []
-    async for one in rejects.newest(desk):
+    async for one in dead_letters.newest(context):
         found.append(one)
         if len(found) == limit:
             break
@@ -66,7 +66,7 @@ def show(rejected_id: str, as_json: bool) -> None:
       closer rejected show 1767225600000-0
     """
     check_id(rejected_id)
-    (one,) = at_desk(lambda desk: by_id(desk, (rejected_id,)))
+    (one,) = with_context(lambda context: by_id(context, (rejected_id,)))
     if as_json:
         print_json(one.as_json())
         return
@@ -100,11 +100,11 @@ def discard(ids: tuple[str, ...], by: str | None, why: str, as_json: bool) -> No
     for rejected_id in ids:
         check_id(rejected_id)
 
-    async def work(desk: Desk) -> int:
-        chosen = await by_id(desk, ids)
-        return await rejects.discard(desk, chosen, Manner(operator(by, desk.settings), why))
+    async def work(context: OperatorContext) -> int:
+        chosen = await by_id(context, ids)
+        return await dead_letters.discard(context, chosen, BulkOptions(operator(by, context.settings), why))
 
-    gone = at_desk(work)
+    gone = with_context(work)
     if as_json:
         print_json({"matched": len(set(ids)), "discarded": gone})
     else:

@@ -10,14 +10,14 @@ import click
 
 from worker.cli import options
 from worker.cli.output import count, counts, plain, print_json, say
-from worker.cli.session import at_desk, operator, stop_on_interrupt
+from worker.cli.session import operator, stop_on_interrupt, with_context
 from worker.operations import replay as replaying
-from worker.operations.correct import Correct, corrections, of_one_event, set_field
-from worker.operations.desk import Desk
-from worker.operations.pace import Manner
-from worker.operations.rejected import Rejected
+from worker.operations.bulk import BulkOptions
+from worker.operations.context import OperatorContext
+from worker.operations.corrections import Correct, corrections, of_one_event, set_field
+from worker.operations.dead_letters import Rejected
 from worker.operations.replay import Plan, Replayed
-from worker.operations.replay_choice import Choice, Kind, SeveralKinds, choose, position
+from worker.operations.replay_selection import Choice, Kind, SeveralKinds, choose, position
 
 _ASK_OVER = 20
 
@@ -74,19 +74,19 @@ def replay(
     _check_usage(choice, told)
     correct = _correct(choice, told)
 
-    async def work(desk: Desk) -> Replayed | None:
-        chosen = await choose(desk, choice)
-        planned = replaying.plan(chosen, choice.reading(desk), correct)
+    async def work(context: OperatorContext) -> Replayed | None:
+        chosen = await choose(context, choice)
+        planned = replaying.plan(chosen, choice.reading(context), correct)
         if not _confirmed(choice, told, planned, chosen):
             return None
-        manner = Manner(operator(told.by, desk.settings), told.why, stop=stop_on_interrupt())
-        replayed = await replaying.replay(desk, planned, manner, choice.in_words(chosen))
+        bulk = BulkOptions(operator(told.by, context.settings), told.why, stop=stop_on_interrupt())
+        replayed = await replaying.replay(context, planned, bulk, choice.in_words(chosen))
         if choice.accept_type:
-            await _tell_setting(desk, choice.accept_type)
+            await _tell_setting(context, choice.accept_type)
         return replayed
 
     try:
-        result = at_desk(work)
+        result = with_context(work)
     except SeveralKinds as several:
         _tell_kinds(several.kinds, told)
         return
@@ -193,10 +193,10 @@ def _tell(result: Replayed, told: Told) -> None:
         say(f"Stopped: {left:,} were not touched. The same command again does the rest.")
 
 
-async def _tell_setting(desk: Desk, event_type: str) -> None:
-    types = desk.settings.accepted_types
+async def _tell_setting(context: OperatorContext, event_type: str) -> None:
+    types = context.settings.accepted_types
     if not types.accept(event_type):
-        summary = await desk.catalogue.summary(desk.settings.events_stream)
+        summary = await context.catalogue.summary(context.settings.events_stream)
         setting = types.setting(event_type, summary.seen_types)
         new = f"New events of type {event_type} are put aside as before; to accept them, set {setting} for the workers."
         say(plain(new))

@@ -1,4 +1,4 @@
-"""A command's work at the operator's desk: one loop, one connection pool, and Ctrl-C that stops between two steps."""
+"""How a command works: one loop, one connection pool, and a Ctrl-C that stops it between two steps."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import TypeVar
 
 import click
 
-from worker.operations.desk import Desk, desk_of
+from worker.operations.context import OperatorContext, open_context
 from worker.settings import Settings, load
 
 T = TypeVar("T")
 
 
-def at_desk(work: Callable[[Desk], Awaitable[T]]) -> T:
+def with_context(work: Callable[[OperatorContext], Awaitable[T]]) -> T:
     """Do the work. Raises ConfigurationError, and StoreUnavailable that tells which address was tried."""
     settings = load()
 
     async def run() -> T:
-        async with desk_of(settings) as desk:
-            return await work(desk)
+        async with open_context(settings) as context:
+            return await work(context)
 
     return asyncio.run(run())
 

@@ -8,15 +8,15 @@ import click
 
 from worker.cli import options
 from worker.cli.output import count, counts, plain, print_json, say
-from worker.cli.progress import Bar
-from worker.cli.session import at_desk, operator, stop_on_interrupt
+from worker.cli.progress import ProgressBar
+from worker.cli.session import operator, stop_on_interrupt, with_context
 from worker.operations import act
-from worker.operations import verify as verifying
-from worker.operations.desk import Desk
-from worker.operations.filters import Selection
-from worker.operations.pace import Manner
+from worker.operations import reconcile as verifying
+from worker.operations.bulk import BulkOptions
+from worker.operations.context import OperatorContext
 from worker.operations.questions import Questions
-from worker.operations.verify import Findings
+from worker.operations.reconcile import Findings
+from worker.operations.selection import Selection
 
 _NAMED = 20
 
@@ -43,19 +43,21 @@ def verify(
       closer verify --reason deadline_exceeded --since 1d
     """
 
-    async def work(desk: Desk) -> Findings:
-        who = operator(by, desk.settings)
-        api = verifying.api_of(desk.settings)
-        frozen = await act.freeze(desk, chosen, states=verifying.ASKED)
+    async def work(context: OperatorContext) -> Findings:
+        who = operator(by, context.settings)
+        api = verifying.api_of(context.settings)
+        frozen = await act.freeze(context, chosen, states=verifying.ASKED)
         try:
-            with Bar(len(frozen.eligible), "verify") as bar:
-                manner = Manner(who, why, rate or verifying.RATE, stop_on_interrupt(), bar.advance)
-                questions = Questions(desk.ledger, api, rate_limit=desk.settings.rate_limit, while_shut=while_shut)
-                return await verifying.verify(desk, questions, frozen, manner, dry_run=dry_run)
+            with ProgressBar(len(frozen.eligible), "verify") as bar:
+                bulk = BulkOptions(who, why, rate or verifying.RATE, stop_on_interrupt(), bar.advance)
+                questions = Questions(
+                    context.ledger, api, rate_limit=context.settings.rate_limit, while_shut=while_shut
+                )
+                return await verifying.verify(context, questions, frozen, bulk, dry_run=dry_run)
         finally:
             await api.aclose()
 
-    findings = at_desk(work)
+    findings = with_context(work)
     if as_json:
         print_json(findings.as_json())
     else:

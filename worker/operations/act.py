@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from tasks.closure import State
 from worker.operations import audit
-from worker.operations.desk import Desk
-from worker.operations.filters import Selection
-from worker.operations.pace import Manner
+from worker.operations.bulk import BulkOptions
+from worker.operations.context import OperatorContext
+from worker.operations.selection import Selection
 
 CHUNK = 200  # a few milliseconds of the store's time
 # What follows one group or a few by name is told apart from what follows a filter, in each attempt's history.
@@ -23,7 +23,7 @@ DONE = {"requeue": "requeued", "discard": "discarded"}
 
 
 @dataclass(frozen=True, slots=True)
-class Frozen:
+class FrozenSelection:
     """What was chosen, as it was when it was looked up: nothing that comes later is acted upon."""
 
     selection: Selection
@@ -39,7 +39,7 @@ class Frozen:
 class Result:
     """What an action came to."""
 
-    def __init__(self, verb: Verb, frozen: Frozen) -> None:
+    def __init__(self, verb: Verb, frozen: FrozenSelection) -> None:
         self.verb = verb
         self.matched = frozen.matched
         self.changed = 0
@@ -56,64 +56,66 @@ class Result:
         return done | ({"stopped": True} if self.stopped else {})
 
 
-def dry_run(verb: Verb, frozen: Frozen) -> dict[str, Any]:
+def dry_run(verb: Verb, frozen: FrozenSelection) -> dict[str, Any]:
     """What an action would come to, as other programs see it."""
     done = {"matched": frozen.matched, DONE[verb]: 0, "skipped": frozen.skipped, "dry_run": True}
     return done | {"eligible": len(frozen.eligible)}
 
 
-async def freeze(desk: Desk, selection: Selection, *, states: frozenset[State]) -> Frozen:
+async def freeze(context: OperatorContext, selection: Selection, *, states: frozenset[State]) -> FrozenSelection:
     """Look up what is chosen, and which of it is in one of `states`; the others are counted by why not.
 
     Raises StoreUnavailable.
     """
-    known = await (_named(desk, selection) if selection.references else _matching(desk, selection))
+    known = await (_named(context, selection) if selection.references else _matching(context, selection))
     skipped = Counter("unknown" if state is None else state.value for state in known.values() if state not in states)
-    return Frozen(selection, [ref for ref, state in known.items() if state in states], dict(skipped))
+    return FrozenSelection(selection, [ref for ref, state in known.items() if state in states], dict(skipped))
 
 
-async def requeue(desk: Desk, frozen: Frozen, manner: Manner, *, lock: bool = False) -> Result:
+async def requeue(
+    context: OperatorContext, frozen: FrozenSelection, bulk: BulkOptions, *, lock: bool = False
+) -> Result:
     """Queue failed closures again, each with a new deadline and its history kept.
 
     `lock`: lock a group that is open, and then close it. Raises StoreUnavailable; running it again does the rest.
     """
     trigger = "bulk" if len(frozen.eligible) > _BULK or not frozen.selection.references else "requeue"
-    change = partial(desk.ledger.requeue, trigger=trigger, lock=lock)
-    return await _in_chunks(desk, frozen, manner, Result("requeue", frozen), change, " --lock" if lock else "")
+    change = partial(context.ledger.requeue, trigger=trigger, lock=lock)
+    return await _in_chunks(context, frozen, bulk, Result("requeue", frozen), change, " --lock" if lock else "")
 
 
-async def discard(desk: Desk, frozen: Frozen, manner: Manner) -> Result:
+async def discard(context: OperatorContext, frozen: FrozenSelection, bulk: BulkOptions) -> Result:
     """Give up failed closures for good. Raises StoreUnavailable; running it again does the rest."""
-    return await _in_chunks(desk, frozen, manner, Result("discard", frozen), desk.ledger.discard)
+    return await _in_chunks(context, frozen, bulk, Result("discard", frozen), context.ledger.discard)
 
 
 async def _in_chunks(
-    desk: Desk,
-    frozen: Frozen,
-    manner: Manner,
+    context: OperatorContext,
+    frozen: FrozenSelection,
+    bulk: BulkOptions,
     result: Result,
     change: Callable[..., Awaitable[list[str]]],
     options: str = "",
 ) -> Result:
     if not frozen.matched:
         return result
-    action = audit.Action(manner.by, result.verb, f"{frozen.selection}{options}", manner.why)
-    audit_id = await audit.announce(desk, action, frozen.matched, frozen.skipped)
-    async for chunk in manner.chunks(frozen.eligible, CHUNK):
+    action = audit.Action(bulk.by, result.verb, f"{frozen.selection}{options}", bulk.why)
+    audit_id = await audit.announce(context, action, frozen.matched, frozen.skipped)
+    async for chunk in bulk.chunks(frozen.eligible, CHUNK):
         words = Counter(await change(chunk, audit=audit_id))
         result.changed += words.pop("done", 0)
         result.skipped.update(words)
     return result
 
 
-async def _named(desk: Desk, selection: Selection) -> dict[str, State | None]:
+async def _named(context: OperatorContext, selection: Selection) -> dict[str, State | None]:
     known: dict[str, State | None] = {}
     for start in range(0, len(selection.references), CHUNK):
         chunk = selection.references[start : start + CHUNK]
-        for reference, closure in zip(chunk, await desk.ledger.read(chunk), strict=True):
+        for reference, closure in zip(chunk, await context.ledger.read(chunk), strict=True):
             known[reference] = closure.state if closure else None
     return known
 
 
-async def _matching(desk: Desk, selection: Selection) -> dict[str, State | None]:
-    return {reference: state async for reference, state in desk.catalogue.references(selection.query)}
+async def _matching(context: OperatorContext, selection: Selection) -> dict[str, State | None]:
+    return {reference: state async for reference, state in context.catalogue.references(selection.query)}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.closure import iso
-from worker.operations.desk import Desk, asking
+from worker.operations.context import OperatorContext, asking
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +55,21 @@ class Entry:
         }  # fmt: skip
 
 
-async def announce(desk: Desk, action: Action, matched: int, skipped: dict[str, int] | None = None) -> str:
+async def announce(
+    context: OperatorContext, action: Action, matched: int, skipped: dict[str, int] | None = None
+) -> str:
     """Write down what is about to be done; returns the id under which the ledger adds what it changes."""
     fields: dict[Any, Any] = {"by": action.by, "action": action.what, "filter": action.chosen, "why": action.why}
     counts = {"matched": matched, "skipped": json.dumps(skipped or {})}
     with asking():
-        entry_id: Any = await desk.redis.xadd(desk.key("audit"), fields | counts)
+        entry_id: Any = await context.redis.xadd(context.key("audit"), fields | counts)
     return str(entry_id.decode())
 
 
-async def entries(desk: Desk, *, since_ms: int = 0) -> AsyncIterator[Entry]:
+async def entries(context: OperatorContext, *, since_ms: int = 0) -> AsyncIterator[Entry]:
     """Every action, newest first. What came of it stands after it in the stream, so on the way back it comes first."""
     parts: dict[str, list[dict[str, str]]] = {}
-    async for entry_id, raw in desk.backwards("audit", since_ms):
+    async for entry_id, raw in context.backwards("audit", since_ms):
         row = _text(raw)
         if not ("of" in row or "action" in row):
             continue  # closer did not write it
@@ -77,11 +79,11 @@ async def entries(desk: Desk, *, since_ms: int = 0) -> AsyncIterator[Entry]:
             yield _entry(entry_id, row, parts.pop(entry_id, []))
 
 
-async def announced(desk: Desk, entry_ids: Iterable[str]) -> dict[str, Action]:
+async def announced(context: OperatorContext, entry_ids: Iterable[str]) -> dict[str, Action]:
     """Who did these actions, and why, by the ids that closures keep."""
     found = {}
     for entry_id in set(entry_ids):
-        if entry := await desk.entry("audit", entry_id):
+        if entry := await context.entry("audit", entry_id):
             found[entry_id] = _action(_text(entry[1]))
     return found
 

@@ -21,12 +21,12 @@ from tasks.reply import Failure, NoReply, Reply
 from tasks.verdict import group_state
 from worker import open_files
 from worker.celery_variables import REMEDY
-from worker.operations.desk import Desk, asking, desk_of, where
+from worker.operations.context import OperatorContext, asking, open_context, where
 from worker.operations.event_types import Waiting, uncounted, waiting
 from worker.operations.ledger_keys import foreign_keys
 from worker.operations.policy import refuse_other_api
+from worker.operations.reconcile import api_of
 from worker.operations.stream_groups import Behind, behind
-from worker.operations.verify import api_of
 from worker.redaction import redact
 from worker.settings import Settings, unknown_variables
 from worker.store import EVICTION_REMEDY, eviction
@@ -99,21 +99,21 @@ async def store(settings: Settings) -> AsyncIterator[Line]:
     """The store: whether it answers, is for our API, how old it is, and whether it keeps what it is told."""
     address = settings.public_store_address
     try:
-        async with desk_of(settings) as desk:
+        async with open_context(settings) as context:
             keys = [
                 Line("ledger", Finding.WRONG, f"{one.key} is a {one.kind}; closer needs a {one.needed}", one.remedy)
-                for one in await foreign_keys(desk)
+                for one in await foreign_keys(context)
             ]
             for line in keys:
                 yield line
-            summary = await desk.catalogue.summary(settings.events_stream)
-            info = await _info(desk)
+            summary = await context.catalogue.summary(settings.events_stream)
+            info = await _info(context)
             try:
-                await refuse_other_api(desk)
+                await refuse_other_api(context)
             except ForeignApi as error:
                 problem, _, remedy = str(error).partition("\n")
                 yield Line("ledger", Finding.WRONG, problem, remedy)
-            groups = [_behind(one) for one in await behind(desk)]
+            groups = [_behind(one) for one in await behind(context)]
     except StoreUnavailable as error:
         problem = str(error).partition("\n")[0]
         yield Line(
@@ -124,11 +124,11 @@ async def store(settings: Settings) -> AsyncIterator[Line]:
         yield line
 
 
-async def _info(desk: Desk) -> dict[str, Any] | None:
+async def _info(context: OperatorContext) -> dict[str, Any] | None:
     """What the store tells of itself; None where this user may not ask."""
     with asking():
         try:
-            info: dict[str, Any] = await desk.redis.info("everything")
+            info: dict[str, Any] = await context.redis.info("everything")
         except NoPermissionError:
             return None
     return info
@@ -229,8 +229,8 @@ def _queues(settings: Settings, address: str, connection: Any) -> Line:
 async def _held_back(settings: Settings) -> Line | None:
     """That the API is not asked, because it wants no calls for a time. None when it may be asked."""
     try:
-        async with desk_of(settings) as desk:
-            throttled = (await desk.ledger.gate()).get("throttled")
+        async with open_context(settings) as context:
+            throttled = (await context.ledger.gate()).get("throttled")
     except StoreUnavailable:
         return None
     if throttled is None or throttled.until_ms is None:

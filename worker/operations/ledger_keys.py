@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from redis.exceptions import NoPermissionError
 
 from tasks.closure import Reason, State
-from worker.operations.desk import Desk, asking
+from worker.operations.context import OperatorContext, asking
 
 KINDS: dict[str, str] = {
     **dict.fromkeys(("agenda", "dispatched", "open", "rejected_once", "seen_types"), "zset"),
@@ -36,15 +36,17 @@ class ForeignKey:
         )
 
 
-async def foreign_keys(desk: Desk) -> list[ForeignKey]:
+async def foreign_keys(context: OperatorContext) -> list[ForeignKey]:
     """The keys of the ledger's that hold something else. Raises StoreUnavailable."""
     with asking():
         try:
-            async with desk.redis.pipeline(transaction=False) as pipe:
+            async with context.redis.pipeline(transaction=False) as pipe:
                 for name in KINDS:
-                    pipe.type(desk.key(name))
+                    pipe.type(context.key(name))
                 kinds = [kind.decode() for kind in await pipe.execute()]
         except NoPermissionError:  # workers do without this command
             return []
     pairs = zip(KINDS.items(), kinds, strict=True)
-    return [ForeignKey(desk.key(name), kind, needed) for (name, needed), kind in pairs if kind not in ("none", needed)]
+    return [
+        ForeignKey(context.key(name), kind, needed) for (name, needed), kind in pairs if kind not in ("none", needed)
+    ]

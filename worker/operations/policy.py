@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from tasks.address import api_address
 from tasks.errors import CloserError, ForeignApi
-from worker.operations.desk import Desk
+from worker.operations.context import OperatorContext
 
 
-async def refuse_other_api(desk: Desk) -> None:
+async def refuse_other_api(context: OperatorContext) -> None:
     """For whoever calls the API. Raises ForeignApi when the ledger is for another one than the settings name."""
-    ours, ledgers = api_address(desk.settings.api_base_url), await desk.ledger.api()
+    ours, ledgers = api_address(context.settings.api_base_url), await context.ledger.api()
     if ledgers not in (None, ours):
         raise ForeignApi(str(ledgers), ours)
 
 
-async def move_api(desk: Desk, *, by: str, why: str) -> tuple[str | None, str]:
+async def move_api(context: OperatorContext, *, by: str, why: str) -> tuple[str | None, str]:
     """Make the ledger one for the API that the settings name; returns the address before, and the one now.
 
     Raises CloserError while workers are alive that may call another one.
     """
-    before, now = await desk.ledger.api(), api_address(desk.settings.api_base_url)
-    others = await desk.ledger.move_api(now, by=by, why=why)
+    before, now = await context.ledger.api(), api_address(context.settings.api_base_url)
+    others = await context.ledger.move_api(now, by=by, why=why)
     if others:
         raise CloserError(
             f"nothing was moved: {', '.join(others)} may still call {before or 'another API'}.\n"

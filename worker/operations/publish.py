@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from tasks import batch
 from tasks.event import Rejection, is_reference
 from tasks.event_type import OWN_TYPE, EventTypes
-from worker.operations.desk import Desk, asking
+from worker.operations.context import OperatorContext, asking
 
 _BATCH = 500
 
@@ -58,12 +58,12 @@ def cloud_event(reference: str, source: str, event_id: str | None) -> bytes:
     ).encode()
 
 
-async def send(desk: Desk, events: Sequence[bytes]) -> int:
+async def send(context: OperatorContext, events: Sequence[bytes]) -> int:
     """Put the events on the stream, in order; returns how many. Raises StoreUnavailable."""
-    stream = desk.settings.events_stream
+    stream = context.settings.events_stream
     for start in range(0, len(events), _BATCH):
         with asking():
-            async with desk.redis.pipeline(transaction=False) as pipe:
+            async with context.redis.pipeline(transaction=False) as pipe:
                 for event in events[start : start + _BATCH]:
                     pipe.xadd(stream, {"event": event})
                 await pipe.execute()

@@ -17,10 +17,10 @@ from tasks.event import GroupComplete, Rejection
 from tasks.event_data import content
 from tasks.event_type import EventTypes
 from worker.operations import audit
-from worker.operations.correct import Correct
-from worker.operations.desk import Desk
-from worker.operations.pace import Manner
-from worker.operations.rejected import Rejected
+from worker.operations.bulk import BulkOptions
+from worker.operations.context import OperatorContext
+from worker.operations.corrections import Correct
+from worker.operations.dead_letters import Rejected
 
 _CHUNK = 20
 _RECEIVED_AT_ONCE = 500
@@ -98,21 +98,21 @@ def plan(chosen: Iterable[Rejected], reading: Reading, correct: Correct) -> Plan
     return planned
 
 
-async def replay(desk: Desk, planned: Plan, manner: Manner, chosen: str) -> Replayed:
+async def replay(context: OperatorContext, planned: Plan, bulk: BulkOptions, chosen: str) -> Replayed:
     """Receive the events of a plan, then take them off the rejected ones; `chosen`: which these are, for the audit.
 
     A crash in between repeats: the event keeps its identity, so the ledger finds a duplicate. What is still not an
     event stays. Raises StoreUnavailable.
     """
     result = Replayed(planned.matched, still_wrong=planned.still_wrong)
-    audit_id = await audit.announce(desk, audit.Action(manner.by, "replay", chosen, manner.why), planned.matched)
-    async for chunk in manner.chunks(planned.ready, _CHUNK):
+    audit_id = await audit.announce(context, audit.Action(bulk.by, "replay", chosen, bulk.why), planned.matched)
+    async for chunk in bulk.chunks(planned.ready, _CHUNK):
         events = [event for _, held in chunk for event in held]
         for start in range(0, len(events), _RECEIVED_AT_ONCE):
             result.received.update(
-                word.value for word in await desk.ledger.receive(events[start : start + _RECEIVED_AT_ONCE])
+                word.value for word in await context.ledger.receive(events[start : start + _RECEIVED_AT_ONCE])
             )
-        await desk.ledger.dismiss([one.rejected_id for one, _ in chunk], audit=audit_id)
+        await context.ledger.dismiss([one.rejected_id for one, _ in chunk], audit=audit_id)
         result.replayed += len(chunk)
     return result
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.scripts import CONSUMER_GROUP
-from worker.operations.desk import Desk, asking
+from worker.operations.context import OperatorContext, asking
 
 _COUNT_MOST = 10_000
 _BEHIND_S = 60.0  # a group that reads at all is not this far behind while ours has read everything
@@ -29,25 +29,25 @@ class Behind:
         return f"see that the program that reads it runs; if nobody needs this group any more: {command}"
 
 
-async def behind(desk: Desk) -> list[Behind]:
+async def behind(context: OperatorContext) -> list[Behind]:
     """The groups that do not read, though ours has read everything. Raises StoreUnavailable."""
-    stream = desk.settings.events_stream
+    stream = context.settings.events_stream
     with asking():
-        if not await desk.redis.exists(stream):
+        if not await context.redis.exists(stream):
             return []
-        groups: Any = await desk.redis.xinfo_groups(stream)
-        now_s, _ = await desk.redis.time()
-    found = [await _look(desk, group, now_s) for group in groups]
+        groups: Any = await context.redis.xinfo_groups(stream)
+        now_s, _ = await context.redis.time()
+    found = [await _look(context, group, now_s) for group in groups]
     if any(one.events for one in found if one.group == CONSUMER_GROUP):
         return []
     return [one for one in found if one.group != CONSUMER_GROUP and one.events and one.oldest_s > _BEHIND_S]
 
 
-async def _look(desk: Desk, group: dict[str, Any], now_s: int) -> Behind:
-    stream, name, read = desk.settings.events_stream, group["name"], group["last-delivered-id"].decode()
+async def _look(context: OperatorContext, group: dict[str, Any], now_s: int) -> Behind:
+    stream, name, read = context.settings.events_stream, group["name"], group["last-delivered-id"].decode()
     with asking():
-        unread: Any = await desk.redis.xrange(stream, f"({read}", "+", count=1 if group["lag"] else _COUNT_MOST)
-        held: Any = await desk.redis.xpending(stream, name)
+        unread: Any = await context.redis.xrange(stream, f"({read}", "+", count=1 if group["lag"] else _COUNT_MOST)
+        held: Any = await context.redis.xpending(stream, name)
     # The lag is not known to the store where somebody has deleted entries: then they are counted, up to a limit.
     events = (group["lag"] or len(unread)) + held["pending"]
     ids = [entry_id for entry_id, _ in unread[:1]] + ([held["min"]] if held["pending"] else [])

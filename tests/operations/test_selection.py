@@ -8,7 +8,7 @@ import pytest
 
 from tasks.catalogue import Query
 from tasks.closure import Reason, State
-from worker.operations.filters import Selection, moment
+from worker.operations.selection import Selection, moment
 
 NOW = datetime(2026, 1, 31, 3, 30, tzinfo=UTC)
 

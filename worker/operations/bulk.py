@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class BulkOptions:
     """`rate`: most in a second, 0: no limit. `stop`: looked at between chunks. `progress`: told how many are done."""
 
     by: str

@@ -8,8 +8,8 @@ from typing import Any
 
 from tasks.errors import CloserError
 from tasks.event import GroupComplete, Rejection
-from worker.operations.desk import Desk
-from worker.operations.rejected import Rejected, find, named, newest
+from worker.operations.context import OperatorContext
+from worker.operations.dead_letters import Rejected, find, named, newest
 from worker.operations.replay import Reading
 
 _UNKNOWN = "; see `closer rejected list`"
@@ -45,11 +45,11 @@ class Choice:
     event_type: str | None = None
     up_to: str | None = None
 
-    def reading(self, desk: Desk) -> Reading:
+    def reading(self, context: OperatorContext) -> Reading:
         """How the events are read again."""
-        types = desk.settings.accepted_types
+        types = context.settings.accepted_types
         types = types.also(self.accept_type) if self.accept_type else types
-        return Reading(desk.settings.events_stream, types, self.use_subject)
+        return Reading(context.settings.events_stream, types, self.use_subject)
 
     def in_words(self, chosen: list[Rejected]) -> str:
         """Which events these are, for the audit."""
@@ -59,12 +59,12 @@ class Choice:
         return f"use subject: {ids}" if self.use_subject else ids
 
 
-async def choose(desk: Desk, choice: Choice) -> list[Rejected]:
+async def choose(context: OperatorContext, choice: Choice) -> list[Rejected]:
     """The rejected events of a choice, oldest first but for those that are named by their ids.
 
     Raises SeveralKinds; CloserError when one that is named is not there, or none matches; StoreUnavailable.
     """
-    chosen = await _chosen(desk, choice)
+    chosen = await _chosen(context, choice)
     if choice.up_to:
         last = position(choice.up_to)
         chosen = [one for one in chosen if position(one.rejected_id) <= last]
@@ -82,30 +82,30 @@ def position(rejected_id: str) -> tuple[int, int]:
     return numbers[0], numbers[1]
 
 
-async def by_id(desk: Desk, ids: tuple[str, ...]) -> list[Rejected]:
+async def by_id(context: OperatorContext, ids: tuple[str, ...]) -> list[Rejected]:
     """The rejected events of these ids. Raises CloserError that names one that is not there, and StoreUnavailable."""
-    found = await find(desk, list(dict.fromkeys(ids)))
+    found = await find(context, list(dict.fromkeys(ids)))
     missing = set(ids) - {one.rejected_id for one in found}
     if missing:
         raise CloserError(f"no rejected event has the id {min(missing)}{_UNKNOWN}")
     return found
 
 
-async def _chosen(desk: Desk, choice: Choice) -> list[Rejected]:
+async def _chosen(context: OperatorContext, choice: Choice) -> list[Rejected]:
     if choice.ids:
-        return await by_id(desk, choice.ids)
+        return await by_id(context, choice.ids)
     if choice.accept_type:
-        return [one async for one in newest(desk) if one.refused_type == choice.accept_type][::-1]
-    kinds = await _by_subject(desk, choice)
+        return [one async for one in newest(context) if one.refused_type == choice.accept_type][::-1]
+    kinds = await _by_subject(context, choice)
     if len(kinds) > 1:
         raise SeveralKinds(kinds)
     return next(iter(kinds.values()), [])
 
 
-async def _by_subject(desk: Desk, choice: Choice) -> dict[Kind, list[Rejected]]:
-    reading = choice.reading(desk)
+async def _by_subject(context: OperatorContext, choice: Choice) -> dict[Kind, list[Rejected]]:
+    reading = choice.reading(context)
     kinds: dict[Kind, list[Rejected]] = {}
-    async for one in newest(desk):
+    async for one in newest(context):
         for kind in _kinds(one, reading):
             if choice.source in (None, kind.source) and choice.event_type in (None, kind.type):
                 kinds.setdefault(kind, []).append(one)

@@ -15,7 +15,7 @@ from worker.cli.output import age, clock, count, facts, paragraph, plain, styled
 from worker.cli.phrase import ends
 from worker.operations.advice import FAILURES, GATES
 from worker.operations.event_types import Waiting
-from worker.operations.look import Status, Story
+from worker.operations.status import Status, Story
 
 _UNREADABLE_MOST = 5
 _TYPES = 3  # that wait, shown one by one

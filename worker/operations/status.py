@@ -12,7 +12,7 @@ from tasks.gate import Gate, SuspendedKey
 from tasks.heartbeat import Heartbeat, Unreadable
 from worker.operations import audit
 from worker.operations.advice import FAILURES
-from worker.operations.desk import Desk
+from worker.operations.context import OperatorContext
 from worker.operations.event_types import Waiting, waiting
 from worker.settings import Settings
 
@@ -100,14 +100,14 @@ class Story:
         }
 
 
-async def status(desk: Desk) -> Status:
+async def status(context: OperatorContext) -> Status:
     """Count everything. Raises StoreUnavailable."""
-    summary = await desk.catalogue.summary(desk.settings.events_stream)
+    summary = await context.catalogue.summary(context.settings.events_stream)
     signs = sorted(summary.workers, key=lambda sign: sign.name)
     workers = [Worker(sign, _age_s(summary, sign)) for sign in signs if isinstance(sign, Heartbeat)]
     unreadable = [sign.name for sign in signs if isinstance(sign, Unreadable)]
     recent = [worker for worker in workers if worker.age_s < _FORGOTTEN_S]
-    return Status(summary, recent, unreadable, waiting(summary, desk.settings.accepted_types))
+    return Status(summary, recent, unreadable, waiting(summary, context.settings.accepted_types))
 
 
 def _age_s(summary: Summary, sign: Heartbeat) -> float:
@@ -115,12 +115,12 @@ def _age_s(summary: Summary, sign: Heartbeat) -> float:
     return abs(summary.now_ms - sign.at_ms) / 1000
 
 
-async def story(desk: Desk, reference: str) -> Story | None:
+async def story(context: OperatorContext, reference: str) -> Story | None:
     """One closure's story, or None when the ledger does not know it. Raises StoreUnavailable."""
-    (closure,) = await desk.ledger.read([reference])
+    (closure,) = await context.ledger.read([reference])
     if closure is None:
         return None
-    actions = await audit.announced(desk, [deed.audit_id for deed in closure.actions])
+    actions = await audit.announced(context, [deed.audit_id for deed in closure.actions])
     return Story(closure, [(deed, actions.get(deed.audit_id)) for deed in closure.actions])
 
 

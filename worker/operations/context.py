@@ -1,4 +1,4 @@
-"""The operator's desk: the connections that every operation needs, and what is said when there is no store."""
+"""What every operation works with: the connections, and what is said when there is no store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ StreamEntry = tuple[str, dict[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class OperatorContext:
     """One connection pool to the store, the ledger behind it, and the settings."""
 
     settings: Settings
@@ -32,8 +32,8 @@ class Desk:
     catalogue: Catalogue
 
     @classmethod
-    def of(cls, settings: Settings, redis: Redis) -> Desk:
-        """A desk on a connection pool that somebody else closes."""
+    def of(cls, settings: Settings, redis: Redis) -> OperatorContext:
+        """A context on a connection pool that somebody else closes."""
         ledger = Ledger(redis, deadline_s=settings.retry_deadline)
         return cls(settings, redis, ledger, Catalogue(redis, prefix=ledger.prefix))
 
@@ -61,11 +61,11 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk_of(settings: Settings) -> AsyncIterator[Desk]:
-    """Open a desk. Raises StoreUnavailable that tells which address was tried, and what to set."""
+async def open_context(settings: Settings) -> AsyncIterator[OperatorContext]:
+    """Open a context. Raises StoreUnavailable that tells which address was tried, and what to set."""
     redis = connect(settings)
     try:
-        yield Desk.of(settings, redis)
+        yield OperatorContext.of(settings, redis)
     except StoreUnavailable as error:
         raise StoreUnavailable(f"{error}\n{where(settings)}") from error
     finally:

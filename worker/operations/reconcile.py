@@ -10,9 +10,9 @@ from tasks.api import SortedApi
 from tasks.closure import Closure, State
 from tasks.ledger import Truth
 from worker.operations import audit
-from worker.operations.act import Frozen
-from worker.operations.desk import Desk
-from worker.operations.pace import Manner
+from worker.operations.act import FrozenSelection
+from worker.operations.bulk import BulkOptions
+from worker.operations.context import OperatorContext
 from worker.operations.policy import refuse_other_api
 from worker.operations.questions import Questions
 from worker.settings import Settings
@@ -26,7 +26,7 @@ _CONNECTIONS = 10
 class Findings:
     """What the API said. `closed` and `reopened`: references that the ledger had wrong, mended unless a dry run."""
 
-    def __init__(self, frozen: Frozen, *, dry_run: bool) -> None:
+    def __init__(self, frozen: FrozenSelection, *, dry_run: bool) -> None:
         self.matched = frozen.matched
         self.skipped = Counter(frozen.skipped)
         self.dry_run = dry_run
@@ -64,27 +64,29 @@ def api_of(settings: Settings) -> SortedApi:
     )
 
 
-async def verify(desk: Desk, questions: Questions, frozen: Frozen, manner: Manner, *, dry_run: bool) -> Findings:
+async def verify(
+    context: OperatorContext, questions: Questions, frozen: FrozenSelection, bulk: BulkOptions, *, dry_run: bool
+) -> Findings:
     """Ask for each group; one that is closed counts as closed, one that is not, and should be, as failed.
 
     Ends early when the API asks to hold back. Raises StoreUnavailable, ForeignApi, GateShut, and CloserError when the
     API refuses the key: asking on would be useless.
     """
-    await refuse_other_api(desk)
+    await refuse_other_api(context)
     findings = Findings(frozen, dry_run=dry_run)
     audit_id = ""
     if frozen.eligible and not dry_run:
-        action = audit.Action(manner.by, "verify", str(frozen.selection), manner.why)
-        audit_id = await audit.announce(desk, action, frozen.matched, frozen.skipped)
-    async for chunk in manner.chunks(frozen.eligible, _CHUNK):
-        await refuse_other_api(desk)  # it may have been moved meanwhile
-        closures = [closure for closure in await desk.ledger.read(chunk) if closure]
+        action = audit.Action(bulk.by, "verify", str(frozen.selection), bulk.why)
+        audit_id = await audit.announce(context, action, frozen.matched, frozen.skipped)
+    async for chunk in bulk.chunks(frozen.eligible, _CHUNK):
+        await refuse_other_api(context)  # it may have been moved meanwhile
+        closures = [closure for closure in await context.ledger.read(chunk) if closure]
         wrong, others = _compare(closures, await questions.ask([closure.reference for closure in closures]))
         if len(closures) < len(chunk):
             others["unknown"] = len(chunk) - len(closures)
         words = ["done"] * len(wrong)
         if audit_id:
-            words = await desk.ledger.mend(wrong, audit=audit_id, others=others)
+            words = await context.ledger.mend(wrong, audit=audit_id, others=others)
         _count(findings, wrong, words, others)
         if questions.ended:
             findings.ended = questions.ended

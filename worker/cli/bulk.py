@@ -12,13 +12,13 @@ import click
 from tasks.closure import State
 from worker.cli import options
 from worker.cli.output import counts, plain, print_json, say
-from worker.cli.progress import Bar
-from worker.cli.session import at_desk, operator, stop_on_interrupt
+from worker.cli.progress import ProgressBar
+from worker.cli.session import operator, stop_on_interrupt, with_context
 from worker.operations import act
-from worker.operations.act import DONE, Frozen, Result, Verb
-from worker.operations.desk import Desk
-from worker.operations.filters import Selection
-from worker.operations.pace import Manner
+from worker.operations.act import DONE, FrozenSelection, Result, Verb
+from worker.operations.bulk import BulkOptions
+from worker.operations.context import OperatorContext
+from worker.operations.selection import Selection
 
 _ASK_OVER = 20
 _FAILED = frozenset({State.FAILED})
@@ -37,7 +37,7 @@ class Told:
     as_json: bool
 
 
-Work = Callable[[Desk, Frozen, Manner], Awaitable[Result]]
+Work = Callable[[OperatorContext, FrozenSelection, BulkOptions], Awaitable[Result]]
 
 
 @click.command()
@@ -61,8 +61,8 @@ def requeue(lock: bool, **given: Any) -> None:
       closer requeue sg_123 --lock --why 'warehouse forgot to lock it'
     """
 
-    async def work(desk: Desk, frozen: Frozen, manner: Manner) -> Result:
-        return await act.requeue(desk, frozen, manner, lock=lock)
+    async def work(context: OperatorContext, frozen: FrozenSelection, bulk: BulkOptions) -> Result:
+        return await act.requeue(context, frozen, bulk, lock=lock)
 
     _run("requeue", work, Told(**given))
 
@@ -88,24 +88,26 @@ def discard(**given: Any) -> None:
 
 
 def _run(verb: Verb, work: Work, told: Told) -> None:
-    async def at_work(desk: Desk) -> Result | None:
-        who = operator(told.by, desk.settings)
-        frozen = await act.freeze(desk, told.chosen, states=_FAILED)
+    async def at_work(context: OperatorContext) -> Result | None:
+        who = operator(told.by, context.settings)
+        frozen = await act.freeze(context, told.chosen, states=_FAILED)
         if told.dry_run:
             _tell_dry_run(verb, frozen, told.as_json)
             return None
         if len(frozen.eligible) > _ASK_OVER and not told.yes and sys.stdin.isatty():
             click.confirm(f"{verb.capitalize()} {len(frozen.eligible):,} failed closures?", abort=True, err=True)
-        with Bar(len(frozen.eligible), verb) as bar:
-            return await work(desk, frozen, Manner(who, told.why, told.rate or 0.0, stop_on_interrupt(), bar.advance))
+        with ProgressBar(len(frozen.eligible), verb) as bar:
+            return await work(
+                context, frozen, BulkOptions(who, told.why, told.rate or 0.0, stop_on_interrupt(), bar.advance)
+            )
 
-    result = at_desk(at_work)
+    result = with_context(at_work)
     if result is not None:
         _tell(verb, result, told.as_json)
         sys.exit(1 if result.stopped or (told.chosen.references and not result.changed) else 0)
 
 
-def _tell_dry_run(verb: Verb, frozen: Frozen, as_json: bool) -> None:
+def _tell_dry_run(verb: Verb, frozen: FrozenSelection, as_json: bool) -> None:
     if as_json:
         print_json(act.dry_run(verb, frozen))
         return

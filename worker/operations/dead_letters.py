@@ -9,8 +9,8 @@ from typing import Any
 
 from tasks.closure import iso
 from worker.operations import audit
-from worker.operations.desk import Desk, StreamEntry
-from worker.operations.pace import Manner
+from worker.operations.bulk import BulkOptions
+from worker.operations.context import OperatorContext, StreamEntry
 
 _BATCH = 200
 _DAMAGED = "closer did not write this entry so; find out what else writes to the key closer:rejected"
@@ -42,25 +42,25 @@ class Rejected:
         }  # fmt: skip
 
 
-async def newest(desk: Desk) -> AsyncIterator[Rejected]:
+async def newest(context: OperatorContext) -> AsyncIterator[Rejected]:
     """Every rejected event, newest first. Raises StoreUnavailable."""
-    async for entry in desk.backwards("rejected"):
+    async for entry in context.backwards("rejected"):
         yield _rejected(entry)
 
 
-async def find(desk: Desk, rejected_ids: Sequence[str]) -> list[Rejected]:
+async def find(context: OperatorContext, rejected_ids: Sequence[str]) -> list[Rejected]:
     """The rejected events of these ids; an unknown id is left out. Raises StoreUnavailable."""
-    entries = [await desk.entry("rejected", rejected_id) for rejected_id in rejected_ids]
+    entries = [await context.entry("rejected", rejected_id) for rejected_id in rejected_ids]
     return [_rejected(entry) for entry in entries if entry]
 
 
-async def discard(desk: Desk, chosen: Sequence[Rejected], manner: Manner) -> int:
+async def discard(context: OperatorContext, chosen: Sequence[Rejected], bulk: BulkOptions) -> int:
     """Forget rejected events; returns how many were there. Raises StoreUnavailable."""
-    action = audit.Action(manner.by, "discard rejected", named([one.rejected_id for one in chosen]), manner.why)
-    audit_id = await audit.announce(desk, action, len(chosen))
+    action = audit.Action(bulk.by, "discard rejected", named([one.rejected_id for one in chosen]), bulk.why)
+    audit_id = await audit.announce(context, action, len(chosen))
     gone = 0
-    async for chunk in manner.chunks(chosen, _BATCH):
-        gone += await desk.ledger.dismiss([one.rejected_id for one in chunk], audit=audit_id)
+    async for chunk in bulk.chunks(chosen, _BATCH):
+        gone += await context.ledger.dismiss([one.rejected_id for one in chunk], audit=audit_id)
     return gone
 
 

@@ -20,10 +20,10 @@ from tasks.event import is_reference
 from worker.cli import options
 from worker.cli.output import age, console, print_json, print_json_lines, say, styled, table
 from worker.cli.output import show as print_page
-from worker.cli.pages import status_screen, story_lines
-from worker.cli.session import at_desk
-from worker.operations import look
-from worker.operations.desk import Desk
+from worker.cli.screens import status_screen, story_lines
+from worker.cli.session import with_context
+from worker.operations import status as statuses
+from worker.operations.context import OperatorContext
 from worker.settings import load
 
 _REFRESH_S = 1.0
@@ -43,7 +43,7 @@ def status(watch: bool, as_json: bool) -> None:
     if watch:
         _watch(as_json)
         return
-    shown = at_desk(look.status)
+    shown = with_context(statuses.status)
     if as_json:
         print_json(shown.as_json())
     else:
@@ -52,28 +52,28 @@ def status(watch: bool, as_json: bool) -> None:
 
 def _watch(as_json: bool) -> None:
     try:
-        at_desk(_repeat_json if as_json or not sys.stdout.isatty() else _refresh)
+        with_context(_repeat_json if as_json or not sys.stdout.isatty() else _refresh)
     except KeyboardInterrupt:
         say("")
 
 
-async def _repeat_json(desk: Desk) -> None:
+async def _repeat_json(context: OperatorContext) -> None:
     while True:  # until Ctrl-C: that is what was asked for
-        print_json((await look.status(desk)).as_json())
+        print_json((await statuses.status(context)).as_json())
         await asyncio.sleep(_REFRESH_S)
 
 
-async def _refresh(desk: Desk) -> None:
+async def _refresh(context: OperatorContext) -> None:
     with Live(console=console(), auto_refresh=False) as live:
         while True:  # until Ctrl-C
-            live.update(await _screen(desk), refresh=True)
+            live.update(await _screen(context), refresh=True)
             await asyncio.sleep(_REFRESH_S)
 
 
-async def _screen(desk: Desk) -> RenderableType:
+async def _screen(context: OperatorContext) -> RenderableType:
     """The status, or what keeps it from being known: a store that is away for a while must not end the watch."""
     try:
-        return Group(status_screen(await look.status(desk)), "", styled("Ctrl-C ends this.", "dim"))
+        return Group(status_screen(await statuses.status(context)), "", styled("Ctrl-C ends this.", "dim"))
     except StoreUnavailable as error:
         return styled(f"{str(error).partition(chr(10))[0]}; asking again …", "wrong")
 
@@ -96,23 +96,23 @@ def list_(
       closer list --reason not_locked --source wms --since 2h
     """
     if group_by:
-        _print_groups(at_desk(lambda desk: desk.catalogue.groups(query, group_by)), group_by, as_json)
+        _print_groups(with_context(lambda context: context.catalogue.groups(query, group_by)), group_by, as_json)
         return
     order: Order = "newest" if newest_first else "oldest"
     try:
         start = Cursor.parse(cursor) if cursor else None
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--cursor") from None
-    at_desk(lambda desk: _print_pages(desk, query, order, start, limit, as_json))
+    with_context(lambda context: _print_pages(context, query, order, start, limit, as_json))
 
 
 async def _print_pages(
-    desk: Desk, query: Query, order: Order, cursor: Cursor | None, limit: int, as_json: bool
+    context: OperatorContext, query: Query, order: Order, cursor: Cursor | None, limit: int, as_json: bool
 ) -> None:
     """In chunks, so that a long list needs no more memory than a short one."""
     shown = 0
     while shown < limit:
-        page = await desk.catalogue.page(query, limit=min(_CHUNK, limit - shown), order=order, cursor=cursor)
+        page = await context.catalogue.page(query, limit=min(_CHUNK, limit - shown), order=order, cursor=cursor)
         _print_page(page, as_json, header=shown == 0)
         shown += len(page.closures)
         cursor = page.next
@@ -182,9 +182,9 @@ def show(reference: str, curl: bool, as_json: bool) -> None:
     if not is_reference(reference):
         raise click.UsageError("that is no reference: 1 to 128 characters of A-Z a-z 0-9 _ -")
     if curl:
-        click.echo(look.curl(load(), reference))
+        click.echo(statuses.curl(load(), reference))
         return
-    story = at_desk(lambda desk: look.story(desk, reference))
+    story = with_context(lambda context: statuses.story(context, reference))
     if story is None:
         raise CloserError(f"no closure of {reference} is known; was its event published? see `closer rejected list`")
     if as_json:

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from tests.operations.conftest import Cli
-from worker.operations.correct import corrections, set_field
+from worker.operations.corrections import corrections, set_field
 
 
 def reject(store: redis.Redis, body: bytes, origin: str = "7-0") -> str:
