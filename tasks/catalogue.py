@@ -205,10 +205,11 @@ class Catalogue:
                 return
 
     async def _until_now(self, query: Query) -> Query:
-        now_ms = await self._now_ms()
+        now_ms = await self.now_ms()
         return replace(query, until_ms=min(query.until_ms or now_ms, now_ms))
 
-    async def _now_ms(self) -> int:
+    async def now_ms(self) -> int:
+        """The time by the store's clock, in milliseconds since the epoch."""
         if self._clock:
             return self._clock()
         try:

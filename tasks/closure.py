@@ -22,7 +22,8 @@ from typing import Any
 
 HISTORY_LIMIT = 20
 _LATEST_MS = 253_402_300_799_000  # the end of the year 9999, which is as far as `datetime` goes
-UNREADABLE = "the store holds a damaged record of it; `closer publish` it again: whether it is closed, the API tells"
+_DAMAGED = "the store holds a damaged record of it; publish it again: the API then tells whether it is closed"
+_UNREADABLE = "unreadable"  # the verdict of the only attempt that a damaged record is shown with
 
 
 class State(StrEnum):
@@ -172,7 +173,7 @@ class Closure:
         try:
             return cls._read(reference, json.loads(raw), entered, agenda)
         except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
-            note = Attempt(int(entered), "", code="unreadable", verdict="unreadable", detail=UNREADABLE)
+            note = Attempt(int(entered), "", code=_UNREADABLE, verdict=_UNREADABLE, detail=_DAMAGED)
             return cls(
                 reference, held, None, None, 0, "", "", int(entered), int(entered), None, None, None, None, (note,)
             )  # fmt: skip
@@ -197,6 +198,11 @@ class Closure:
             history=tuple(Attempt.unpack(line) for line in record.get("h", ())),
             actions=tuple(Action.unpack(line) for line in record.get("q", ())),
         )
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the store's record of it could not be read."""
+        return bool(self.history) and self.history[0].verdict == _UNREADABLE
 
     @property
     def last_attempt(self) -> Attempt | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from tasks.closure import Reason
 from tasks.gate import REASONS
 from tasks.scripts import source
 from worker.cli.main import COMMANDS
+from worker.cli.phrase import command
 from worker.operations.advice import FAILURES, GATES, Advice
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
@@ -32,7 +35,15 @@ def test_every_state_of_the_gate_has_its_advice() -> None:
 @pytest.mark.parametrize("advice", [*FAILURES.values(), *GATES.values()])
 def test_advice_begins_with_a_command_that_exists(advice: Advice) -> None:
     """What the operator is told to type is there."""
-    assert advice.command.split()[1] in COMMANDS
+    for step in filter(None, (advice.first, advice.last_resort)):
+        assert shlex.split(command(step))[1] in COMMANDS
+
+
+@pytest.mark.parametrize("advice", [*FAILURES.values(), *GATES.values()])
+def test_advice_is_a_value(advice: Advice) -> None:
+    """As JSON it goes to any door, and comes back the same; no command line stands in its words."""
+    assert Advice.from_json(json.loads(json.dumps(advice.as_json()))) == advice
+    assert not re.search(rf"`|--\w|closer ({'|'.join(COMMANDS)}) ", advice.meaning + advice.remedy)
 
 
 @pytest.mark.parametrize("name", [*Reason, *GATES])

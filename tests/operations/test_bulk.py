@@ -42,7 +42,7 @@ def test_the_operators_story(cli: Cli, store: redis.Redis, tmp_path: Path) -> No
     del entry["id"], entry["at"]
     assert entry == {
         "by": "jane", "action": "requeue", "filter": "--reason not_found", "matched": 300, "changed": 300,
-        "skipped": {}, "why": "account fixed",
+        "skipped": {}, "why": "account fixed", "door": "cli", "selection": {"filter": {"reason": ["not_found"]}},
     }  # fmt: skip
     story = cli.json("show", "sg_00001")
     assert [attempt["trigger"] for attempt in story["history"]] == ["automatic", "bulk"]

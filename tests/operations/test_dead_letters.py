@@ -31,8 +31,8 @@ def test_a_corrected_event_is_received_and_gone_from_the_rejected(cli: Cli, stor
     assert again["received"] == {"duplicate": 1}
     assert cli.lines("rejected", "list") == []
     assert [(entry["action"], entry["filter"], entry["changed"]) for entry in cli.lines("audit")] == [
-        ("replay", first, 1),
-        ("replay", second, 1),
+        ("replay", f"{first} --set reference=sg_1", 1),
+        ("replay", f"{second} --set reference=sg_1", 1),
     ]
 
 

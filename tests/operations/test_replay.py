@@ -14,15 +14,14 @@ import redis
 from redis.asyncio import Redis
 
 from tasks.event import Rejection
-from tasks.event_type import EventTypes
 from tasks.ledger import Ledger
 from tests.operations.conftest import Cli
-from tests.support import STREAM
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
-from worker.operations.corrections import corrections, set_field
-from worker.operations.replay import Reading, Replayed, names, plan, replay
-from worker.operations.replay_selection import by_id
+from worker.operations.corrections import set_field
+from worker.operations.dead_letter_selection import DeadLetterSelection
+from worker.operations.operator import Operator, Role
+from worker.operations.replay import Replayed, names, plan, replay
 from worker.settings import load
 
 HEAD = {"specversion": "1.0", "source": "/w", "type": "group.complete"}
@@ -148,11 +147,11 @@ def test_a_replay_that_is_stopped_ends_between_two_chunks(cli: Cli, store: redis
 
     async def work() -> Replayed:
         async with Redis.from_url(cli.url) as real:
-            context = OperatorContext.of(load(redis_url=cli.url), real)
+            context = OperatorContext.of(Operator("olga", Role.ADMIN, "test"), load(redis_url=cli.url), real)
             stop = asyncio.Event()
-            bulk = BulkOptions("olga", "test", stop=stop, progress=lambda _: stop.set())
-            planned = plan(await by_id(context, tuple(ids)), Reading(STREAM, EventTypes()), corrections([]))
-            return await replay(context, planned, bulk, "50")
+            bulk = BulkOptions("test", stop=stop, progress=lambda _: stop.set())
+            planned, _ = await plan(context, DeadLetterSelection(tuple(ids)))
+            return await replay(context, planned, bulk)
 
     result = asyncio.run(work())
     assert 0 < result.replayed == result.received["new"] == len(queued(store)) < 50
@@ -195,7 +194,7 @@ def test_a_subject_is_used_after_it_was_shown(cli: Cli, store: redis.Redis) -> N
     assert "3 new" in done.stdout
     assert queued(store) == ["sg_0", "sg_1", "sg_2"]
     assert cli.json("show", "sg_0")["source"] == "/w"
-    assert "use subject" in cli.lines("audit")[0]["filter"]
+    assert "--use-subject" in cli.lines("audit")[0]["filter"]
 
 
 def test_a_subject_that_is_not_the_group_is_noticed(cli: Cli, store: redis.Redis) -> None:

@@ -1,16 +1,48 @@
-"""Times as people write them, and selections as the audit shows them."""
+"""Times as people write them, and selections as values: JSON both ways, and options for a shell."""
 
 from __future__ import annotations
 
+import json
+import subprocess
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.catalogue import Query
 from tasks.closure import Reason, State
-from worker.operations.selection import Selection, moment
+from worker.cli import phrase
+from worker.operations.audit import Announced
+from worker.operations.frozen import FrozenSelection
+from worker.operations.moment import Moment
+from worker.operations.operator import Verb
+from worker.operations.refusal import Refused, Rule
+from worker.operations.selection import Filter, Selection
 
 NOW = datetime(2026, 1, 31, 3, 30, tzinfo=UTC)
+NOW_MS = round(NOW.timestamp() * 1000)
+UNSAFE = ["a b", "a;b", "$HOME", "*", "`id`", "it's", 'say "x"', "--state", "", "ü\n"]
+FILTERS = st.builds(
+    Filter,
+    states=st.lists(st.sampled_from(State), unique=True).map(tuple),
+    reasons=st.lists(st.sampled_from(Reason), unique=True).map(tuple),
+    statuses=st.lists(st.integers(100, 599).map(str)).map(tuple),
+    codes=st.lists(st.text()).map(tuple),
+    sources=st.lists(st.text()).map(tuple),
+    since=st.none() | st.sampled_from(["2h", "03:00", "2026-01-31"]).map(Moment),
+    until=st.none() | st.integers(0, 2**41).map(Moment.at),
+    attempts_over=st.none() | st.integers(0, 99),
+    prefix=st.none() | st.text(),
+    text=st.none() | st.text(),
+)
+
+
+def announced(selection: Selection, **options: Any) -> Announced:
+    """An action in the audit, for this selection."""
+    frozen = FrozenSelection(Verb.REQUEUE, selection, [], {})
+    return Announced("olga", "requeue", json.loads(json.dumps(frozen.named() | options)), "")
 
 
 @pytest.mark.parametrize(
@@ -29,33 +61,91 @@ NOW = datetime(2026, 1, 31, 3, 30, tzinfo=UTC)
 )
 def test_times_are_read_as_people_write_them(text: str, meant: str) -> None:
     """Ago, the last such time of day in UTC, or ISO 8601."""
-    assert moment(text, NOW) == datetime.fromisoformat(meant)
+    assert Moment.parse(text).ms(NOW_MS) == datetime.fromisoformat(meant).timestamp() * 1000
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "25:00", "3 fortnights", "2026-13-01"])
-def test_what_is_no_time_is_refused_with_the_ways_to_write_one(text: str) -> None:
+def test_what_is_not_a_time_is_refused_with_the_ways_to_write_one(text: str) -> None:
     """A time that cannot be read is never guessed at."""
-    with pytest.raises(ValueError, match="is no time: write 30m"):
-        moment(text, NOW)
+    with pytest.raises(ValueError, match="is not a time: write 30m"):
+        Moment.parse(text)
 
 
-def test_a_selection_is_shown_as_it_is_written_on_the_command_line() -> None:
-    """The audit can be pasted back into a shell."""
-    query = Query(states=(State.FAILED,), reasons=(Reason.GONE, Reason.FORBIDDEN), since_ms=0, text="a b")
-    assert str(Selection.of((), query)) == (
-        "--state failed --reason gone --reason forbidden --since 1970-01-01T00:00:00.000Z --text 'a b'"
+@given(FILTERS)
+def test_a_selection_is_a_value(filter_: Filter) -> None:
+    """As JSON it goes to any door, and comes back the same."""
+    selection = Selection(filter=filter_)
+    assert Selection.from_json(json.loads(json.dumps(selection.as_json()))) == selection
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"filter": {"nobody": 1}},
+        {"filter": {"state": ["x"]}},
+        {"filter": {"since": "x"}},
+        {"references": [], "filter": {}},
+        {"filter": {"attempts_over": "x"}},
+    ],
+)
+def test_what_is_not_a_selection_is_refused(document: dict[str, Any]) -> None:
+    """Nothing is guessed from JSON that closer did not write."""
+    with pytest.raises(ValueError, match=r"\w"):
+        Selection.from_json(document)
+
+
+def test_times_are_fixed_when_closures_are_looked_up() -> None:
+    """The audit has when that was, by the store's clock, not how long ago."""
+    fixed = Selection(filter=Filter(since=Moment("2h"), until=Moment("03:00"))).at(NOW_MS)
+    assert fixed.as_json() == {
+        "filter": {"since": "2026-01-31T01:30:00.000Z", "until": "2026-01-31T03:00:00.000Z"}
+    }  # fmt: skip
+
+
+def test_the_audit_shows_a_filter_as_options() -> None:
+    """It can be pasted back into a shell."""
+    filter_ = Filter(states=(State.FAILED,), reasons=(Reason.GONE, Reason.FORBIDDEN), since=Moment.at(0), text="a b")
+    assert phrase.chosen(announced(Selection(filter=filter_), lock=True)) == (
+        "--state failed --reason gone --reason forbidden --since 1970-01-01T00:00:00.000Z --text 'a b' --lock"
     )
 
 
-def test_many_references_are_shown_as_the_first_and_how_many() -> None:
-    """Ten thousand references do not fill the audit."""
-    assert str(Selection.of([f"sg_{n}" for n in range(8)], Query())) == "sg_0 sg_1 sg_2 sg_3 sg_4 and 3 more"
+@pytest.mark.parametrize("text", UNSAFE)
+def test_a_shell_takes_the_options_as_they_were_given(text: str) -> None:
+    """No character of a source or a text means anything to the shell that it is pasted into."""
+    shown = phrase.chosen(announced(Selection(filter=Filter(sources=(text,), text=text))))
+    done = subprocess.run(["sh", "-c", f"printf '%s\\0' {shown}"], capture_output=True, check=True, timeout=10)
+    assert done.stdout.decode().split("\0")[:-1] == ["--source", text, "--text", text]
+
+
+def test_the_audit_names_every_reference_up_to_a_thousand() -> None:
+    """Of more it has the first few, and how many they were; to people it shows five."""
+    some, many = (Selection.of([f"sg_{n}" for n in range(size)]) for size in (8, 1001))
+    assert announced(some).selection == {"references": [f"sg_{n}" for n in range(8)]}
+    assert phrase.chosen(announced(some)) == "sg_0 sg_1 sg_2 sg_3 sg_4 and 3 more"
+    assert announced(many).selection == {"references": [f"sg_{n}" for n in range(20)], "count": 1001}
+    assert phrase.chosen(announced(many)) == "sg_0 sg_1 sg_2 sg_3 sg_4 and 996 more"
+
+
+@pytest.mark.parametrize(
+    "selection", [{"filter": 7}, {"filter": {"x": 1}}, {"references": 7}, {"count": "x"}, {"set": 7}, {"set": [[1]]}]
+)
+def test_a_foreign_selection_in_the_audit_is_shown_as_it_is(selection: dict[str, Any]) -> None:
+    """Another program may write there; the page is shown all the same."""
+    assert phrase.chosen(Announced("x", "y", selection, "")) == str(selection)
+
+
+def test_an_entry_of_an_earlier_release_is_shown_in_its_words() -> None:
+    """It has no selection as a value."""
+    assert phrase.chosen(Announced("x", "requeue", None, "", in_words="--reason gone")) == "--reason gone"
 
 
 def test_references_and_filters_are_not_mixed() -> None:
     """What both together mean would have to be guessed."""
-    with pytest.raises(ValueError, match="references or filters"):
-        Selection.of(["sg_1"], Query(text="x"))
+    with pytest.raises(Refused) as refused:
+        Selection.of(["sg_1"], Filter(text="x")).check()
+    assert refused.value.rule is Rule.MIXED
 
 
 def test_a_reason_together_with_another_state_than_failed_matches_nothing() -> None:

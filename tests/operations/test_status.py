@@ -12,12 +12,24 @@ import redis
 from tasks.closure import Reason, State
 from tasks.ledger import Ledger, Settlement
 from tasks.verdict import Health
+from tests.faults.inside import planted
 from tests.operations.conftest import Cli, at_ledger
 from tests.operations.seed import Seed
 from tests.support import API_KEY, Process, run, until
 from worker.demo.simulator import Simulator, run_in_thread
 
 NOT_LOCKED = Seed("sg_1", Reason.NOT_LOCKED, 409, "conflict", "wms-a", "HTTP 409 conflict; group is open")
+# A process whose clock is off, however it asks for the time.
+WRONG_CLOCK = """
+import datetime, time
+real = time.time
+time.time = lambda: real() + {offset_s}
+class Wrong(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return super().now(tz) + datetime.timedelta(seconds={offset_s})
+datetime.datetime = Wrong
+"""
 SEEDS = [NOT_LOCKED, Seed("sg_2", Reason.GONE, 410, "gone", "wms-b"), Seed("sg_3", None, 200, None, "wms-b")]
 
 
@@ -149,6 +161,41 @@ def test_foreign_entries_of_the_streams_are_shown_or_passed_over(cli: Cli, store
     store.xadd("closer:rejected", {"event": "x"}, id="18446744073709551615-1")
     assert len(cli.lines("rejected", "list")) == 6
     assert "event: x" in cli.text("rejected", "list")
+
+
+def test_entries_of_an_earlier_release_are_shown(cli: Cli, store: redis.Redis) -> None:
+    """They have the selection in words, and no door."""
+    entry: dict[Any, Any] = {"by": "jo", "action": "requeue", "filter": "--reason gone", "matched": 3, "why": "w"}
+    store.xadd("closer:audit", entry)
+    [shown] = cli.lines("audit")
+    assert (shown["filter"], shown["selection"], shown["door"]) == ("--reason gone", None, None)
+    assert "jo: requeue --reason gone" in cli.text("audit")
+
+
+def test_what_the_audit_shows_is_safe_in_a_shell(cli: Cli) -> None:
+    """Blanks, quotes, `;`, `$` and `*` of a filter stand quoted; the JSON has them as they are."""
+    cli.sow([Seed("sg_1", Reason.GONE, 410, "gone", "a;b $HOME *")])
+    cli("requeue", "--source", "a;b $HOME *", "--why", "w")
+    [entry] = cli.lines("audit")
+    assert entry["filter"] == "--source 'a;b $HOME *'"
+    assert entry["selection"] == {"filter": {"source": ["a;b $HOME *"]}}
+
+
+@pytest.mark.parametrize("offset_s", [7200, -7200])
+def test_only_the_stores_clock_counts(cli: Cli, store: redis.Redis, tmp_path: Path, offset_s: int) -> None:
+    """Where the operator's own clock is two hours off, the same closures are chosen, and their ages are the same."""
+    cli.sow([Seed("sg_new", Reason.GONE, 410, "gone"), Seed("sg_old", Reason.GONE, 410, "gone")])
+    then_ms = (store.time()[0] - 5400) * 1000
+    for index in ("failed", "failed:gone"):
+        store.zadd(f"closer:{index}", {"sg_old": then_ms})
+    with planted(tmp_path / "clock", WRONG_CLOCK.format(offset_s=offset_s)):
+        ages = cli("list", "--reason", "gone").stdout
+        assert "1 h 30 min" in ages
+        assert cli("list", "--until", "1h", "--json").stdout.count("sg_old") > 0
+        done = cli("requeue", "--reason", "gone", "--since", "1h", "--why", "test", "--json")
+    assert json.loads(done.stdout)["requeued"] == 1
+    assert cli.json("show", "sg_new")["state"] == "queued"
+    assert [entry["action"] for entry in cli.lines("audit", "--since", "10m")] == ["requeue"]
 
 
 def test_status_watch_goes_on_until_it_is_interrupted(cli: Cli, tmp_path: Path) -> None:

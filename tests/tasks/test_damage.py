@@ -97,7 +97,7 @@ async def test_operators_see_it(book: Book, state: State, how: bytes | dict[str,
     closure = await book.read("bad")
     assert (closure.state, closure.as_json()["last_code"]) == (state, "unreadable")
     assert closure.last_attempt
-    assert "closer publish" in closure.last_attempt.detail
+    assert "publish it again" in closure.last_attempt.detail
     assert (await catalogue.page(Query(text="no such text"), limit=10)).closures == []
     for by in ("reason", "source", "code"):
         grouping: GroupBy = by

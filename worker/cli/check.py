@@ -9,9 +9,10 @@ import click
 
 from tasks.errors import ConfigurationError
 from worker import celery_variables
-from worker.cli import options
+from worker.cli import options, phrase
 from worker.cli.output import facts, print_json, styled
 from worker.cli.output import show as print_page
+from worker.cli.session import operator
 from worker.operations import check as checking
 from worker.operations.check import Finding, Line
 from worker.settings import load
@@ -33,11 +34,11 @@ def check(as_json: bool) -> None:
     except ConfigurationError as error:
         if as_json:
             wrong = Line("configuration", Finding.WRONG, str(error), "correct the variables that are named")
-            print_json({"ok": False, "checks": [wrong.as_json()]})
+            print_json({"ok": False, "checks": [_line_json(wrong)]})
         raise
     good = all(line.finding is not Finding.WRONG for line in lines)
     if as_json:
-        print_json({"ok": good, "checks": [line.as_json() for line in lines]})
+        print_json({"ok": good, "checks": [_line_json(line) for line in lines]})
     else:
         _print(lines)
     sys.exit(0 if good else 1)
@@ -48,15 +49,22 @@ async def _collect() -> list[Line]:
     celery_variables.forget()  # before Celery's modules read them
     from worker.app import app
 
-    return [line async for line in checking.check(settings, app.connection_for_read, app.ignored)]
+    return [
+        line async for line in checking.check(operator(None, settings), settings, app.connection_for_read, app.ignored)
+    ]
+
+
+def _line_json(line: Line) -> dict[str, str | None]:
+    remedy = phrase.remedy(line.remedy, line.step)
+    return {"name": line.name, "finding": line.finding.value, "message": line.message, "remedy": remedy}
 
 
 def _print(lines: list[Line]) -> None:
     grid = facts()
     for line in lines:
         text = styled(f"{line.finding}: ", line.finding).append_text(styled(line.message, "not bold"))
-        if line.remedy:
+        if remedy := phrase.remedy(line.remedy, line.step):
             text.append("\n")
-            text.append_text(styled("→ " + line.remedy.replace("\n", " "), "bold"))
+            text.append_text(styled("→ " + remedy.replace("\n", " "), "bold"))
         grid.add_row(line.name, text)
     print_page(grid)

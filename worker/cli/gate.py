@@ -8,12 +8,12 @@ from tasks.gate import Gate
 from worker.cli import options
 from worker.cli.output import plain, print_json
 from worker.cli.phrase import ends
-from worker.cli.session import operator, with_context
+from worker.cli.session import with_context
 from worker.operations import gate
 
 
 @click.command()
-@options.signed(why_needed=False)
+@options.signed
 @options.as_json
 def pause(by: str | None, why: str, as_json: bool) -> None:
     """Make no more calls to the API until `closer resume`, in the whole fleet.
@@ -24,11 +24,11 @@ def pause(by: str | None, why: str, as_json: bool) -> None:
     Example:
       closer pause --why 'Sorted is being upgraded until 04:00'
     """
-    _tell(with_context(lambda context: gate.pause(context, by=operator(by, context.settings), why=why)), as_json)
+    _tell(with_context(lambda context: gate.pause(context, why=why), by=by), as_json)
 
 
 @click.command()
-@options.signed(why_needed=False)
+@options.signed
 @click.option("--override-retry-after", is_flag=True, help="Call although the API asked to hold back; needs --why.")
 @options.as_json
 def resume(by: str | None, why: str, override_retry_after: bool, as_json: bool) -> None:
@@ -41,16 +41,10 @@ def resume(by: str | None, why: str, override_retry_after: bool, as_json: bool) 
     Example:
       closer resume --why 'the upgrade is done'
     """
-    if override_retry_after and not why:
-        raise click.UsageError("--override-retry-after goes against what the API asked for: tell why, with --why TEXT")
-    _tell(
-        with_context(
-            lambda context: gate.resume(
-                context, by=operator(by, context.settings), why=why, override_retry_after=override_retry_after
-            )
-        ),
-        as_json,
+    found = with_context(
+        lambda context: gate.resume(context, why=why, override_retry_after=override_retry_after), by=by
     )
+    _tell(found, as_json)
 
 
 def _tell(found: Gate, as_json: bool) -> None:

@@ -6,7 +6,7 @@ import click
 
 from worker.cli import options
 from worker.cli.output import plain, print_json
-from worker.cli.session import operator, with_context
+from worker.cli.session import with_context
 from worker.operations import policy
 
 
@@ -16,7 +16,7 @@ def ledger() -> None:
 
 
 @ledger.command("move-api")
-@options.signed(why_needed=True)
+@options.signed
 @options.as_json
 def move_api(by: str | None, why: str, as_json: bool) -> None:
     """Make this ledger one for the API at CLOSER_API_BASE_URL.
@@ -29,7 +29,7 @@ def move_api(by: str | None, why: str, as_json: bool) -> None:
     Example:
       CLOSER_API_BASE_URL=https://api.sorted.com/v2 closer ledger move-api --why 'Sorted has moved'
     """
-    before, now = with_context(lambda context: policy.move_api(context, by=operator(by, context.settings), why=why))
+    before, now = with_context(lambda context: policy.move_api(context, why=why), by=by)
     if as_json:
         print_json({"before": before, "now": now})
     elif before == now:

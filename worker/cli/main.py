@@ -20,8 +20,8 @@ COMMANDS = {
     "worker": "worker.cli.run:work",
     "health": "worker.cli.health:health",
     "status": "worker.cli.status:status",
-    "list": "worker.cli.status:list_",
-    "show": "worker.cli.status:show",
+    "list": "worker.cli.listing:list_",
+    "show": "worker.cli.story:show",
     "requeue": "worker.cli.bulk:requeue",
     "discard": "worker.cli.bulk:discard",
     "verify": "worker.cli.verify:verify",
@@ -65,5 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         cli.main(arguments, prog_name="closer")
     except CloserError as error:
-        click.echo(redact(f"closer: {error}"), err=True)
-        sys.exit(WRONG_USAGE if isinstance(error, ConfigurationError) else CANNOT)
+        from worker.cli import phrase
+        from worker.operations.refusal import Refused
+
+        click.echo(redact(f"closer: {phrase.error(error)}"), err=True)
+        sys.exit(WRONG_USAGE if isinstance(error, ConfigurationError | Refused) else CANNOT)

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import fields
 from typing import Any
 
 import click
 
-from tasks.catalogue import Query
 from tasks.closure import Reason, State
-from worker.operations.selection import Selection, moment, to_ms
+from worker.operations.moment import Moment
+from worker.operations.selection import Filter, Selection
 
 Command = Callable[..., Any]
 
 
-class Moment(click.ParamType[int]):
-    """A time as people write it, as ms since the epoch."""
+class Time(click.ParamType[Moment]):
+    """A time as people write it; when that is, the store's clock says."""
 
     name = "time"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Moment:
         """Read it; a wrong one is told with the ways to write it."""
         try:
-            return value if isinstance(value, int) else to_ms(moment(str(value), datetime.now(UTC)))
+            return value if isinstance(value, Moment) else Moment.parse(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -41,7 +41,7 @@ class Rate(click.ParamType[float]):
         except ValueError:
             rate = 0.0
         if not 0 < rate <= 1_000_000:
-            self.fail(f"{value!r} is no rate: write 50, or 50/s", param, ctx)
+            self.fail(f"{value!r} is not a rate: write 50, or 50/s", param, ctx)
         return rate
 
 
@@ -57,72 +57,48 @@ _FILTERS: tuple[Callable[[Any], Any], ...] = (
     click.option("--code", "codes", multiple=True, metavar="CODE",
                  help="The last close call got this error code, or `timeout` and the like."),
     click.option("--source", "sources", multiple=True, metavar="NAME", help="The event came from this source."),
-    click.option("--since", "since_ms", type=Moment(), metavar="TIME",
+    click.option("--since", type=Time(), metavar="TIME",
                  help="In its state since then or later: 30m, 2h, 1d (ago), 03:00 (UTC), ISO 8601."),
-    click.option("--until", "until_ms", type=Moment(), metavar="TIME", help="In its state since then or earlier."),
+    click.option("--until", type=Time(), metavar="TIME", help="In its state since then or earlier."),
     click.option("--attempts-over", type=click.IntRange(min=0), metavar="N", help="More attempts than N."),
     click.option("--reference-prefix", "prefix", metavar="TEXT", help="The reference begins so."),
     click.option("--text", metavar="TEXT", help="Anywhere in its identities or history, whatever the case."),
 )  # fmt: skip
-_NAMES = (
-    "states",
-    "reasons",
-    "statuses",
-    "codes",
-    "sources",
-    "since_ms",
-    "until_ms",
-    "attempts_over",
-    "prefix",
-    "text",
-)
+_NAMES = tuple(field.name for field in fields(Filter))
 
 
 def filters(command: Command) -> Command:
-    """The filters; the command gets them as `query`. All given must hold; of one given twice, either."""
+    """The filters; the command gets them as `filter_`. All given must hold; of one given twice, either."""
 
     @functools.wraps(command)
-    def with_query(*args: Any, **kwargs: Any) -> Any:
+    def with_filter(*args: Any, **kwargs: Any) -> Any:
         given = {name: kwargs.pop(name) for name in _NAMES}
         given["states"] = tuple(State(state) for state in given["states"])
         given["reasons"] = tuple(Reason(reason) for reason in given["reasons"])
         given["statuses"] = tuple(str(status) for status in given["statuses"])
-        return command(*args, query=Query(**given), **kwargs)
+        return command(*args, filter_=Filter(**given), **kwargs)
 
     for option in reversed(_FILTERS):
-        with_query = option(with_query)
-    return with_query
+        with_filter = option(with_filter)
+    return with_filter
 
 
 def selection(command: Command) -> Command:
-    """References or filters; the command gets them as `chosen`, and is not run without either."""
+    """References or filters; the command gets them as `selection`."""
 
     @functools.wraps(command)
-    def with_selection(*args: Any, references: tuple[str, ...], query: Query, **kwargs: Any) -> Any:
-        try:
-            chosen = Selection.of(references, query)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from None
-        if chosen.everything:
-            raise click.UsageError("this would act on everything: give references, or at least one filter")
-        return command(*args, chosen=chosen, **kwargs)
+    def with_selection(*args: Any, references: tuple[str, ...], filter_: Filter, **kwargs: Any) -> Any:
+        return command(*args, selection=Selection.of(references, filter_), **kwargs)
 
     argument = click.argument("references", nargs=-1, metavar="[REF]...")
     return argument(filters(with_selection))
 
 
-def signed(*, why_needed: bool) -> Callable[[Command], Command]:
+def signed(command: Command) -> Command:
     """`--by` and `--why`, for the audit."""
-
-    def decorate(command: Command) -> Command:
-        if why_needed:
-            why = click.option("--why", required=True, metavar="TEXT", help="Why, for the audit.")
-        else:
-            why = click.option("--why", default="", metavar="TEXT", help="Why, for the audit.")
-        by = click.option("--by", metavar="NAME", help="Who, for the audit.  [default: CLOSER_OPERATOR, or your login]")
-        return by(why(command))
-
-    return decorate
+    by = click.option("--by", metavar="NAME", help="Who, for the audit.  [default: CLOSER_OPERATOR, or your login]")
+    why = click.option("--why", default="", metavar="TEXT", help="Why, for the audit.")
+    return by(why(command))
 
 
 rate = click.option("--rate", type=Rate(), default=None, metavar="N/s", help="At most so many a second.")

@@ -1,10 +1,146 @@
-"""What the ledger holds as values, in words for the command line."""
+"""Values in words for the command line: selections and steps as commands for a shell, refusals with their options."""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
 from tasks.closure import iso
+from tasks.errors import CloserError
 from tasks.gate import Standing
-from worker.cli.output import clock
+from worker.cli.output import clock, plain
+from worker.operations.audit import Announced
+from worker.operations.context import StoreAway
+from worker.operations.corrections import NotCorrected
+from worker.operations.operator import Verb
+from worker.operations.questions import GateShut
+from worker.operations.refusal import Refused, Rule
+from worker.operations.selection import Filter
+from worker.operations.step import CouldNot, Step
+
+_NAMED = 5
+# The options that stand for the conditions of a filter, in the order of its JSON.
+OPTIONS = {
+    "state": "--state", "reason": "--reason", "status": "--status-code", "code": "--code", "source": "--source",
+    "since": "--since", "until": "--until", "attempts_over": "--attempts-over", "prefix": "--reference-prefix",
+    "text": "--text",
+}  # fmt: skip
+_COMMANDS: dict[Verb, list[str]] = {
+    Verb.REJECTED: ["rejected", "list"],
+    Verb.OVERRIDE: ["resume", "--override-retry-after"],
+    Verb.REPLAY: ["rejected", "replay"],
+    Verb.ACCEPT_TYPE: ["rejected", "replay", "--accept-type"],
+    Verb.USE_SUBJECT: ["rejected", "replay", "--use-subject"],
+    Verb.DISCARD_REJECTED: ["rejected", "discard"],
+    Verb.MOVE_API: ["ledger", "move-api"],
+}
+# Commands that are advised with a `--why` to be filled in.
+_TOLD_WHY = {Verb.REQUEUE, Verb.DISCARD, Verb.PAUSE, Verb.RESUME, Verb.OVERRIDE, Verb.DISCARD_REJECTED, Verb.MOVE_API}
+_REFUSALS = {
+    Rule.NAMELESS: "nobody knows who you are: give --by NAME, or set CLOSER_OPERATOR",
+    Rule.EVERYTHING: "this would act on everything: give references, or at least one filter",
+    Rule.TWO_STEPS: "--accept-type and --use-subject are two steps: give one of them",
+    Rule.KIND_WITHOUT_SUBJECT: "--source and --type choose events for --use-subject, where no ids are given",
+    Rule.CORRECTION_WITHOUT_IDS: "--set and --edit correct events that are named by their ids",
+    Rule.SUBJECT_NOT_SHOWN: "a subject is used only after it was shown which groups it names: leave --yes out first",
+}
+_REJECTED_WANTED = "name rejected events by their ids, or use --accept-type TYPE, or --use-subject"
+
+
+def conditions(filter_: Filter) -> list[str]:
+    """The options that ask for a filter."""
+    words = []
+    for name, value in filter_.as_json().items():
+        for one in value if isinstance(value, list) else [value]:
+            words += [OPTIONS[name], str(one)]
+    return words
+
+
+def command(step: Step) -> str:
+    """A step as a command that can be pasted into a shell. A reason that must be told stands as `…`."""
+    words = ["closer", *_COMMANDS.get(step.verb, [step.verb.value])]
+    words += [step.event_type] if step.event_type else []
+    if step.selection:
+        words += [*step.selection.references, *conditions(step.selection.filter)]
+    words += ["--lock"] if step.lock else []
+    words += ["--why", "…"] if step.verb in _TOLD_WHY else []
+    return shlex.join(words)
+
+
+def chosen(action: Announced) -> str:
+    """What an action in the audit was for, as options for a shell; of many ids the first few and how many."""
+    selection = action.selection
+    if not selection:
+        return action.in_words
+    try:
+        return _chosen(selection)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return str(selection)  # another program wrote it
+
+
+def _chosen(selection: Mapping[str, Any]) -> str:
+    ids = list(map(str, selection.get("references") or selection.get("rejected") or ()))
+    more = int(selection.get("count", len(ids))) - len(ids[:_NAMED])
+    words = ids[:_NAMED] or conditions(Filter.from_json(selection.get("filter", {})))
+    given = shlex.join(words) + (f" and {more} more" if more > 0 else "")
+    return " ".join(filter(None, [given, *_flags(selection)]))
+
+
+def _flags(selection: Mapping[str, Any]) -> list[str]:
+    found = ["--lock"] if selection.get("lock") else []
+    if selection.get("accept_type"):
+        found.append(shlex.join(["--accept-type", str(selection["accept_type"])]))
+    found += ["--use-subject"] if selection.get("use_subject") else []
+    for path, value in selection.get("set", ()):
+        found.append(shlex.join(["--set", f"{path}={value}"]))
+    return found + (["--edit"] if selection.get("edited") else [])
+
+
+def refusal(refused: Refused) -> str:
+    """A refusal, with the options that it is about."""
+    match refused.rule:
+        case Rule.EVERYTHING if refused.data["verb"] in (Verb.REPLAY, Verb.ACCEPT_TYPE, Verb.USE_SUBJECT):
+            return _REJECTED_WANTED
+        case Rule.EVERYTHING if refused.data["verb"] is Verb.DISCARD_REJECTED:
+            return "name the rejected events by their ids"
+        case Rule.WHY_NEEDED:
+            against = "--override-retry-after goes against what the API asked for: "
+            words = "tell why, for the audit, with --why TEXT"
+            return against + words if refused.data["verb"] is Verb.OVERRIDE else words
+        case Rule.ONE_VALUE_FOR_SEVERAL:
+            field, events = refused.data["field"], refused.data["events"]
+            return plain(f"--set {field} would make these {events} events the same; ") + (
+                "correct them one at a time, or with --edit"
+            )
+        case rule:
+            return _REFUSALS.get(rule, plain(refused))
+
+
+def error(raised: CloserError) -> str:
+    """An error, with the command or the option that helps."""
+    match raised:
+        case Refused():
+            return refusal(raised)
+        case StoreAway(embedded=True):
+            return (
+                f"{raised.problem}\nTried {raised.address}: the embedded store, because CLOSER_REDIS_URL is not set.\n"
+                "Start it with `closer up`; or set CLOSER_REDIS_URL to your store, or CLOSER_DATA_DIR as the worker "
+                "has it."
+            )
+        case NotCorrected():
+            return f"{raised}.\nCorrect it with --edit."
+        case GateShut():
+            return f"{raised}.\nTo ask all the same, say --while-shut: asking changes nothing at Sorted."
+        case CouldNot(step=Step() as step):
+            return f"{raised}; see `{command(step)}`"
+        case _:
+            return str(raised)
+
+
+def remedy(text: str | None, step: Step | None) -> str | None:
+    """What to do, with the command to begin with."""
+    return text if text is None or step is None else f"{text}: {command(step)}"
 
 
 def ends(standing: Standing, now_ms: int) -> str:

@@ -9,13 +9,12 @@ import click
 from worker.cli import options
 from worker.cli.output import clock, count, plain, print_json, print_json_lines, say, styled, table
 from worker.cli.output import show as print_page
-from worker.cli.replay import check_id, replay
-from worker.cli.session import operator, with_context
+from worker.cli.replay import replay
+from worker.cli.session import with_context
 from worker.operations import dead_letters
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
-from worker.operations.dead_letters import Rejected
-from worker.operations.replay_selection import by_id
+from worker.operations.dead_letters import Rejected, by_id
 
 
 @click.group()
@@ -65,7 +64,6 @@ def show(rejected_id: str, as_json: bool) -> None:
     Example:
       closer rejected show 1767225600000-0
     """
-    check_id(rejected_id)
     (one,) = with_context(lambda context: by_id(context, (rejected_id,)))
     if as_json:
         print_json(one.as_json())
@@ -80,6 +78,8 @@ def show(rejected_id: str, as_json: bool) -> None:
 def _next(one: Rejected) -> str:
     """What to do about it: a type is accepted or not, all else is corrected."""
     command = f"closer rejected replay {one.rejected_id}"
+    if one.subject_unused:
+        return f"If the subject names its group: {command} --use-subject"
     if one.refused_type is not None:
         return f"If its type means complete: {command} --accept-type {shlex.quote(one.refused_type)}"
     return f"Correct it: {command} --edit, or --set reference=…"
@@ -87,24 +87,17 @@ def _next(one: Rejected) -> str:
 
 @rejected.command()
 @click.argument("ids", nargs=-1, required=True, metavar="ID...")
-@options.signed(why_needed=True)
+@options.signed
 @options.as_json
 def discard(ids: tuple[str, ...], by: str | None, why: str, as_json: bool) -> None:
-    """Forget rejected events. Their bytes are gone then.
+    """Forget rejected events. Their bytes are gone then. Needs --why.
 
     \b
     Example:
       closer rejected discard 1767225600000-0 --why 'a test message'
     """
 
-    for rejected_id in ids:
-        check_id(rejected_id)
-
-    async def work(context: OperatorContext) -> int:
-        chosen = await by_id(context, ids)
-        return await dead_letters.discard(context, chosen, BulkOptions(operator(by, context.settings), why))
-
-    gone = with_context(work)
+    gone = with_context(lambda context: dead_letters.discard(context, ids, BulkOptions(why)), by=by)
     if as_json:
         print_json({"matched": len(set(ids)), "discarded": gone})
     else:

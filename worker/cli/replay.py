@@ -5,29 +5,28 @@ from __future__ import annotations
 import shlex
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import click
 
 from worker.cli import options
 from worker.cli.output import count, counts, plain, print_json, say
-from worker.cli.session import operator, stop_on_interrupt, with_context
+from worker.cli.session import stop_on_interrupt, with_context
 from worker.operations import replay as replaying
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
-from worker.operations.corrections import Correct, corrections, of_one_event, set_field
+from worker.operations.dead_letter_selection import DeadLetterSelection, position
 from worker.operations.dead_letters import Rejected
-from worker.operations.replay import Plan, Replayed
-from worker.operations.replay_selection import Choice, Kind, SeveralKinds, choose, position
+from worker.operations.replay import Plan, Replayed, plan
+from worker.operations.replay_selection import Kind, SeveralKinds
 
 _ASK_OVER = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Given:
     """What the operator has said on the command line, beside which events are meant."""
 
-    fields: tuple[str, ...]
-    edit: bool
     dry_run: bool
     yes: bool
     by: str | None
@@ -44,18 +43,20 @@ class Told:
 @click.option("--source", metavar="SOURCE", help="With --use-subject: the events' source.")
 @click.option("--type", "event_type", metavar="TYPE", help="With --use-subject: the events' type.")
 @click.option("--up-to", metavar="ID", help="None that was rejected after this one.")
-@options.signed(why_needed=False)
+@options.signed
 @options.dry_run
 @options.yes
 @options.as_json
 def replay(
     ids: tuple[str, ...],
+    fields: tuple[str, ...],
+    edit: bool,
     accept_type: str | None,
     use_subject: bool,
     source: str | None,
     event_type: str | None,
     up_to: str | None,
-    **given: object,
+    **given: Any,
 ) -> None:
     """Read events again, after a correction, and receive them: then their groups are closed.
 
@@ -69,24 +70,22 @@ def replay(
       closer rejected replay --accept-type trailer.dispatched --dry-run
       closer rejected replay --use-subject
     """
-    choice = Choice(tuple(dict.fromkeys(ids)), accept_type, use_subject, source, event_type, up_to)
-    told = Told(**given)  # type: ignore[arg-type]
-    _check_usage(choice, told)
-    correct = _correct(choice, told)
+    told, pairs = Given(**given), tuple(map(_pair, fields))
+    selection = DeadLetterSelection(
+        tuple(dict.fromkeys(ids)), accept_type, use_subject, source, event_type, up_to, pairs, edit, told.yes
+    )
 
     async def work(context: OperatorContext) -> Replayed | None:
-        chosen = await choose(context, choice)
-        planned = replaying.plan(chosen, choice.reading(context), correct)
-        if not _confirmed(choice, told, planned, chosen):
+        planned, chosen = await plan(context, selection, _edit if edit else None)
+        if not _confirmed(selection, told, planned, chosen):
             return None
-        bulk = BulkOptions(operator(told.by, context.settings), told.why, stop=stop_on_interrupt())
-        replayed = await replaying.replay(context, planned, bulk, choice.in_words(chosen))
-        if choice.accept_type:
-            await _tell_setting(context, choice.accept_type)
+        replayed = await replaying.replay(context, planned, BulkOptions(told.why, stop=stop_on_interrupt()))
+        if accept_type:
+            await _tell_setting(context, accept_type)
         return replayed
 
     try:
-        result = with_context(work)
+        result = with_context(work, by=told.by)
     except SeveralKinds as several:
         _tell_kinds(several.kinds, told)
         return
@@ -95,40 +94,11 @@ def replay(
         sys.exit(0 if result.replayed == result.matched else 1)
 
 
-def check_id(rejected_id: str) -> None:
-    """Raises click.UsageError when it is not an id."""
-    try:
-        position(rejected_id)
-    except ValueError as error:
-        raise click.UsageError(plain(error)) from None
-
-
-def _check_usage(choice: Choice, told: Told) -> None:
-    if not (choice.ids or choice.accept_type or choice.use_subject):
-        raise click.UsageError("name rejected events by their ids, or use --accept-type TYPE, or --use-subject")
-    if choice.accept_type and choice.use_subject:
-        raise click.UsageError("--accept-type and --use-subject are two steps: give one of them")
-    if (choice.source or choice.event_type) and (choice.ids or not choice.use_subject):
-        raise click.UsageError("--source and --type choose events for --use-subject, where no ids are given")
-    if (told.fields or told.edit) and not choice.ids:
-        raise click.UsageError("--set and --edit correct events that are named by their ids")
-    for rejected_id in (*choice.ids, *filter(None, [choice.up_to])):
-        check_id(rejected_id)
-
-
-def _correct(choice: Choice, told: Told) -> Correct:
-    given = []
-    for field in told.fields:
-        path, equals, value = field.partition("=")
-        if not (path and equals):
-            raise click.BadParameter("write FIELD=VALUE, as in reference=sg_123", param_hint="--set")
-        if len(choice.ids) > 1 and of_one_event(path):
-            raise click.UsageError(
-                f"--set {plain(path)} would make these {len(choice.ids)} events the same; "
-                "correct them one at a time, or with --edit"
-            )
-        given.append(set_field(path, value))
-    return corrections([*given, _edit] if told.edit else given)
+def _pair(field: str) -> tuple[str, str]:
+    path, equals, value = field.partition("=")
+    if not (path and equals):
+        raise click.BadParameter("write FIELD=VALUE, as in reference=sg_123", param_hint="--set")
+    return path, value
 
 
 def _edit(body: bytes) -> bytes:
@@ -136,10 +106,10 @@ def _edit(body: bytes) -> bytes:
     return body if edited is None else edited.strip().encode()
 
 
-def _confirmed(choice: Choice, told: Told, planned: Plan, chosen: list[Rejected]) -> bool:
-    """Whether to go on; else it was shown what would be done. A subject is never used that was not shown first."""
-    if told.dry_run or (choice.use_subject and not told.yes):
-        _tell_plan(planned, _again(choice, told, chosen), told)
+def _confirmed(selection: DeadLetterSelection, told: Given, planned: Plan, chosen: list[Rejected]) -> bool:
+    """Whether to go on; else it was shown what would be done."""
+    if told.dry_run or (selection.use_subject and not told.yes):
+        _tell_plan(planned, _again(selection, chosen), told)
         return False
     if len(planned.ready) > _ASK_OVER and not told.yes and sys.stdin.isatty():
         groups = count(len(planned.groups()), "group")
@@ -147,20 +117,20 @@ def _confirmed(choice: Choice, told: Told, planned: Plan, chosen: list[Rejected]
     return True
 
 
-def _again(choice: Choice, told: Told, chosen: list[Rejected]) -> str:
+def _again(selection: DeadLetterSelection, chosen: list[Rejected]) -> str:
     """The command that replays exactly these events, for a shell."""
-    words = ["closer", "rejected", "replay", *choice.ids]
-    words += [word for field in told.fields for word in ("--set", field)]
-    words += ["--edit"] if told.edit else []
-    words += ["--accept-type", choice.accept_type] if choice.accept_type else []
-    words += ["--use-subject"] if choice.use_subject else []
-    words += ["--source", choice.source] if choice.source else []
-    words += ["--type", choice.event_type] if choice.event_type else []
-    words += [] if choice.ids else ["--up-to", max((one.rejected_id for one in chosen), key=position)]
+    words = ["closer", "rejected", "replay", *selection.ids]
+    words += [word for path, value in selection.fields for word in ("--set", f"{path}={value}")]
+    words += ["--edit"] if selection.edited else []
+    words += ["--accept-type", selection.accept_type] if selection.accept_type else []
+    words += ["--use-subject"] if selection.use_subject else []
+    words += ["--source", selection.source] if selection.source else []
+    words += ["--type", selection.event_type] if selection.event_type else []
+    words += [] if selection.ids else ["--up-to", max((one.rejected_id for one in chosen), key=position)]
     return shlex.join([*words, "--yes", "--why", "TEXT"])
 
 
-def _tell_kinds(kinds: dict[Kind, list[Rejected]], told: Told) -> None:
+def _tell_kinds(kinds: dict[Kind, list[Rejected]], told: Given) -> None:
     if told.as_json:
         print_json({"dry_run": True, "kinds": [kind.as_json(found) for kind, found in kinds.items()]})
         return
@@ -170,7 +140,7 @@ def _tell_kinds(kinds: dict[Kind, list[Rejected]], told: Told) -> None:
         click.echo(f"  {count(len(found), 'event')}: {plain(shlex.join(words))}")
 
 
-def _tell_plan(planned: Plan, again: str, told: Told) -> None:
+def _tell_plan(planned: Plan, again: str, told: Given) -> None:
     if told.as_json:
         print_json(planned.as_json())
         return
@@ -182,7 +152,7 @@ def _tell_plan(planned: Plan, again: str, told: Told) -> None:
     click.echo(f"Nothing was replayed: this was a dry run. To have exactly these closed:\n  {plain(again)}")
 
 
-def _tell(result: Replayed, told: Told) -> None:
+def _tell(result: Replayed, told: Given) -> None:
     if told.as_json:
         print_json(result.as_json())
     else:

@@ -11,11 +11,12 @@ from rich.text import Text
 
 from tasks.closure import Attempt, Closure, State, iso
 from tasks.gate import Standing
+from worker.cli import phrase
 from worker.cli.output import age, clock, count, facts, paragraph, plain, styled, table
-from worker.cli.phrase import ends
-from worker.operations.advice import FAILURES, GATES
+from worker.operations.advice import GATES
 from worker.operations.event_types import Waiting
-from worker.operations.status import Status, Story
+from worker.operations.status import Status
+from worker.operations.story import Story
 
 _UNREADABLE_MOST = 5
 _TYPES = 3  # that wait, shown one by one
@@ -56,7 +57,9 @@ def _gate(status: Status) -> Text:
     gravest, *others = status.gate.standing
     now_ms, advice = status.summary.now_ms, GATES[gravest.reason]
     text = _standing(gravest, now_ms)
-    text.append(f"\n{advice.remedy}\n", style="yellow").append(advice.command, style="bold")
+    text.append(f"\n{advice.remedy}\n", style="yellow").append(phrase.command(advice.first), style="bold")
+    if advice.last_resort:
+        text.append(f"\nlast resort: {phrase.command(advice.last_resort)}", style="yellow")
     for standing in others:
         text.append("\n").append_text(_standing(standing, now_ms))
     return text
@@ -66,7 +69,7 @@ def _standing(one: Standing, now_ms: int) -> Text:
     text = styled(f"SHUT: {one.reason}", "wrong")
     text.append(f" for {age((now_ms - one.since_ms) / 1000)}, since {clock(iso(one.since_ms))} UTC")
     text.append(plain(f", by {one.by}")).append("\n").append(plain(one.why or "no reason was given"))
-    return text.append(f"\n{ends(one, now_ms)}")
+    return text.append(f"\n{phrase.ends(one, now_ms)}")
 
 
 def _suspended(status: Status) -> Text:
@@ -96,7 +99,7 @@ def _waiting(waits: Waiting) -> Text:
     text = styled(f"{count(waits.events, 'event')} of type {waits.type}: put aside, not closed", "warning")
     text.append("\nif it means complete: ").append(plain(waits.setting), "bold")
     text.append("\n(the list must name every type that does)\nthen: ")
-    return text.append(plain(waits.replay), "bold")
+    return text.append(plain(phrase.command(waits.step)), "bold")
 
 
 def _workers(status: Status) -> RenderableType:
@@ -134,14 +137,12 @@ def story_lines(story: Story) -> Iterator[RenderableType]:
     yield _timeline(story)
     if closure.next_attempt_ms:
         yield f"\nThe next attempt is due at {clock(iso(closure.next_attempt_ms))} UTC."
-    if closure.reason:
-        advice = FAILURES[closure.reason]
+    if advice := story.advice:
         indent = " " * 12
         yield Text.assemble("\n", ("What it is  ", "bold"), paragraph(" " * 12 + advice.meaning, indent).lstrip())
         yield Text.assemble(("What to do  ", "bold"), paragraph(" " * 12 + advice.remedy, indent).lstrip())
-        yield Text.assemble(
-            ("Begin with  ", "bold"), advice.command.replace(f"--reason {closure.reason}", closure.reference)
-        )
+    if first := story.first_step:
+        yield Text.assemble(("Begin with  ", "bold"), phrase.command(first))
 
 
 def _where(closure: Closure) -> Text:
@@ -155,9 +156,9 @@ def _timeline(story: Story) -> Table:
     rows: list[tuple[int, Text]] = [(closure.received_ms, _received(closure))]
     first = closure.attempts - len(closure.history) + 1
     rows += [(attempt.at_ms, _attempt(first + index, attempt)) for index, attempt in enumerate(closure.history)]
-    for deed, action in story.deeds:
-        by, why = (action.by, action.why) if action else ("somebody", "")
-        rows.append((deed.at_ms, styled(f"{deed.action} by {by}" + (f": {why}" if why else ""), "magenta")))
+    for action, announced in story.actions:
+        by, why = (announced.name, announced.why) if announced else ("somebody", "")
+        rows.append((action.at_ms, styled(f"{action.action} by {by}" + (f": {why}" if why else ""), "magenta")))
     for at_ms, text in sorted(rows, key=lambda row: row[0]):
         grid.add_row(Text(clock(iso(at_ms)), style="not bold dim"), text)
     return grid

@@ -10,21 +10,33 @@ from typing import TypeVar
 
 import click
 
+from worker.cli import phrase
 from worker.operations.context import OperatorContext, open_context
+from worker.operations.operator import Operator, Role
+from worker.operations.refusal import Refused
+from worker.operations.replay_selection import SeveralKinds
 from worker.settings import Settings, load
 
 T = TypeVar("T")
 
 
-def with_context(work: Callable[[OperatorContext], Awaitable[T]]) -> T:
-    """Do the work. Raises ConfigurationError, and StoreUnavailable that tells which address was tried."""
+def with_context(work: Callable[[OperatorContext], Awaitable[T]], *, by: str | None = None) -> T:
+    """Do the work in the operator's name, see `operator`.
+
+    Raises ConfigurationError; StoreAway that tells which address was tried; and click.UsageError for what is refused.
+    """
     settings = load()
 
     async def run() -> T:
-        async with open_context(settings) as context:
+        async with open_context(operator(by, settings), settings) as context:
             return await work(context)
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except SeveralKinds:
+        raise
+    except Refused as refused:
+        raise click.UsageError(phrase.refusal(refused)) from None
 
 
 def stop_on_interrupt() -> asyncio.Event:
@@ -41,12 +53,13 @@ def stop_on_interrupt() -> asyncio.Event:
     return stop
 
 
-def operator(by: str | None, settings: Settings) -> str:
-    """Who acts: `--by`, else CLOSER_OPERATOR, else the login name. Raises click.UsageError when there is none."""
+def operator(by: str | None, settings: Settings) -> Operator:
+    """Who acts: `--by`, else CLOSER_OPERATOR, else the login name; nameless when there is none.
+
+    Whoever may run a command here reaches the store and so can do all: the role is `ADMIN`.
+    """
     try:
-        name = (by or settings.operator or getpass.getuser()).strip()
+        name = by or settings.operator or getpass.getuser()
     except (OSError, KeyError):
         name = ""
-    if not name:
-        raise click.UsageError("nobody knows who you are: give --by NAME, or set CLOSER_OPERATOR")
-    return name[:100]
+    return Operator(name, Role.ADMIN, "cli")

@@ -9,13 +9,12 @@ import click
 from worker.cli import options
 from worker.cli.output import count, counts, plain, print_json, say
 from worker.cli.progress import ProgressBar
-from worker.cli.session import operator, stop_on_interrupt, with_context
-from worker.operations import act
-from worker.operations import reconcile as verifying
+from worker.cli.session import stop_on_interrupt, with_context
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
-from worker.operations.questions import Questions
-from worker.operations.reconcile import Findings
+from worker.operations.frozen import freeze
+from worker.operations.operator import Verb
+from worker.operations.reconcile import Findings, reconcile
 from worker.operations.selection import Selection
 
 _NAMED = 20
@@ -23,13 +22,19 @@ _NAMED = 20
 
 @click.command()
 @options.selection
-@options.signed(why_needed=False)
+@options.signed
 @options.rate
 @click.option("--while-shut", is_flag=True, help="Ask although the gate is shut (paused, outage, unauthorised).")
 @options.dry_run
 @options.as_json
 def verify(
-    chosen: Selection, by: str | None, why: str, rate: float | None, while_shut: bool, dry_run: bool, as_json: bool
+    selection: Selection,
+    by: str | None,
+    why: str,
+    rate: float | None,
+    while_shut: bool,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     """Ask the API for the true state of groups, and mend the ledger where it disagrees.
 
@@ -44,20 +49,12 @@ def verify(
     """
 
     async def work(context: OperatorContext) -> Findings:
-        who = operator(by, context.settings)
-        api = verifying.api_of(context.settings)
-        frozen = await act.freeze(context, chosen, states=verifying.ASKED)
-        try:
-            with ProgressBar(len(frozen.eligible), "verify") as bar:
-                bulk = BulkOptions(who, why, rate or verifying.RATE, stop_on_interrupt(), bar.advance)
-                questions = Questions(
-                    context.ledger, api, rate_limit=context.settings.rate_limit, while_shut=while_shut
-                )
-                return await verifying.verify(context, questions, frozen, bulk, dry_run=dry_run)
-        finally:
-            await api.aclose()
+        frozen = await freeze(context, Verb.VERIFY, selection, why)
+        with ProgressBar(len(frozen.eligible), "verify") as bar:
+            how = BulkOptions(why, rate or 0.0, stop_on_interrupt(), bar.advance)
+            return await reconcile(context, frozen, how, while_shut=while_shut, dry_run=dry_run)
 
-    findings = with_context(work)
+    findings = with_context(work, by=by)
     if as_json:
         print_json(findings.as_json())
     else:

@@ -1,7 +1,7 @@
 """The audit: every action of every operator, appended to a stream that nothing ever shortens.
 
 An action is announced before anything changes; what it has changed is added in the same step that changes it (see
-`tasks/lua/lib/audit.lua`). So an action that took effect is never without its entry, however it ended.
+`tasks/lua/lib/audit.lua`). So an action that took effect always has its entry, however it ended.
 """
 
 from __future__ import annotations
@@ -14,24 +14,36 @@ from typing import Any
 
 from tasks.closure import iso
 from worker.operations.context import OperatorContext, asking
+from worker.operations.operator import Operator, Verb
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
-    """What an operator is about to do: who, what, to which, why. `why` and `by` are the operator's own words."""
+class Announced:
+    """What an operator is about to do. `name` and `why` are the operator's own words.
 
-    by: str
-    what: str
-    chosen: str
+    `selection`: which closures or rejected events, as JSON (see `Selection.as_json`), with the action's options. An
+    entry of an earlier release has it in words instead: `in_words`. So have actions that select nothing.
+    """
+
+    name: str
+    action: str
+    selection: dict[str, Any] | None
     why: str
+    door: str = ""
+    in_words: str = ""
+
+    @classmethod
+    def by(cls, operator: Operator, verb: Verb, selection: dict[str, Any], why: str) -> Announced:
+        """What this operator is about to do."""
+        return cls(operator.signature, verb.value, selection, why, operator.door)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditEntry:
     """One action in the audit, and what came of it."""
 
     entry_id: str
-    action: Action
+    action: Announced
     matched: int
     changed: int
     skipped: dict[str, int]
@@ -49,25 +61,32 @@ class Entry:
     def as_json(self) -> dict[str, Any]:
         """The entry as other programs see it."""
         return {
-            "at": self.at, "by": self.action.by, "action": self.action.what, "filter": self.action.chosen,
-            "matched": self.matched, "changed": self.changed, "skipped": self.skipped, "why": self.action.why,
-            "id": self.entry_id,
+            "at": self.at, "by": self.action.name, "door": self.action.door or None, "action": self.action.action,
+            "selection": self.action.selection, "matched": self.matched, "changed": self.changed,
+            "skipped": self.skipped, "why": self.action.why, "id": self.entry_id,
         }  # fmt: skip
 
 
 async def announce(
-    context: OperatorContext, action: Action, matched: int, skipped: dict[str, int] | None = None
+    context: OperatorContext, action: Announced, matched: int, skipped: dict[str, int] | None = None
 ) -> str:
     """Write down what is about to be done; returns the id under which the ledger adds what it changes."""
-    fields: dict[Any, Any] = {"by": action.by, "action": action.what, "filter": action.chosen, "why": action.why}
-    counts = {"matched": matched, "skipped": json.dumps(skipped or {})}
+    fields: dict[Any, Any] = {
+        "by": action.name, "door": action.door, "action": action.action, "selection": json.dumps(action.selection),
+        "why": action.why, "matched": matched, "skipped": json.dumps(skipped or {}),
+    }  # fmt: skip
     with asking():
-        entry_id: Any = await context.redis.xadd(context.key("audit"), fields | counts)
+        entry_id: Any = await context.redis.xadd(context.key("audit"), fields)
     return str(entry_id.decode())
 
 
-async def entries(context: OperatorContext, *, since_ms: int = 0) -> AsyncIterator[Entry]:
-    """Every action, newest first. What came of it stands after it in the stream, so on the way back it comes first."""
+async def entries(context: OperatorContext, *, since_ms: int = 0) -> AsyncIterator[AuditEntry]:
+    """Every action, newest first. Raises Refused and StoreUnavailable.
+
+    Results follow their announcement in the stream. Reading backwards yields them first, so they are collected until
+    it appears.
+    """
+    context.guard(Verb.AUDIT)
     parts: dict[str, list[dict[str, str]]] = {}
     async for entry_id, raw in context.backwards("audit", since_ms):
         row = _text(raw)
@@ -79,12 +98,12 @@ async def entries(context: OperatorContext, *, since_ms: int = 0) -> AsyncIterat
             yield _entry(entry_id, row, parts.pop(entry_id, []))
 
 
-async def announced(context: OperatorContext, entry_ids: Iterable[str]) -> dict[str, Action]:
-    """Who did these actions, and why, by the ids that closures keep."""
+async def announced(context: OperatorContext, entry_ids: Iterable[str]) -> dict[str, Announced]:
+    """Who did these actions, and why, by the ids that closures keep. Raises StoreUnavailable."""
     found = {}
     for entry_id in set(entry_ids):
         if entry := await context.entry("audit", entry_id):
-            found[entry_id] = _action(_text(entry[1]))
+            found[entry_id] = _announced(_text(entry[1]))
     return found
 
 
@@ -92,26 +111,33 @@ def _text(raw: dict[bytes, bytes]) -> dict[str, str]:
     return {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in raw.items()}
 
 
-def _action(row: dict[str, str]) -> Action:
-    return Action(row.get("by", ""), row.get("action", ""), row.get("filter", ""), row.get("why", ""))
+def _announced(row: dict[str, str]) -> Announced:
+    by, action, why, door, words = (row.get(name, "") for name in ("by", "action", "why", "door", "filter"))
+    return Announced(by, action, _object(row.get("selection", "null")), why, door, words)
 
 
-def _entry(entry_id: str, row: dict[str, str], parts: list[dict[str, str]]) -> Entry:
+def _entry(entry_id: str, row: dict[str, str], parts: list[dict[str, str]]) -> AuditEntry:
     skipped: Counter[str] = Counter()
     for part in (row, *parts):
         skipped.update(_counts(part.get("skipped", "{}")))
     changed = sum(_number(part.get("changed", "0")) for part in (row, *parts))
     matched = max(_number(row.get("matched", "0")), changed)  # what closer rebuilds is known only when it is done
-    return Entry(entry_id, _action(row), matched, changed, dict(skipped))
+    return AuditEntry(entry_id, _announced(row), matched, changed, dict(skipped))
 
 
 def _counts(text: str) -> dict[str, int]:
-    """Counts by what they count; nothing for what closer did not write: another program may write to the stream."""
+    """Counts by what they count; nothing for what closer did not write."""
+    counts = _object(text) or {}
+    return counts if all(type(count) is int for count in counts.values()) else {}
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    """The JSON object in a field; None for anything else: another program may write to the stream."""
     try:
-        counts = json.loads(text)
+        value = json.loads(text)
     except (ValueError, RecursionError):
-        return {}
-    return counts if isinstance(counts, dict) and all(type(count) is int for count in counts.values()) else {}
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _number(text: str) -> int:

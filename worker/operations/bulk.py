@@ -1,26 +1,42 @@
-"""How a long action goes on: in whose name, in chunks, at what pace, and until when."""
+"""Bulk actions on failed closures: exactly those that were looked up, in chunks, each step audited."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
+
+from worker.operations import audit
+from worker.operations.context import OperatorContext
+from worker.operations.frozen import FrozenSelection
+from worker.operations.operator import Verb
 
 T = TypeVar("T")
+
+CHUNK = 200  # a few milliseconds of the store's time
+# An attempt's history tells whether one group or a few were named, or a filter chose it.
+_BULK = 20
+DONE = {Verb.REQUEUE: "requeued", Verb.DISCARD: "discarded"}
 
 
 @dataclass(frozen=True, slots=True)
 class BulkOptions:
-    """`rate`: most in a second, 0: no limit. `stop`: looked at between chunks. `progress`: told how many are done."""
+    """How a long action goes on.
 
-    by: str
+    `rate`: at most so many in a second, 0: no limit. `stop`: looked at between two chunks. `progress`: told how many
+    more are done. `confirmed`: the count that the operator has repeated, where that is needed.
+    """
+
     why: str
     rate: float = 0.0
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     progress: Callable[[int], None] = lambda _: None
+    confirmed: int | None = None
 
     async def chunks(self, items: Sequence[T], most: int) -> AsyncIterator[Sequence[T]]:
         """The items in chunks of at most `most`, no sooner than the rate allows; ends early when told to stop."""
@@ -41,3 +57,68 @@ class BulkOptions:
                 async with asyncio.timeout(wait_s):
                     await self.stop.wait()
         return self.stop.is_set()
+
+
+class BulkResult:
+    """What a bulk action came to."""
+
+    def __init__(self, verb: Verb, frozen: FrozenSelection) -> None:
+        self.verb = verb
+        self.matched = frozen.matched
+        self.changed = 0
+        self.skipped = Counter(frozen.skipped)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was interrupted, and the rest was not touched."""
+        return self.changed + self.skipped.total() < self.matched
+
+    def as_json(self) -> dict[str, Any]:
+        """The result as other programs see it (field names are a promise)."""
+        done = {"matched": self.matched, DONE[self.verb]: self.changed, "skipped": dict(self.skipped), "dry_run": False}
+        return done | ({"stopped": True} if self.stopped else {})
+
+
+def dry_run(frozen: FrozenSelection) -> dict[str, Any]:
+    """What an action would come to, as other programs see it."""
+    done = {"matched": frozen.matched, DONE[frozen.verb]: 0, "skipped": frozen.skipped, "dry_run": True}
+    return done | {"eligible": len(frozen.eligible)}
+
+
+async def requeue(
+    context: OperatorContext, frozen: FrozenSelection, bulk: BulkOptions, *, lock: bool = False
+) -> BulkResult:
+    """Queue failed closures again, each with a new deadline and its history kept.
+
+    `lock`: lock a group that is open, and then close it. Raises Refused and StoreUnavailable; running it again does
+    the rest.
+    """
+    trigger = "bulk" if len(frozen.eligible) > _BULK or not frozen.selection.references else "requeue"
+    change = partial(context.ledger.requeue, trigger=trigger, lock=lock)
+    return await _in_chunks(context, Verb.REQUEUE, frozen, bulk, change, {"lock": True} if lock else {})
+
+
+async def discard(context: OperatorContext, frozen: FrozenSelection, bulk: BulkOptions) -> BulkResult:
+    """Give up failed closures for good. Raises Refused and StoreUnavailable; running it again does the rest."""
+    return await _in_chunks(context, Verb.DISCARD, frozen, bulk, context.ledger.discard, {})
+
+
+async def _in_chunks(
+    context: OperatorContext,
+    verb: Verb,
+    frozen: FrozenSelection,
+    bulk: BulkOptions,
+    change: Callable[..., Awaitable[list[str]]],
+    options: dict[str, Any],
+) -> BulkResult:
+    context.guard(verb, frozen, bulk.why, confirmed=bulk.confirmed)
+    result = BulkResult(verb, frozen)
+    if not frozen.matched:
+        return result
+    action = audit.Announced.by(context.operator, verb, frozen.named() | options, bulk.why)
+    audit_id = await audit.announce(context, action, frozen.matched, frozen.skipped)
+    async for chunk in bulk.chunks(frozen.eligible, CHUNK):
+        words = Counter(await change(chunk, audit=audit_id))
+        result.changed += words.pop("done", 0)
+        result.skipped.update(words)
+    return result

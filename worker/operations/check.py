@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -21,11 +21,13 @@ from tasks.reply import Failure, NoReply, Reply
 from tasks.verdict import group_state
 from worker import open_files
 from worker.celery_variables import REMEDY
-from worker.operations.context import OperatorContext, asking, open_context, where
+from worker.operations.context import OperatorContext, StoreAway, asking, open_context
 from worker.operations.event_types import Waiting, uncounted, waiting
 from worker.operations.ledger_keys import foreign_keys
+from worker.operations.operator import Operator, Verb, guard
 from worker.operations.policy import refuse_other_api
 from worker.operations.reconcile import api_of
+from worker.operations.step import Step
 from worker.operations.stream_groups import Behind, behind
 from worker.redaction import redact
 from worker.settings import Settings, unknown_variables
@@ -49,30 +51,30 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One thing that was looked at; `remedy` is what to do, where there is something to do."""
+    """One thing that was looked at; `remedy` and `step` are what to do, where there is something to do."""
 
     name: str
     finding: Finding
     message: str
     remedy: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The line as other programs see it."""
-        return asdict(self)
+    step: Step | None = None
 
 
-async def check(settings: Settings, connect: Callable[[], Any], ignored: Sequence[str] = ()) -> AsyncIterator[Line]:
-    """Look at one thing after the other; never raises for what it finds.
+async def check(
+    operator: Operator, settings: Settings, connect: Callable[[], Any], ignored: Sequence[str] = ()
+) -> AsyncIterator[Line]:
+    """Look at one thing after the other. Raises Refused; never for what it finds.
 
     `connect` gives the connection that a worker would consume from. `ignored`: Celery's own variables that are set.
     """
+    guard(operator, Verb.CHECK)
     for line in configuration(settings, ignored):
         yield line
     yield files(settings)
-    async for line in store(settings):
+    async for line in store(operator, settings):
         yield line
     yield await asyncio.to_thread(broker, settings, connect)
-    yield await _held_back(settings) or await api(settings)
+    yield await _held_back(operator, settings) or await api(settings)
 
 
 def configuration(settings: Settings, ignored: Sequence[str] = ()) -> list[Line]:
@@ -95,11 +97,11 @@ def files(settings: Settings) -> Line:
     return Line("open files", Finding.OK, f"CLOSER_CONCURRENCY={settings.concurrency} fits the limit of open files")
 
 
-async def store(settings: Settings) -> AsyncIterator[Line]:
+async def store(operator: Operator, settings: Settings) -> AsyncIterator[Line]:
     """The store: whether it answers, is for our API, how old it is, and whether it keeps what it is told."""
     address = settings.public_store_address
     try:
-        async with open_context(settings) as context:
+        async with open_context(operator, settings) as context:
             keys = [
                 Line("ledger", Finding.WRONG, f"{one.key} is a {one.kind}; closer needs a {one.needed}", one.remedy)
                 for one in await foreign_keys(context)
@@ -114,14 +116,17 @@ async def store(settings: Settings) -> AsyncIterator[Line]:
                 problem, _, remedy = str(error).partition("\n")
                 yield Line("ledger", Finding.WRONG, problem, remedy)
             groups = [_behind(one) for one in await behind(context)]
-    except StoreUnavailable as error:
-        problem = str(error).partition("\n")[0]
-        yield Line(
-            "store", Finding.WRONG, f"{address}: {problem}", where(settings).partition("\n")[2] or where(settings)
-        )
+    except StoreAway as error:
+        yield Line("store", Finding.WRONG, f"{address}: {error.problem}", _reach(settings))
         return
     for line in [*_store_lines(address, info), *events(summary, settings.accepted_types), *groups]:
         yield line
+
+
+def _reach(settings: Settings) -> str:
+    if settings.embedded:
+        return "start a worker here; or set CLOSER_REDIS_URL to your store, or CLOSER_DATA_DIR as the worker has it"
+    return "start the store, or correct CLOSER_REDIS_URL"
 
 
 async def _info(context: OperatorContext) -> dict[str, Any] | None:
@@ -141,7 +146,7 @@ def events(summary: Summary, types: EventTypes) -> list[Line]:
     lines += [_waits(one, accepted=types.accept(one.type)) for one in waits[:_TYPES_SHOWN]]
     if more := sum(one.events for one in waits[_TYPES_SHOWN:]) + uncounted(summary):
         message = f"{more} events of further types are put aside, and not closed"
-        lines.append(Line("events", Finding.WARNING, message, "look at them with `closer rejected list`"))
+        lines.append(Line("events", Finding.WARNING, message, "look at them", Step(Verb.REJECTED)))
     return lines
 
 
@@ -154,7 +159,7 @@ def _waits(waits: Waiting, *, accepted: bool) -> Line:
     message = f"{waits.events} events of type {waits.type} are put aside, and not closed"
     first = f"if it means complete, set {waits.setting} for the workers (the list must name every type that does)"
     first = "the type is accepted by now" if accepted else first
-    return Line("events", Finding.WARNING, message, f"{first}; then: {waits.replay}")
+    return Line("events", Finding.WARNING, message, f"{first}; then have them closed", waits.step)
 
 
 def _behind(group: Behind) -> Line:
@@ -226,10 +231,10 @@ def _queues(settings: Settings, address: str, connection: Any) -> Line:
     return Line("broker", Finding.OK, f"{address} answers")
 
 
-async def _held_back(settings: Settings) -> Line | None:
+async def _held_back(operator: Operator, settings: Settings) -> Line | None:
     """That the API is not asked, because it wants no calls for a time. None when it may be asked."""
     try:
-        async with open_context(settings) as context:
+        async with open_context(operator, settings) as context:
             throttled = (await context.ledger.gate()).get("throttled")
     except StoreUnavailable:
         return None

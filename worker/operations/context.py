@@ -14,6 +14,7 @@ from tasks.catalogue import Catalogue
 from tasks.errors import StoreUnavailable
 from tasks.ledger import Ledger
 from tasks.scripts import unavailable
+from worker.operations.operator import Chosen, Operator, Verb, guard
 from worker.settings import Settings
 from worker.store import connect
 
@@ -24,18 +25,29 @@ StreamEntry = tuple[str, dict[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class OperatorContext:
-    """One connection pool to the store, the ledger behind it, and the settings."""
+    """Who acts, one connection pool to the store, the ledger behind it, and the settings."""
 
+    operator: Operator
     settings: Settings
     redis: Redis
     ledger: Ledger
     catalogue: Catalogue
 
     @classmethod
-    def of(cls, settings: Settings, redis: Redis) -> OperatorContext:
-        """A context on a connection pool that somebody else closes."""
+    def of(cls, operator: Operator, settings: Settings, redis: Redis) -> OperatorContext:
+        """On a connection pool that somebody else closes."""
         ledger = Ledger(redis, deadline_s=settings.retry_deadline)
-        return cls(settings, redis, ledger, Catalogue(redis, prefix=ledger.prefix))
+        return cls(operator, settings, redis, ledger, Catalogue(redis, prefix=ledger.prefix))
+
+    def guard(
+        self, verb: Verb, selection: Chosen | None = None, why: str = "", *, confirmed: int | None = None
+    ) -> None:
+        """Raises Refused when the operator may not do this; every operation asks it first."""
+        guard(self.operator, verb, selection, why, confirmed=confirmed)
+
+    async def now_ms(self) -> int:
+        """The time by the store's clock, which alone counts. Raises StoreUnavailable."""
+        return await self.catalogue.now_ms()
 
     def key(self, name: str) -> str:
         """A key of closer's in the store."""
@@ -60,14 +72,25 @@ class OperatorContext:
         return (entry_id, rows[0][1]) if rows else None
 
 
+class StoreAway(StoreUnavailable):
+    """The store cannot be asked. `address`: the one that was tried; `embedded`: because none is set."""
+
+    def __init__(self, text: str, address: str, *, embedded: bool) -> None:
+        why = "the embedded store, because CLOSER_REDIS_URL is not set" if embedded else "CLOSER_REDIS_URL"
+        super().__init__(f"{text}\nTried {address} ({why}). Is that the address, and does the server run?")
+        self.address = address
+        self.embedded = embedded
+        self.problem = text
+
+
 @asynccontextmanager
-async def open_context(settings: Settings) -> AsyncIterator[OperatorContext]:
-    """Open a context. Raises StoreUnavailable that tells which address was tried, and what to set."""
+async def open_context(operator: Operator, settings: Settings) -> AsyncIterator[OperatorContext]:
+    """Connect. Raises StoreAway, which tells which address was tried."""
     redis = connect(settings)
     try:
-        yield OperatorContext.of(settings, redis)
+        yield OperatorContext.of(operator, settings, redis)
     except StoreUnavailable as error:
-        raise StoreUnavailable(f"{error}\n{where(settings)}") from error
+        raise StoreAway(str(error), settings.public_store_address, embedded=settings.embedded) from error
     finally:
         await redis.aclose()
 
@@ -79,14 +102,3 @@ def asking() -> Iterator[None]:
         yield
     except (RedisError, OSError) as error:
         raise unavailable(error) from error
-
-
-def where(settings: Settings) -> str:
-    """Which store was tried, and how to name another."""
-    tried = f"Tried {settings.public_store_address}"
-    if settings.embedded:
-        return (
-            f"{tried}: the embedded store, because CLOSER_REDIS_URL is not set.\n"
-            "Start it with `closer up`; or set CLOSER_REDIS_URL to your store, or CLOSER_DATA_DIR as the worker has it."
-        )
-    return f"{tried} (CLOSER_REDIS_URL). Is that the address, and does the server run?"

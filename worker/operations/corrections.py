@@ -11,6 +11,11 @@ from tasks.errors import CloserError
 
 Correct = Callable[[bytes], bytes]
 
+
+class NotCorrected(CloserError):
+    """To set a field would throw something away that may name another group; it takes a correction by hand."""
+
+
 # Set on several events, these would make them one event, or events of one group or kind.
 _OF_ONE_EVENT = frozenset({"reference", "subject", "type", "event", "event_type", "eventType", "id"})
 _WHOLE = frozenset({"data", "data_base64"})
@@ -24,7 +29,7 @@ def of_one_event(path: str) -> bool:
 def set_field(path: str, value: str) -> Correct:
     """A correction that puts a string at a dotted path; `reference` goes where the event's kind has it.
 
-    Bytes that hold no object give way to a bare event. The correction raises CloserError where it would throw away an
+    Bytes that hold no object give way to a bare event. The correction raises NotCorrected where it would throw away an
     array, or something that is broken and may hold more than one event.
     """
 
@@ -62,7 +67,7 @@ def _object(value: Any) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     if isinstance(value, list):
-        raise CloserError("it holds an array, and --set would throw the rest of it away; correct it with --edit")
+        raise NotCorrected("it holds an array, and to set a field would throw the rest of it away")
     return {}
 
 
@@ -79,7 +84,5 @@ def _loaded(text: bytes) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         if b"{" in text or b"[" in text:
-            raise CloserError(
-                "it is broken JSON, which --set would throw away with all that it names; correct it with --edit"
-            ) from None
+            raise NotCorrected("it is broken JSON, and to set a field would throw away all that it names") from None
     return None

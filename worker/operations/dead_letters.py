@@ -1,4 +1,4 @@
-"""Rejected events: bytes that could not be taken for an event; look at them, or discard them."""
+"""Rejected events: bytes that could not be taken for an event. Look at them, or discard them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from tasks.closure import iso
 from worker.operations import audit
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext, StreamEntry
+from worker.operations.dead_letter_selection import DeadLetterSelection
+from worker.operations.operator import Verb
+from worker.operations.selection import named
+from worker.operations.step import CouldNot, Step
 
 _BATCH = 200
 _DAMAGED = "closer did not write this entry so; find out what else writes to the key closer:rejected"
@@ -34,6 +38,11 @@ class Rejected:
         """When it was put aside, ISO 8601."""
         return iso(int(self.rejected_id.partition("-")[0]))
 
+    @property
+    def subject_unused(self) -> bool:
+        """Whether its subject may name the group, and was not used because there are data."""
+        return any(problem.startswith("subject:") and "is not used" in problem for problem in self.problems)
+
     def as_json(self) -> dict[str, Any]:
         """The rejected event as other programs see it; bytes that are not UTF-8 are escaped as \\xNN."""
         return {
@@ -43,30 +52,36 @@ class Rejected:
 
 
 async def newest(context: OperatorContext) -> AsyncIterator[Rejected]:
-    """Every rejected event, newest first. Raises StoreUnavailable."""
+    """Every rejected event, newest first. Raises Refused and StoreUnavailable."""
+    context.guard(Verb.REJECTED)
     async for entry in context.backwards("rejected"):
         yield _rejected(entry)
 
 
-async def find(context: OperatorContext, rejected_ids: Sequence[str]) -> list[Rejected]:
-    """The rejected events of these ids; an unknown id is left out. Raises StoreUnavailable."""
-    entries = [await context.entry("rejected", rejected_id) for rejected_id in rejected_ids]
+async def by_id(context: OperatorContext, ids: Sequence[str]) -> list[Rejected]:
+    """The rejected events of these ids, each once, in their order.
+
+    Raises Refused, CouldNot that names one that is not there, and StoreUnavailable.
+    """
+    context.guard(Verb.REJECTED, DeadLetterSelection(tuple(ids)))
+    wanted = list(dict.fromkeys(ids))
+    entries = [await context.entry("rejected", rejected_id) for rejected_id in wanted]
+    missing = [rejected_id for rejected_id, entry in zip(wanted, entries, strict=True) if entry is None]
+    if missing:
+        raise CouldNot(f"no rejected event has the id {min(missing)}", Step(Verb.REJECTED))
     return [_rejected(entry) for entry in entries if entry]
 
 
-async def discard(context: OperatorContext, chosen: Sequence[Rejected], bulk: BulkOptions) -> int:
-    """Forget rejected events; returns how many were there. Raises StoreUnavailable."""
-    action = audit.Action(bulk.by, "discard rejected", named([one.rejected_id for one in chosen]), bulk.why)
+async def discard(context: OperatorContext, ids: Sequence[str], bulk: BulkOptions) -> int:
+    """Forget rejected events; returns how many were there. Raises Refused, CouldNot and StoreUnavailable."""
+    context.guard(Verb.DISCARD_REJECTED, DeadLetterSelection(tuple(dict.fromkeys(ids))), bulk.why)
+    chosen = [one.rejected_id for one in await by_id(context, ids)]
+    action = audit.Announced.by(context.operator, Verb.DISCARD_REJECTED, named(chosen, "rejected"), bulk.why)
     audit_id = await audit.announce(context, action, len(chosen))
     gone = 0
     async for chunk in bulk.chunks(chosen, _BATCH):
-        gone += await context.ledger.dismiss([one.rejected_id for one in chunk], audit=audit_id)
+        gone += await context.ledger.dismiss(chunk, audit=audit_id)
     return gone
-
-
-def named(ids: Sequence[str]) -> str:
-    """The first few ids, and how many more there are, for the audit."""
-    return " ".join(ids[:5]) + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
 
 
 def _rejected(entry: StreamEntry) -> Rejected:

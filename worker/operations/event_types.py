@@ -5,24 +5,30 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tasks.catalogue import Summary
-from tasks.event_type import EventTypes, replay_command
+from tasks.event_type import EventTypes
+from worker.operations.operator import Verb
+from worker.operations.step import Step
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Rejected events of one type: if it means complete, `setting` accepts it from now on, `replay` closes these."""
+    """Rejected events of one type: if it means complete, `setting` accepts it from now on, `step` closes these."""
 
     type: str
     events: int
     setting: str
-    replay: str
+
+    @property
+    def step(self) -> Step:
+        """What has these events closed after all."""
+        return Step(Verb.ACCEPT_TYPE, event_type=self.type)
 
 
 def waiting(summary: Summary, types: EventTypes) -> list[Waiting]:
     """The types whose events wait, those of which there are most first."""
     ordered = sorted(summary.waiting_types.items(), key=lambda item: (-item[1], item[0]))
     return [
-        Waiting(name, number, types.setting(name, summary.seen_types), replay_command(name))
+        Waiting(name, number, types.setting(name, summary.seen_types))
         for name, number in ordered
         if name and number > 0 and summary.rejected
     ]

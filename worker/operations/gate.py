@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from tasks.gate import Gate
 from worker.operations.context import OperatorContext
+from worker.operations.operator import Verb
 
 
-async def pause(context: OperatorContext, *, by: str, why: str) -> Gate:
-    """Make no more calls until somebody resumes; audited in the same step. Raises StoreUnavailable."""
-    return await context.ledger.pause(by=by, why=why)
+async def pause(context: OperatorContext, *, why: str) -> Gate:
+    """Make no more calls until somebody resumes; audited in the same step. Raises Refused and StoreUnavailable."""
+    context.guard(Verb.PAUSE, why=why)
+    return await context.ledger.pause(by=context.operator.signature, why=why)
 
 
-async def resume(context: OperatorContext, *, by: str, why: str, override_retry_after: bool = False) -> Gate:
+async def resume(context: OperatorContext, *, why: str, override_retry_after: bool = False) -> Gate:
     """End a pause and probe at once; audited in the same step. What still stands is in the gate that is returned.
 
-    A Retry-After of the API stands until its end, unless `override_retry_after`. Raises StoreUnavailable.
+    A Retry-After of the API stands until its end, unless `override_retry_after`. Raises Refused and StoreUnavailable.
     """
+    context.guard(Verb.OVERRIDE if override_retry_after else Verb.RESUME, why=why)
+    by = context.operator.signature
     return await context.ledger.resume(by=by, why=why, override_retry_after=override_retry_after)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tasks.address import api_address
 from tasks.errors import CloserError, ForeignApi
 from worker.operations.context import OperatorContext
+from worker.operations.operator import Verb
 
 
 async def refuse_other_api(context: OperatorContext) -> None:
@@ -14,13 +15,14 @@ async def refuse_other_api(context: OperatorContext) -> None:
         raise ForeignApi(str(ledgers), ours)
 
 
-async def move_api(context: OperatorContext, *, by: str, why: str) -> tuple[str | None, str]:
+async def move_api(context: OperatorContext, *, why: str) -> tuple[str | None, str]:
     """Make the ledger one for the API that the settings name; returns the address before, and the one now.
 
-    Raises CloserError while workers are alive that may call another one.
+    Raises Refused; CloserError while workers are alive that may call another one; and StoreUnavailable.
     """
+    context.guard(Verb.MOVE_API, why=why)
     before, now = await context.ledger.api(), api_address(context.settings.api_base_url)
-    others = await context.ledger.move_api(now, by=by, why=why)
+    others = await context.ledger.move_api(now, by=context.operator.signature, why=why)
     if others:
         raise CloserError(
             f"nothing was moved: {', '.join(others)} may still call {before or 'another API'}.\n"

@@ -12,6 +12,7 @@ from tasks import batch
 from tasks.event import Rejection, is_reference
 from tasks.event_type import OWN_TYPE, EventTypes
 from worker.operations.context import OperatorContext, asking
+from worker.operations.operator import Verb
 
 _BATCH = 500
 
@@ -59,7 +60,8 @@ def cloud_event(reference: str, source: str, event_id: str | None) -> bytes:
 
 
 async def send(context: OperatorContext, events: Sequence[bytes]) -> int:
-    """Put the events on the stream, in order; returns how many. Raises StoreUnavailable."""
+    """Put the events on the stream, in order; returns how many. Raises Refused and StoreUnavailable."""
+    context.guard(Verb.PUBLISH)
     stream = context.settings.events_stream
     for start in range(0, len(events), _BATCH):
         with asking():
@@ -75,7 +77,7 @@ def _problem(text: bytes, types: EventTypes) -> str:
         elements = batch.read(text, source="line", event_id="line", types=types)
         return "; ".join(str(element.event) for element in elements if isinstance(element.event, Rejection))
     reference = text.decode("utf-8", "backslashreplace")
-    return "" if is_reference(reference) else "no reference: 1 to 128 characters of A-Z a-z 0-9 _ - are needed"
+    return "" if is_reference(reference) else "not a reference: it needs 1 to 128 characters of A-Z a-z 0-9 _ -"
 
 
 def _is_json(text: bytes) -> bool:

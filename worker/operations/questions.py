@@ -13,6 +13,8 @@ from tasks.gate import REASONS, Gate, Standing
 from tasks.ledger import Ledger
 from tasks.reply import NoReply, Reply
 from tasks.verdict import group_state, throttle_s
+from worker.operations.operator import Verb
+from worker.operations.step import CouldNot, Step
 
 WAITED_FOR_S = 60.0  # a Retry-After that ends so soon is waited for; a longer one ends the asking
 _IN_FLIGHT = 10
@@ -25,10 +27,7 @@ class GateShut(CloserError):
 
     def __init__(self, standing: Standing) -> None:
         why = f": {standing.why}" if standing.why else ""
-        super().__init__(
-            f"the gate is shut ({standing.reason}, by {standing.by}{why}), so the API was not asked.\n"
-            "To ask all the same, say --while-shut: asking changes nothing at Sorted."
-        )
+        super().__init__(f"the gate is shut ({standing.reason}, by {standing.by}{why}), so the API was not asked")
 
 
 class Questions:
@@ -69,7 +68,7 @@ class Questions:
         reply = await self._api.state(reference)
         await self._tell_fleet(reply)
         if isinstance(reply, Reply) and reply.status == 401:
-            raise CloserError("the API refuses the key (401); set CLOSER_API_KEY, try it with `closer check`")
+            raise CouldNot("the API refuses the key (401); set CLOSER_API_KEY, and try it", Step(Verb.CHECK))
         return read_state(reply, reference)
 
     async def _allowed(self) -> bool:

@@ -1,30 +1,31 @@
-"""Verifying: ask the API for the true state of groups, and mend the ledger where it disagrees."""
+"""Reconciling: the API is asked for the true state of groups, and the ledger is put right where it disagrees."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from tasks.api import SortedApi
 from tasks.closure import Closure, State
 from tasks.ledger import Truth
 from worker.operations import audit
-from worker.operations.act import FrozenSelection
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
+from worker.operations.frozen import FrozenSelection
+from worker.operations.operator import Verb
 from worker.operations.policy import refuse_other_api
 from worker.operations.questions import Questions
 from worker.settings import Settings
 
-ASKED = frozenset(State)
 RATE = 50.0  # questions a second, where neither the operator nor CLOSER_RATE_LIMIT says how many
 _CHUNK = 50
 _CONNECTIONS = 10
 
 
 class Findings:
-    """What the API said. `closed` and `reopened`: references that the ledger had wrong, mended unless a dry run."""
+    """What the API said. `closed`, `reopened`: references that the ledger had wrong; put right unless a dry run."""
 
     def __init__(self, frozen: FrozenSelection, *, dry_run: bool) -> None:
         self.matched = frozen.matched
@@ -64,19 +65,41 @@ def api_of(settings: Settings) -> SortedApi:
     )
 
 
-async def verify(
-    context: OperatorContext, questions: Questions, frozen: FrozenSelection, bulk: BulkOptions, *, dry_run: bool
+async def reconcile(
+    context: OperatorContext,
+    frozen: FrozenSelection,
+    bulk: BulkOptions,
+    *,
+    while_shut: bool = False,
+    dry_run: bool = False,
 ) -> Findings:
     """Ask for each group; one that is closed counts as closed, one that is not, and should be, as failed.
 
-    Ends early when the API asks to hold back. Raises StoreUnavailable, ForeignApi, GateShut, and CloserError when the
-    API refuses the key: asking on would be useless.
+    `while_shut`: ask although the gate is shut. Without a rate in `bulk` it asks for `RATE` groups a second at most,
+    and never for more than the fleet's rate limit allows. It ends early when the API asks to hold back.
+
+    Raises Refused, StoreUnavailable, ConfigurationError (ForeignApi, no key), GateShut, and CouldNot when the API
+    refuses the key: asking on would be useless.
     """
+    context.guard(Verb.VERIFY, frozen, bulk.why, confirmed=bulk.confirmed)
+    api = api_of(context.settings)
+    try:
+        rate_limit = context.settings.rate_limit
+        questions = Questions(context.ledger, api, rate_limit=rate_limit, while_shut=while_shut)
+        paced = bulk if bulk.rate else replace(bulk, rate=RATE)
+        return await _ask_for_all(context, questions, frozen, paced, dry_run=dry_run)
+    finally:
+        await api.aclose()
+
+
+async def _ask_for_all(
+    context: OperatorContext, questions: Questions, frozen: FrozenSelection, bulk: BulkOptions, *, dry_run: bool
+) -> Findings:
     await refuse_other_api(context)
     findings = Findings(frozen, dry_run=dry_run)
     audit_id = ""
     if frozen.eligible and not dry_run:
-        action = audit.Action(bulk.by, "verify", str(frozen.selection), bulk.why)
+        action = audit.Announced.by(context.operator, Verb.VERIFY, frozen.named(), bulk.why)
         audit_id = await audit.announce(context, action, frozen.matched, frozen.skipped)
     async for chunk in bulk.chunks(frozen.eligible, _CHUNK):
         await refuse_other_api(context)  # it may have been moved meanwhile

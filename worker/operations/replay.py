@@ -15,36 +15,27 @@ from tasks import batch
 from tasks.errors import CloserError
 from tasks.event import GroupComplete, Rejection
 from tasks.event_data import content
-from tasks.event_type import EventTypes
 from worker.operations import audit
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
-from worker.operations.corrections import Correct
+from worker.operations.corrections import Correct, NotCorrected, corrections, set_field
+from worker.operations.dead_letter_selection import DeadLetterSelection
 from worker.operations.dead_letters import Rejected
+from worker.operations.operator import Verb
+from worker.operations.reading import Reading
+from worker.operations.refusal import Refused, Rule
+from worker.operations.replay_selection import choose
+from worker.operations.selection import named
 
 _CHUNK = 20
 _RECEIVED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How rejected bytes are read again; see `tasks.event.parse`."""
-
-    stream: str
-    types: EventTypes
-    use_subject: bool = False
-
-    def read(self, body: bytes, origin: str) -> list[batch.Element]:
-        """The event, or the events of an array."""
-        return batch.read(
-            body, source=self.stream, event_id=origin, types=self.types, use_subject=self.use_subject
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """What a replay would come to: the events of each rejected one; `still_wrong`: by id, what is wrong then, too."""
 
+    selection: DeadLetterSelection
     ready: list[tuple[Rejected, list[GroupComplete]]] = field(default_factory=list)
     still_wrong: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -52,6 +43,28 @@ class Plan:
     def matched(self) -> int:
         """How many rejected events were chosen."""
         return len(self.ready) + len(self.still_wrong)
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing was asked for in particular."""
+        return self.selection.everything
+
+    @property
+    def size(self) -> int | None:
+        """How many would be replayed."""
+        return len(self.ready)
+
+    def check(self) -> None:
+        """Raises Refused when the subject is used, and the operator has not seen which groups it names."""
+        self.selection.check()
+        if self.selection.use_subject and not self.selection.shown:
+            raise Refused(Rule.SUBJECT_NOT_SHOWN, "a subject is used only after it was shown which groups it names")
+
+    def named(self) -> dict[str, Any]:
+        """Which rejected events these are, for the audit."""
+        ids = [one.rejected_id for one, _ in self.ready] + list(self.still_wrong)
+        options = {name: value for name, value in self.selection.as_json().items() if name not in ("rejected", "count")}
+        return named(ids, "rejected") | options
 
     def groups(self) -> Counter[str]:
         """The groups that would be closed, and how many events name each."""
@@ -83,9 +96,23 @@ class Replayed:
         }
 
 
-def plan(chosen: Iterable[Rejected], reading: Reading, correct: Correct) -> Plan:
+async def plan(
+    context: OperatorContext, selection: DeadLetterSelection, edit: Correct | None = None
+) -> tuple[Plan, list[Rejected]]:
+    """Choose rejected events and read each again after its corrections; `edit` corrects one by hand.
+
+    Returns what would come of it, and what was chosen. Raises Refused, CouldNot, StoreUnavailable; and CloserError
+    when fewer groups would be closed than were named before.
+    """
+    chosen = await choose(context, selection)
+    given = [set_field(path, value) for path, value in selection.fields]
+    correct = corrections([*given, edit] if edit else given)
+    return read_again(chosen, Reading.of(context, selection), correct, selection), chosen
+
+
+def read_again(chosen: Iterable[Rejected], reading: Reading, correct: Correct, selection: DeadLetterSelection) -> Plan:
     """Read each again after `correct`. Raises CloserError when fewer groups would be closed than were named before."""
-    planned = Plan()
+    planned = Plan(selection)
     for one in chosen:
         elements = reading.read(_corrected(one, correct), one.origin)
         wrong = tuple(problem for element in elements for problem in _problems(element, several=len(elements) > 1))
@@ -98,14 +125,16 @@ def plan(chosen: Iterable[Rejected], reading: Reading, correct: Correct) -> Plan
     return planned
 
 
-async def replay(context: OperatorContext, planned: Plan, bulk: BulkOptions, chosen: str) -> Replayed:
-    """Receive the events of a plan, then take them off the rejected ones; `chosen`: which these are, for the audit.
+async def replay(context: OperatorContext, planned: Plan, bulk: BulkOptions) -> Replayed:
+    """Receive the events of a plan, then take them off the rejected ones.
 
     A crash in between repeats: the event keeps its identity, so the ledger finds a duplicate. What is still not an
-    event stays. Raises StoreUnavailable.
+    event stays. Raises Refused and StoreUnavailable.
     """
+    context.guard(planned.selection.verb, planned, bulk.why, confirmed=bulk.confirmed)
     result = Replayed(planned.matched, still_wrong=planned.still_wrong)
-    audit_id = await audit.announce(context, audit.Action(bulk.by, "replay", chosen, bulk.why), planned.matched)
+    action = audit.Announced.by(context.operator, Verb.REPLAY, planned.named(), bulk.why)
+    audit_id = await audit.announce(context, action, planned.matched)
     async for chunk in bulk.chunks(planned.ready, _CHUNK):
         events = [event for _, held in chunk for event in held]
         for start in range(0, len(events), _RECEIVED_AT_ONCE):
@@ -120,8 +149,8 @@ async def replay(context: OperatorContext, planned: Plan, bulk: BulkOptions, cho
 def _corrected(one: Rejected, correct: Correct) -> bytes:
     try:
         return correct(one.body)
-    except CloserError as error:
-        raise CloserError(f"{one.rejected_id} was not corrected: {error}; nothing was replayed") from None
+    except NotCorrected as error:
+        raise NotCorrected(f"{one.rejected_id} was not corrected: {error}; nothing was replayed") from None
 
 
 def _problems(element: batch.Element, *, several: bool) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""Which rejected events to replay: named by their ids, refused for a type, or with a subject that names the group."""
+"""Looking up which rejected events are to be replayed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.errors import CloserError
 from tasks.event import GroupComplete, Rejection
 from worker.operations.context import OperatorContext
-from worker.operations.dead_letters import Rejected, find, named, newest
-from worker.operations.replay import Reading
-
-_UNKNOWN = "; see `closer rejected list`"
+from worker.operations.dead_letter_selection import DeadLetterSelection, position
+from worker.operations.dead_letters import Rejected, by_id, newest
+from worker.operations.operator import Verb
+from worker.operations.reading import Reading
+from worker.operations.refusal import Refused, Rule
+from worker.operations.step import CouldNot, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,87 +28,49 @@ class Kind:
         return {"source": self.source, "type": self.type, "events": len(found)}
 
 
-class SeveralKinds(Exception):
+class SeveralKinds(Refused):
     """Subjects are used for one kind of events at a time, and these are more."""
 
     def __init__(self, kinds: dict[Kind, list[Rejected]]) -> None:
+        shown = [kind.as_json(found) for kind, found in kinds.items()]
+        text = "the subject is used for events of one source and type at a time, and these are of several"
+        super().__init__(Rule.SEVERAL_KINDS, text, kinds=shown)
         self.kinds = kinds
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What an operator has chosen. `up_to`: none that was rejected after this one."""
+async def choose(context: OperatorContext, selection: DeadLetterSelection) -> list[Rejected]:
+    """The rejected events of a selection, oldest first but for those that are named by their ids.
 
-    ids: tuple[str, ...] = ()
-    accept_type: str | None = None
-    use_subject: bool = False
-    source: str | None = None
-    event_type: str | None = None
-    up_to: str | None = None
-
-    def reading(self, context: OperatorContext) -> Reading:
-        """How the events are read again."""
-        types = context.settings.accepted_types
-        types = types.also(self.accept_type) if self.accept_type else types
-        return Reading(context.settings.events_stream, types, self.use_subject)
-
-    def in_words(self, chosen: list[Rejected]) -> str:
-        """Which events these are, for the audit."""
-        ids = named([one.rejected_id for one in chosen])
-        if self.accept_type:
-            return f"accept type {self.accept_type}: {ids}"
-        return f"use subject: {ids}" if self.use_subject else ids
-
-
-async def choose(context: OperatorContext, choice: Choice) -> list[Rejected]:
-    """The rejected events of a choice, oldest first but for those that are named by their ids.
-
-    Raises SeveralKinds; CloserError when one that is named is not there, or none matches; StoreUnavailable.
+    Raises Refused, SeveralKinds among them; CouldNot when one that is named is not there, or none matches; and
+    StoreUnavailable.
     """
-    chosen = await _chosen(context, choice)
-    if choice.up_to:
-        last = position(choice.up_to)
+    context.guard(selection.verb, selection)
+    chosen = await _chosen(context, selection)
+    if selection.up_to:
+        last = position(selection.up_to)
         chosen = [one for one in chosen if position(one.rejected_id) <= last]
     if not chosen:
-        raise CloserError(f"no rejected event matches{_UNKNOWN}")
+        raise CouldNot("no rejected event matches", Step(Verb.REJECTED))
     return chosen
 
 
-def position(rejected_id: str) -> tuple[int, int]:
-    """An id as numbers: the greater, the later. Raises ValueError when it is not an id."""
-    parts = rejected_id.split("-")
-    numbers = [int(part) for part in parts if part.isascii() and part.isdigit() and len(part) <= 20]
-    if len(parts) != 2 or len(numbers) != 2 or max(numbers) >= 2**64:
-        raise ValueError(f"{rejected_id} is not an id: it looks like 1767225600000-0")
-    return numbers[0], numbers[1]
-
-
-async def by_id(context: OperatorContext, ids: tuple[str, ...]) -> list[Rejected]:
-    """The rejected events of these ids. Raises CloserError that names one that is not there, and StoreUnavailable."""
-    found = await find(context, list(dict.fromkeys(ids)))
-    missing = set(ids) - {one.rejected_id for one in found}
-    if missing:
-        raise CloserError(f"no rejected event has the id {min(missing)}{_UNKNOWN}")
-    return found
-
-
-async def _chosen(context: OperatorContext, choice: Choice) -> list[Rejected]:
-    if choice.ids:
-        return await by_id(context, choice.ids)
-    if choice.accept_type:
-        return [one async for one in newest(context) if one.refused_type == choice.accept_type][::-1]
-    kinds = await _by_subject(context, choice)
+async def _chosen(context: OperatorContext, selection: DeadLetterSelection) -> list[Rejected]:
+    if selection.ids:
+        return await by_id(context, selection.ids)
+    if selection.accept_type:
+        return [one async for one in newest(context) if one.refused_type == selection.accept_type][::-1]
+    kinds = await _by_subject(context, selection)
     if len(kinds) > 1:
         raise SeveralKinds(kinds)
     return next(iter(kinds.values()), [])
 
 
-async def _by_subject(context: OperatorContext, choice: Choice) -> dict[Kind, list[Rejected]]:
-    reading = choice.reading(context)
+async def _by_subject(context: OperatorContext, selection: DeadLetterSelection) -> dict[Kind, list[Rejected]]:
+    reading = Reading.of(context, selection)
     kinds: dict[Kind, list[Rejected]] = {}
     async for one in newest(context):
         for kind in _kinds(one, reading):
-            if choice.source in (None, kind.source) and choice.event_type in (None, kind.type):
+            if selection.source in (None, kind.source) and selection.event_type in (None, kind.type):
                 kinds.setdefault(kind, []).append(one)
     return {kind: found[::-1] for kind, found in kinds.items()}
 

@@ -1,94 +1,129 @@
-"""Which closures an operator means: references, or filters that combine. Pure: the time comes in as an argument."""
+"""Which closures an operator means: references, or all that match a filter. Values, with JSON both ways."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.catalogue import Query
-from tasks.closure import iso
+from tasks.closure import Reason, State
 from tasks.event import is_reference
+from worker.operations.moment import Moment
+from worker.operations.refusal import Refused, Rule
 
-_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
-_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
-_NAMED = 5
-_ALL = Query()
+# The fields of a filter in JSON; several values stand in a list.
+_SEVERAL = {"state": "states", "reason": "reasons", "status": "statuses", "code": "codes", "source": "sources"}
+_TIMES = ("since", "until")
+_SINGLE = {"attempts_over": int, "prefix": str, "text": str}
+NAMED_MOST = 1000  # references that the audit keeps; of more it keeps the first few, and how many they are
+_NAMED_FIRST = 20
 
-# How each condition of a query is written on the command line.
-_FLAGS = {
-    "states": "--state", "reasons": "--reason", "statuses": "--status-code", "codes": "--code", "sources": "--source",
-    "since_ms": "--since", "until_ms": "--until", "attempts_over": "--attempts-over", "prefix": "--reference-prefix",
-    "text": "--text",
-}  # fmt: skip
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Conditions on closures. All that are given must hold; of several values of one, any."""
+
+    states: tuple[State, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    statuses: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    since: Moment | None = None
+    until: Moment | None = None
+    attempts_over: int | None = None
+    prefix: str | None = None
+    text: str | None = None
+
+    def at(self, now_ms: int) -> Filter:
+        """The same with absolute times, as they are when it is `now_ms` by the store's clock."""
+        since, until = (moment and Moment.at(moment.ms(now_ms)) for moment in (self.since, self.until))
+        return replace(self, since=since, until=until)
+
+    def query(self, now_ms: int) -> Query:
+        """What the ledger is asked, when it is `now_ms` by the store's clock."""
+        since_ms, until_ms = (moment.ms(now_ms) if moment else None for moment in (self.since, self.until))
+        return Query(
+            self.states, self.reasons, self.statuses, self.codes, self.sources, since_ms, until_ms,
+            self.attempts_over, self.prefix, self.text,
+        )  # fmt: skip
+
+    def as_json(self) -> dict[str, Any]:
+        """Only the conditions that are given."""
+        found: dict[str, Any] = {name: list(map(str, getattr(self, field))) for name, field in _SEVERAL.items()}
+        found |= {name: moment.text for name in _TIMES if (moment := getattr(self, name))}
+        found |= {name: getattr(self, name) for name in _SINGLE}
+        return {name: value for name, value in found.items() if value not in ([], None)}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Filter:
+        """Read what `as_json` wrote. Raises ValueError, TypeError or KeyError for anything else."""
+        if unknown := document.keys() - {*_SEVERAL, *_TIMES, *_SINGLE}:
+            raise ValueError(f"{min(unknown)} is not a condition")
+        given: dict[str, Any] = {
+            _SEVERAL[name]: tuple(map(str, value)) for name, value in document.items() if name in _SEVERAL
+        }
+        given |= {name: Moment.parse(document[name]) for name in _TIMES if name in document}
+        given |= {name: kind(document[name]) for name, kind in _SINGLE.items() if name in document}
+        given["states"] = tuple(map(State, given.get("states", ())))
+        given["reasons"] = tuple(map(Reason, given.get("reasons", ())))
+        return cls(**given)
+
+
+_ALL = Filter()
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """References, or all that match a query."""
+    """References, or all that match a filter."""
 
     references: tuple[str, ...] = ()
-    query: Query = _ALL
+    filter: Filter = _ALL
 
     @classmethod
-    def of(cls, references: Sequence[str], query: Query) -> Selection:
-        """Raises ValueError when references and filters are mixed, or a reference cannot be one."""
-        if references and query != _ALL:
-            raise ValueError("give references or filters, not both")
-        for reference in references:
-            if not is_reference(reference):
-                raise ValueError(f"{reference!r} is no reference: 1 to 128 characters of A-Z a-z 0-9 _ -")
-        return cls(tuple(dict.fromkeys(references)), query)
+    def of(cls, references: Sequence[str], filter_: Filter = _ALL) -> Selection:
+        """Each reference once, in their order."""
+        return cls(tuple(dict.fromkeys(references)), filter_)
 
     @property
     def everything(self) -> bool:
         """Whether nothing was asked for in particular."""
-        return not self.references and self.query == _ALL
+        return not self.references and self.filter == _ALL
 
-    def __str__(self) -> str:
-        """As it is written on the command line, for the audit; of many references the first five and how many."""
-        if not self.references:
-            return " ".join(_written(self.query))
-        more = len(self.references) - _NAMED
-        return " ".join(self.references[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    @property
+    def size(self) -> int | None:
+        """Not known before they are looked up."""
+        return None
 
+    def check(self) -> None:
+        """Raises Refused when references and filters are mixed, or a reference cannot be one."""
+        if self.references and self.filter != _ALL:
+            raise Refused(Rule.MIXED, "give references or filters, not both")
+        for reference in self.references:
+            if not is_reference(reference):
+                text = f"{reference!r} is not a reference: it needs 1 to 128 characters of A-Z a-z 0-9 _ -"
+                raise Refused(Rule.NOT_A_REFERENCE, text, reference=reference)
 
-def moment(text: str, now: datetime) -> datetime:
-    """A time as people write it: `90s`, `30m`, `2h`, `1d` ago; `03:00`, the last one, UTC; or ISO 8601.
+    def at(self, now_ms: int) -> Selection:
+        """The same with absolute times, as they are when it is `now_ms` by the store's clock."""
+        return replace(self, filter=self.filter.at(now_ms))
 
-    Raises ValueError.
-    """
-    if ago := _AGO.fullmatch(text):
-        return now - timedelta(seconds=float(ago[1]) * _UNITS_S[ago[2]])
-    if clock := _CLOCK.fullmatch(text):
-        at = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
-        return at if at <= now else at - timedelta(days=1)
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no time: write 30m, 2h or 1d (ago), 03:00 (UTC), or 2026-01-31T03:00Z") from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    def as_json(self) -> dict[str, Any]:
+        """`{"references": […]}` or `{"filter": {…}}`."""
+        return {"references": list(self.references)} if self.references else {"filter": self.filter.as_json()}
 
-
-def to_ms(at: datetime) -> int:
-    """Milliseconds since the epoch."""
-    return round(at.timestamp() * 1000)
-
-
-def _written(query: Query) -> list[str]:
-    words = []
-    for field in fields(query):
-        value = getattr(query, field.name)
-        if value is None or value == ():
-            continue
-        for one in value if isinstance(value, tuple) else (value,):
-            words += [_FLAGS[field.name], _word(iso(one) if field.name.endswith("_ms") else one)]
-    return words
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Selection:
+        """Read what `as_json` wrote. Raises ValueError, TypeError or KeyError for anything else."""
+        if document.keys() == {"references"}:
+            return cls(tuple(map(str, document["references"])))
+        if document.keys() == {"filter"}:
+            return cls((), Filter.from_json(document["filter"]))
+        raise ValueError("a selection has references, or a filter")
 
 
-def _word(value: Any) -> str:
-    text = str(value)
-    return text if text and not re.search(r"[\s'\"]", text) else repr(text)
+def named(ids: Sequence[str], what: str) -> dict[str, Any]:
+    """Ids for the audit, which is never shortened: all of them, or of thousands the first few and how many they are."""
+    if len(ids) <= NAMED_MOST:
+        return {what: list(ids)}
+    return {what: list(ids[:_NAMED_FIRST]), "count": len(ids)}

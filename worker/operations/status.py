@@ -1,4 +1,4 @@
-"""Looking: the whole at a glance, pages of closures, and one closure's story."""
+"""The whole at a glance: the gate, closures, failures, events and workers."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.catalogue import Summary
-from tasks.closure import Action as Deed
-from tasks.closure import Closure, iso
+from tasks.closure import iso
 from tasks.gate import Gate, SuspendedKey
 from tasks.heartbeat import Heartbeat, Unreadable
-from worker.operations import audit
-from worker.operations.advice import FAILURES
 from worker.operations.context import OperatorContext
 from worker.operations.event_types import Waiting, waiting
-from worker.settings import Settings
+from worker.operations.operator import Verb
 
 _SILENT_S = 20.0  # four signs of life missed
 _FORGOTTEN_S = 3600.0  # as in beat.lua
@@ -81,27 +78,9 @@ class Status:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Story:
-    """One closure, and what operators did to it."""
-
-    closure: Closure
-    deeds: list[tuple[Deed, audit.Action | None]]
-
-    def as_json(self) -> dict[str, Any]:
-        """The closure with its history, as other programs see it."""
-        closure = self.closure
-        advice = FAILURES[closure.reason] if closure.reason else None
-        return closure.as_json() | {
-            "history": [attempt.as_json() for attempt in closure.history],
-            "actions": [_deed(deed, action) for deed, action in self.deeds],
-            "meaning": advice and advice.meaning,
-            "remedy": advice and advice.remedy,
-        }
-
-
 async def status(context: OperatorContext) -> Status:
-    """Count everything. Raises StoreUnavailable."""
+    """Count everything. Raises Refused and StoreUnavailable."""
+    context.guard(Verb.STATUS)
     summary = await context.catalogue.summary(context.settings.events_stream)
     signs = sorted(summary.workers, key=lambda sign: sign.name)
     workers = [Worker(sign, _age_s(summary, sign)) for sign in signs if isinstance(sign, Heartbeat)]
@@ -113,31 +92,3 @@ async def status(context: OperatorContext) -> Status:
 def _age_s(summary: Summary, sign: Heartbeat) -> float:
     """How old it is, at least: one "of the future" is from before the store's clock was set back."""
     return abs(summary.now_ms - sign.at_ms) / 1000
-
-
-async def story(context: OperatorContext, reference: str) -> Story | None:
-    """One closure's story, or None when the ledger does not know it. Raises StoreUnavailable."""
-    (closure,) = await context.ledger.read([reference])
-    if closure is None:
-        return None
-    actions = await audit.announced(context, [deed.audit_id for deed in closure.actions])
-    return Story(closure, [(deed, actions.get(deed.audit_id)) for deed in closure.actions])
-
-
-def curl(settings: Settings, reference: str) -> str:
-    """The close call as a command, with the key left out: the shell puts it in."""
-    return (
-        f"curl -i -X POST '{settings.api_base_url.rstrip('/')}/shipment_groups/{reference}/close' \\\n"
-        f"  -H \"x-api-key: $CLOSER_API_KEY\" -H 'x-api-version: {settings.api_version}' \\\n"
-        "  -H 'Accept: application/json'"
-    )
-
-
-def _deed(deed: Deed, action: audit.Action | None) -> dict[str, Any]:
-    return {
-        "at": iso(deed.at_ms),
-        "action": deed.action,
-        "by": action and action.by,
-        "why": action and action.why,
-        "audit_id": deed.audit_id,
-    }

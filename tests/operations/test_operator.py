@@ -1,0 +1,213 @@
+"""Who may do what: one table, and every refusal, without any door."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from tasks.closure import State
+from tasks.event import Rejection
+from tests.operations.conftest import Cli
+from tests.tasks.book import Book
+from worker.operations import bulk, dead_letters, gate, policy, replay
+from worker.operations.bulk import BulkOptions
+from worker.operations.context import OperatorContext
+from worker.operations.dead_letter_selection import DeadLetterSelection
+from worker.operations.frozen import FrozenSelection, freeze
+from worker.operations.operator import PERMISSIONS, Chosen, Operator, Role, Verb, guard
+from worker.operations.refusal import Refused, Rule
+from worker.operations.selection import Filter, Selection
+from worker.settings import load
+
+LOOKS = {Verb.STATUS, Verb.LIST, Verb.SHOW, Verb.REJECTED, Verb.AUDIT, Verb.CHECK}
+ACTS = {Verb.REQUEUE, Verb.DISCARD, Verb.VERIFY, Verb.PAUSE, Verb.RESUME, Verb.REPLAY, Verb.DISCARD_REJECTED}
+MAY: dict[Role, set[Verb]] = {
+    Role.EMITTER: {Verb.PUBLISH},
+    Role.VIEWER: LOOKS,
+    Role.OPERATOR: LOOKS | ACTS,
+    Role.ADMIN: set(Verb),
+}
+CLOSURES = Selection(("sg_1",))
+DEAD_LETTERS = DeadLetterSelection(("1-0",))
+CHOSEN: dict[Verb, Chosen] = {
+    **dict.fromkeys((Verb.REQUEUE, Verb.DISCARD, Verb.VERIFY), CLOSURES),
+    **dict.fromkeys((Verb.REPLAY, Verb.DISCARD_REJECTED), DEAD_LETTERS),
+    Verb.ACCEPT_TYPE: DeadLetterSelection(accept_type="x.y"),
+    Verb.USE_SUBJECT: DeadLetterSelection(use_subject=True),
+}
+NEED_A_WHY = {Verb.DISCARD, Verb.DISCARD_REJECTED, Verb.OVERRIDE, Verb.MOVE_API}
+
+
+def refused(role: Role, verb: Verb, selection: Chosen | None, why: str = "w", name: str = "anna", **more: Any) -> Any:
+    """The rule that an operator is refused by; None: they may go on."""
+    try:
+        guard(Operator(name, role, "test"), verb, selection, why, **more)
+    except Refused as refusal:
+        return refusal.rule
+    return None
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize("verb", Verb)
+def test_who_may_do_what(verb: Verb, role: Role) -> None:
+    """The whole table: each verb for each role."""
+    expected = None if verb in MAY[role] else Rule.NOT_PERMITTED
+    assert refused(role, verb, CHOSEN.get(verb)) == expected
+
+
+@pytest.mark.parametrize("verb", Verb)
+def test_what_each_verb_needs(verb: Verb) -> None:
+    """A name for what changes something, a choice where there is one, and a reason for what cannot be taken back."""
+    changes = verb not in LOOKS | {Verb.PUBLISH}
+    assert refused(Role.ADMIN, verb, CHOSEN.get(verb), name=" ") == (Rule.NAMELESS if changes else None)
+    assert refused(Role.ADMIN, verb, None) == (Rule.EVERYTHING if verb in CHOSEN else None)
+    assert refused(Role.ADMIN, verb, CHOSEN.get(verb), why=" ") == (Rule.WHY_NEEDED if verb in NEED_A_WHY else None)
+    assert PERMISSIONS.keys() == set(Verb)
+
+
+@pytest.mark.parametrize("verb", [Verb.REQUEUE, Verb.DISCARD])
+def test_only_failed_closures_are_acted_upon(verb: Verb) -> None:
+    """The table says so, for every door; the API is asked about any."""
+    assert PERMISSIONS[verb].states == {State.FAILED}
+    assert PERMISSIONS[Verb.VERIFY].states == set(State)
+
+
+@pytest.mark.parametrize(
+    ("role", "verb", "size", "confirmed", "rule"),
+    [
+        (Role.OPERATOR, Verb.DISCARD, 20, None, None),
+        (Role.OPERATOR, Verb.DISCARD, 21, None, Rule.TOO_MANY),
+        (Role.OPERATOR, Verb.DISCARD, 21, 21, Rule.TOO_MANY),
+        (Role.ADMIN, Verb.DISCARD, 21, None, None),
+        (Role.OPERATOR, Verb.REQUEUE, 1000, None, None),
+        (Role.OPERATOR, Verb.REQUEUE, 1001, None, Rule.COUNT_NOT_CONFIRMED),
+        (Role.OPERATOR, Verb.REQUEUE, 1001, 1000, Rule.COUNT_NOT_CONFIRMED),
+        (Role.OPERATOR, Verb.REQUEUE, 1001, 1001, None),
+        (Role.ADMIN, Verb.REQUEUE, 1001, None, None),
+    ],
+)
+def test_large_actions(role: Role, verb: Verb, size: int, confirmed: int | None, rule: Rule | None) -> None:
+    """An operator discards a few at once, and repeats the count to re-queue many."""
+    frozen = FrozenSelection(verb, CLOSURES, [f"sg_{n}" for n in range(size)], {})
+    assert refused(role, verb, frozen, confirmed=confirmed) == rule
+
+
+@pytest.mark.parametrize(
+    ("selection", "rule"),
+    [
+        (Selection(("sg_1",), Filter(text="x")), Rule.MIXED),
+        (Selection(("../etc",)), Rule.NOT_A_REFERENCE),
+        (DeadLetterSelection(accept_type="x", use_subject=True), Rule.TWO_STEPS),
+        (DeadLetterSelection(source="/w"), Rule.KIND_WITHOUT_SUBJECT),
+        (DeadLetterSelection(("1-0",), event_type="x", use_subject=True), Rule.KIND_WITHOUT_SUBJECT),
+        (DeadLetterSelection(use_subject=True, fields=(("x", "y"),)), Rule.CORRECTION_WITHOUT_IDS),
+        (DeadLetterSelection(accept_type="x", edited=True), Rule.CORRECTION_WITHOUT_IDS),
+        (DeadLetterSelection(("²-0",)), Rule.NOT_AN_ID),
+        (DeadLetterSelection(use_subject=True, up_to="now"), Rule.NOT_AN_ID),
+        (DeadLetterSelection(("1-0", "2-0"), fields=(("data.reference", "sg_1"),)), Rule.ONE_VALUE_FOR_SEVERAL),
+        (replay.Plan(DeadLetterSelection(use_subject=True)), Rule.SUBJECT_NOT_SHOWN),
+        (replay.Plan(DeadLetterSelection(use_subject=True, shown=True)), None),
+        (DeadLetterSelection(("1-0",), fields=(("reference", "sg_1"),)), None),
+    ],
+)
+def test_choices_that_are_wrong_in_themselves(selection: Chosen, rule: Rule | None) -> None:
+    """Whatever the verb, and whoever asks."""
+    assert refused(Role.ADMIN, Verb.REPLAY, selection) == rule
+
+
+@dataclass
+class Hatch:
+    """A second front end: JSON in, JSON out. It knows no rule, and no library that the command line needs."""
+
+    context: OperatorContext
+
+    async def ask(self, verb: str, why: str = "", **given: Any) -> dict[str, Any]:
+        """Do what is asked for, and answer; a refusal is an answer, too."""
+        try:
+            return await self._do(Verb(verb), why, BulkOptions(why), **given)
+        except Refused as refusal:
+            return {"refused": refusal.as_json()}
+
+    async def _do(self, verb: Verb, why: str, how: BulkOptions, **given: Any) -> dict[str, Any]:
+        match verb:
+            case Verb.REQUEUE | Verb.DISCARD:
+                act = bulk.requeue if verb is Verb.REQUEUE else bulk.discard
+                frozen = await freeze(self.context, verb, Selection.from_json(given), why)
+                return (await act(self.context, frozen, how)).as_json()
+            case Verb.REPLAY:
+                planned, _ = await replay.plan(self.context, DeadLetterSelection.from_json(given))
+                return (await replay.replay(self.context, planned, how)).as_json()
+            case Verb.DISCARD_REJECTED:
+                return {"discarded": await dead_letters.discard(self.context, given["rejected"], how)}
+            case Verb.OVERRIDE:
+                return (await gate.resume(self.context, why=why, override_retry_after=True)).as_json()
+            case Verb.MOVE_API:
+                return dict(zip(("before", "now"), await policy.move_api(self.context, why=why), strict=True))
+            case _:
+                return (await gate.pause(self.context, why=why)).as_json()
+
+
+@pytest.fixture
+async def hatch(any_store: Redis) -> Hatch:
+    """The second front end, on a ledger with three failed closures, one closed, and three rejected events."""
+    book = Book(any_store)
+    await book.receive("sg_1", "sg_2", "sg_3", "closed")
+    for reference in ("sg_1", "sg_2", "sg_3"):
+        await book.failed(reference)
+    await book.closed(await book.claim("closed"))
+    for number, subject in enumerate(("sg_8", "sg_9", "sg_10")):
+        event = {"specversion": "1.0", "id": str(number), "source": f"/w{number % 2}", "type": "group.complete"}
+        body = json.dumps(event | {"subject": subject, "data": {"site": 1}}).encode()
+        await book.ledger.reject(body, Rejection(("subject: x",)), f"{number}-0")
+    operator = Operator("anna", Role.ADMIN, "hatch")
+    return Hatch(OperatorContext.of(operator, load(), any_store))
+
+
+ASKED: list[tuple[Role, dict[str, Any], Rule]] = [
+    (Role.VIEWER, {"verb": "pause"}, Rule.NOT_PERMITTED),
+    (Role.ADMIN, {"verb": "requeue", "filter": {}}, Rule.EVERYTHING),
+    (Role.ADMIN, {"verb": "requeue", "references": ["a b"]}, Rule.NOT_A_REFERENCE),
+    (Role.ADMIN, {"verb": "discard", "references": ["sg_1"]}, Rule.WHY_NEEDED),
+    (Role.ADMIN, {"verb": "discard rejected", "rejected": ["1-0"]}, Rule.WHY_NEEDED),
+    (Role.ADMIN, {"verb": "override"}, Rule.WHY_NEEDED),
+    (Role.OPERATOR, {"verb": "override", "why": "w"}, Rule.NOT_PERMITTED),
+    (Role.ADMIN, {"verb": "move-api"}, Rule.WHY_NEEDED),
+    (Role.ADMIN, {"verb": "replay"}, Rule.EVERYTHING),
+    (Role.OPERATOR, {"verb": "replay", "accept_type": "x"}, Rule.NOT_PERMITTED),
+    (Role.ADMIN, {"verb": "replay", "rejected": ["1-0", "2-0"], "set": [["id", "x"]]}, Rule.ONE_VALUE_FOR_SEVERAL),
+    (Role.ADMIN, {"verb": "replay", "use_subject": True}, Rule.SEVERAL_KINDS),
+    (Role.ADMIN, {"verb": "replay", "use_subject": True, "source": "/w0"}, Rule.SUBJECT_NOT_SHOWN),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("role", "request_", "rule"), ASKED)
+async def test_a_second_front_end_gets_every_refusal(
+    hatch: Hatch, role: Role, request_: dict[str, Any], rule: Rule
+) -> None:
+    """It copies no rule, and what it is refused has changed nothing."""
+    hatch.context = replace(hatch.context, operator=Operator("anna", role, "hatch"))
+    answer = await hatch.ask(**request_)
+    assert answer["refused"]["rule"] == rule
+    assert answer["refused"]["message"]
+    assert "--" not in answer["refused"]["message"]
+    assert await hatch.context.redis.xlen("closer:audit") == 0
+    assert (await hatch.context.ledger.gate()).open
+
+
+async def test_a_second_front_end_acts_on_failed_closures_only(hatch: Hatch) -> None:
+    """What is not failed is skipped, and the audit names the door."""
+    answer = await hatch.ask("requeue", references=["sg_1", "closed", "never"])
+    assert answer == {"matched": 3, "requeued": 1, "skipped": {"closed": 1, "unknown": 1}, "dry_run": False}
+    entries: Any = await hatch.context.redis.xrange("closer:audit")
+    assert entries[0][1][b"door"] == b"hatch"
+
+
+def test_the_command_line_phrases_what_is_refused(cli: Cli) -> None:
+    """With its own options, as wrong usage."""
+    assert "--why TEXT" in cli("discard", "sg_1", code=2).stderr
+    assert "--why TEXT" in cli("ledger", "move-api", code=2).stderr
+    assert "--accept-type TYPE" in cli("rejected", "replay", code=2).stderr

@@ -1,0 +1,98 @@
+"""Which rejected events an operator means, and what is to be done to them before they are read again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worker.operations.corrections import of_one_event
+from worker.operations.operator import Verb
+from worker.operations.refusal import Refused, Rule
+from worker.operations.selection import named
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterSelection:
+    """Rejected events by their ids, those refused for a type, or those whose subject names the group.
+
+    `source`, `event_type`: of which kind, where the subject is used. `up_to`: none that was rejected after this one.
+    `fields`: pairs of a path and a value to be set in each. `edited`: each is corrected by hand. `shown`: the operator
+    has seen what would come of it.
+    """
+
+    ids: tuple[str, ...] = ()
+    accept_type: str | None = None
+    use_subject: bool = False
+    source: str | None = None
+    event_type: str | None = None
+    up_to: str | None = None
+    fields: tuple[tuple[str, str], ...] = ()
+    edited: bool = False
+    shown: bool = False
+
+    @property
+    def verb(self) -> Verb:
+        """What a replay of these asks for."""
+        if self.accept_type:
+            return Verb.ACCEPT_TYPE
+        return Verb.USE_SUBJECT if self.use_subject else Verb.REPLAY
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing was asked for in particular."""
+        return not (self.ids or self.accept_type or self.use_subject)
+
+    @property
+    def size(self) -> int | None:
+        """How many are named; None where they are to be looked up."""
+        return len(self.ids) or None
+
+    def check(self) -> None:
+        """Raises Refused when the choice is against a rule in itself."""
+        if self.accept_type and self.use_subject:
+            raise Refused(Rule.TWO_STEPS, "to accept a type and to use the subject are two steps: take one of them")
+        if (self.source or self.event_type) and (self.ids or not self.use_subject):
+            text = "a source and a type choose events whose subject is used, where no ids are given"
+            raise Refused(Rule.KIND_WITHOUT_SUBJECT, text)
+        if (self.fields or self.edited) and not self.ids:
+            raise Refused(Rule.CORRECTION_WITHOUT_IDS, "only events that are named by their ids are corrected")
+        for rejected_id in (*self.ids, *filter(None, [self.up_to])):
+            position(rejected_id)
+        for path, _ in self.fields:
+            if len(self.ids) > 1 and of_one_event(path):
+                text = f"to set {path} would make these {len(self.ids)} events the same: correct them one at a time"
+                raise Refused(Rule.ONE_VALUE_FOR_SEVERAL, text, field=path, events=len(self.ids))
+
+    def as_json(self) -> dict[str, Any]:
+        """Only what is given."""
+        given = named(self.ids, "rejected") if self.ids else {}
+        options = {
+            "accept_type": self.accept_type, "use_subject": self.use_subject, "source": self.source,
+            "type": self.event_type, "up_to": self.up_to, "set": [list(pair) for pair in self.fields],
+            "edited": self.edited,
+        }  # fmt: skip
+        return given | {name: value for name, value in options.items() if value}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> DeadLetterSelection:
+        """Read what `as_json` wrote. Raises ValueError or TypeError for anything else."""
+        known = {"rejected", "accept_type", "use_subject", "source", "type", "up_to", "set", "edited"}
+        if unknown := document.keys() - known:
+            raise ValueError(f"{min(unknown)} does not choose rejected events")
+        return cls(
+            tuple(map(str, document.get("rejected", ()))), document.get("accept_type"),
+            bool(document.get("use_subject", False)), document.get("source"), document.get("type"),
+            document.get("up_to"), tuple((str(path), str(value)) for path, value in document.get("set", ())),
+            bool(document.get("edited", False)),
+        )  # fmt: skip
+
+
+def position(rejected_id: str) -> tuple[int, int]:
+    """An id as numbers: the greater, the later. Raises Refused when it is not an id."""
+    parts = rejected_id.split("-")
+    numbers = [int(part) for part in parts if part.isascii() and part.isdigit() and len(part) <= 20]
+    if len(parts) != 2 or len(numbers) != 2 or max(numbers) >= 2**64:
+        text = f"{rejected_id!r} is not the id of a rejected event: it looks like 1767225600000-0"
+        raise Refused(Rule.NOT_AN_ID, text, id=rejected_id)
+    return numbers[0], numbers[1]

@@ -1,0 +1,77 @@
+"""A selection that was looked up: exactly these closures, whatever matches it later."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.closure import State
+from worker.operations.context import OperatorContext
+from worker.operations.operator import PERMISSIONS, Verb
+from worker.operations.selection import Selection, named
+
+_CHUNK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenSelection:
+    """What was chosen for one verb, as it was when it was looked up: nothing that comes later is acted upon.
+
+    `selection` has absolute times. `eligible`: those in a state that the verb acts upon. `skipped`: the others, counted
+    by why not.
+    """
+
+    verb: Verb
+    selection: Selection
+    eligible: list[str]
+    skipped: dict[str, int]
+
+    @property
+    def matched(self) -> int:
+        """How many were chosen."""
+        return len(self.eligible) + sum(self.skipped.values())
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing was asked for in particular."""
+        return self.selection.everything
+
+    @property
+    def size(self) -> int | None:
+        """How many would be acted upon."""
+        return len(self.eligible)
+
+    def check(self) -> None:
+        """Raises Refused when the selection is against a rule in itself."""
+        self.selection.check()
+
+    def named(self) -> dict[str, Any]:
+        """The selection for the audit."""
+        references = self.selection.references
+        return named(references, "references") if references else self.selection.as_json()
+
+
+async def freeze(context: OperatorContext, verb: Verb, selection: Selection, why: str = "") -> FrozenSelection:
+    """Look up what is chosen, and which of it the verb acts upon. Raises Refused before, and StoreUnavailable."""
+    context.guard(verb, selection, why)
+    selection = selection.at(await context.now_ms())
+    known = await (_named(context, selection) if selection.references else _matching(context, selection))
+    states = PERMISSIONS[verb].states
+    skipped = Counter("unknown" if state is None else state.value for state in known.values() if state not in states)
+    eligible = [reference for reference, state in known.items() if state in states]
+    return FrozenSelection(verb, selection, eligible, dict(skipped))
+
+
+async def _named(context: OperatorContext, selection: Selection) -> dict[str, State | None]:
+    known: dict[str, State | None] = {}
+    for start in range(0, len(selection.references), _CHUNK):
+        chunk = selection.references[start : start + _CHUNK]
+        for reference, closure in zip(chunk, await context.ledger.read(chunk), strict=True):
+            known[reference] = closure.state if closure else None
+    return known
+
+
+async def _matching(context: OperatorContext, selection: Selection) -> dict[str, State | None]:
+    query = selection.filter.query(await context.now_ms())
+    return {reference: state async for reference, state in context.catalogue.references(query)}

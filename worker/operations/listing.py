@@ -1,0 +1,47 @@
+"""Pages of closures that match, and how many have something in common."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from tasks.catalogue import Cursor, Group, GroupBy, Order, Page
+from worker.operations.context import OperatorContext
+from worker.operations.operator import Verb
+from worker.operations.selection import Filter
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Closures counted by what they have in common (None: those without it); `now_ms` is the store's time."""
+
+    counts: dict[str | None, Group]
+    now_ms: int
+
+
+async def pages(
+    context: OperatorContext, filter_: Filter, *, limit: int, order: Order, cursor: Cursor | None
+) -> AsyncIterator[tuple[Page, int]]:
+    """Up to `limit` closures, a page at a time, each with the store's time: a long list takes no more memory.
+
+    Raises Refused and StoreUnavailable.
+    """
+    context.guard(Verb.LIST)
+    now_ms = await context.now_ms()
+    query, left = filter_.query(now_ms), limit
+    while left:
+        page = await context.catalogue.page(query, limit=min(_CHUNK, left), order=order, cursor=cursor)
+        yield page, now_ms
+        left -= len(page.closures)
+        cursor = page.next
+        if cursor is None:
+            return
+
+
+async def groups(context: OperatorContext, filter_: Filter, by: GroupBy) -> Groups:
+    """Closures that match, counted by `by`. Raises Refused and StoreUnavailable."""
+    context.guard(Verb.LIST)
+    now_ms = await context.now_ms()
+    return Groups(await context.catalogue.groups(filter_.query(now_ms), by), now_ms)

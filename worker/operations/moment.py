@@ -1,0 +1,55 @@
+"""A time as people write it. Pure: the time now comes in as an argument, and it is the store's."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from tasks.closure import iso
+
+_AGO = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([smhdw])", re.ASCII)
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+_CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time as it was written: `2h` ago, the last `03:00` in UTC, or ISO 8601. `ms` says when that is."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Moment:
+        """Raises ValueError, with the ways to write one, when it is not a time."""
+        if not (_AGO.fullmatch(text) or _CLOCK.fullmatch(text) or _iso(text)):
+            raise ValueError(f"{text!r} is not a time: write 30m, 2h or 1d (ago), 03:00 (UTC), or 2026-01-31T03:00Z")
+        return cls(text)
+
+    @classmethod
+    def at(cls, ms: int) -> Moment:
+        """The time of so many milliseconds since the epoch."""
+        return cls(iso(ms))
+
+    def ms(self, now_ms: int) -> int:
+        """Milliseconds since the epoch; `now_ms` is the time by the store's clock."""
+        now = datetime.fromtimestamp(now_ms / 1000, UTC)
+        if ago := _AGO.fullmatch(self.text):
+            return max(0, round(now_ms - float(ago[1]) * _UNITS_S[ago[2]] * 1000))
+        if clock := _CLOCK.fullmatch(self.text):
+            at = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
+            return _to_ms(at if at <= now else at - timedelta(days=1))
+        at = _iso(self.text) or now
+        return _to_ms(at)
+
+
+def _iso(text: str) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def _to_ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)

@@ -1,0 +1,158 @@
+"""Who may do what: the table of verbs and roles, and the one guard that every operation asks before it begins.
+
+Doors (the command line, later the console and the API) hold no rule. They say who the operator is, and put a refusal
+into their own words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from tasks.closure import State
+from worker.operations.refusal import Refused, Rule
+
+_NAME_LIMIT = 100  # characters that the audit keeps of a name
+
+
+class Role(StrEnum):
+    """What somebody is trusted with. Whoever reaches the store can do all, so the command line is `ADMIN`."""
+
+    EMITTER = "emitter"
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+class Verb(StrEnum):
+    """Everything that can be asked for. The audit keeps these words."""
+
+    PUBLISH = "publish"
+    STATUS = "status"
+    LIST = "list"
+    SHOW = "show"
+    REJECTED = "rejected"
+    AUDIT = "audit"
+    CHECK = "check"
+    REQUEUE = "requeue"
+    DISCARD = "discard"
+    VERIFY = "verify"
+    PAUSE = "pause"
+    RESUME = "resume"
+    OVERRIDE = "override"
+    REPLAY = "replay"
+    ACCEPT_TYPE = "accept type"
+    USE_SUBJECT = "use subject"
+    DISCARD_REJECTED = "discard rejected"
+    MOVE_API = "move-api"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who acts, with which role, and through which door (`cli`, `console`, `api`)."""
+
+    name: str
+    role: Role
+    door: str
+
+    @property
+    def signature(self) -> str:
+        """The name as the audit keeps it: at most 100 characters."""
+        return self.name.strip()[:_NAME_LIMIT]
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Who may do one thing, and under which conditions.
+
+    `why_needed`: the operator must give a reason. `chosen`: they must say which closures or rejected events. `states`:
+    only closures in these states are acted upon. `most`: how many an operator may act upon at once; an admin may more.
+    `confirm_over`: an operator must repeat the count when there are more.
+    """
+
+    roles: frozenset[Role]
+    changes: bool = True
+    why_needed: bool = False
+    chosen: bool = False
+    states: frozenset[State] = frozenset()
+    most: int | None = None
+    confirm_over: int | None = None
+
+
+_ADMINS = frozenset({Role.ADMIN})
+_OPERATORS = _ADMINS | {Role.OPERATOR}
+_VIEWERS = _OPERATORS | {Role.VIEWER}
+_EMITTERS = _ADMINS | {Role.EMITTER}
+_FAILED = frozenset({State.FAILED})
+_LOOK = Permission(_VIEWERS, changes=False)
+
+PERMISSIONS: dict[Verb, Permission] = {
+    Verb.PUBLISH: Permission(_EMITTERS, changes=False),
+    Verb.STATUS: _LOOK,
+    Verb.LIST: _LOOK,
+    Verb.SHOW: _LOOK,
+    Verb.REJECTED: _LOOK,
+    Verb.AUDIT: _LOOK,
+    Verb.CHECK: _LOOK,
+    Verb.REQUEUE: Permission(_OPERATORS, chosen=True, states=_FAILED, confirm_over=1000),
+    Verb.DISCARD: Permission(_OPERATORS, chosen=True, states=_FAILED, why_needed=True, most=20),
+    Verb.VERIFY: Permission(_OPERATORS, chosen=True, states=frozenset(State)),
+    Verb.PAUSE: Permission(_OPERATORS),
+    Verb.RESUME: Permission(_OPERATORS),
+    Verb.OVERRIDE: Permission(_ADMINS, why_needed=True),
+    Verb.REPLAY: Permission(_OPERATORS, chosen=True),
+    Verb.ACCEPT_TYPE: Permission(_ADMINS, chosen=True),
+    Verb.USE_SUBJECT: Permission(_ADMINS, chosen=True),
+    Verb.DISCARD_REJECTED: Permission(_OPERATORS, chosen=True, why_needed=True, most=20),
+    Verb.MOVE_API: Permission(_ADMINS, why_needed=True),
+}
+
+
+class Chosen(Protocol):
+    """What an operator has chosen: closures or rejected events, before or after they were looked up."""
+
+    @property
+    def everything(self) -> bool:
+        """Whether nothing was asked for in particular."""
+
+    @property
+    def size(self) -> int | None:
+        """How many would be acted upon; None before they were looked up."""
+
+    def check(self) -> None:
+        """Raises Refused when the choice is against a rule in itself."""
+
+
+def guard(
+    operator: Operator, verb: Verb, selection: Chosen | None = None, why: str = "", *, confirmed: int | None = None
+) -> None:
+    """Let an operator go on, or raise Refused. `confirmed`: the count that they have repeated.
+
+    Ask it twice where closures are looked up first: with what was chosen, and with what was found.
+    """
+    permission = PERMISSIONS[verb]
+    if operator.role not in permission.roles:
+        needed = " or ".join(role for role in Role if role in permission.roles)
+        text = f"{operator.signature or 'nobody'} is {operator.role}, and to {verb} takes {needed}"
+        raise Refused(Rule.NOT_PERMITTED, text, verb=verb, role=operator.role, needed=needed)
+    if permission.changes and not operator.signature:
+        raise Refused(Rule.NAMELESS, "nobody knows who you are: say your name, for the audit")
+    if selection is not None:
+        selection.check()
+    if permission.chosen and (selection is None or selection.everything):
+        raise Refused(Rule.EVERYTHING, f"to {verb} everything at once is refused: say which", verb=verb)
+    if permission.why_needed and not why.strip():
+        raise Refused(Rule.WHY_NEEDED, f"to {verb} takes a reason, for the audit: tell why", verb=verb)
+    if operator.role is not Role.ADMIN and selection is not None and selection.size is not None:
+        _guard_size(verb, selection.size, confirmed)
+
+
+def _guard_size(verb: Verb, size: int, confirmed: int | None) -> None:
+    permission = PERMISSIONS[verb]
+    if permission.most is not None and size > permission.most:
+        text = f"these are {size:,}, and an operator may {verb} {permission.most} at once: ask an admin"
+        raise Refused(Rule.TOO_MANY, text, verb=verb, size=size, most=permission.most)
+    if permission.confirm_over is not None and size > permission.confirm_over and confirmed != size:
+        text = f"these are {size:,}: repeat the count to {verb} so many"
+        raise Refused(Rule.COUNT_NOT_CONFIRMED, text, verb=verb, size=size)

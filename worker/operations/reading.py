@@ -1,0 +1,32 @@
+"""Reading rejected bytes again, under the rules that hold now and those that an operator adds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks import batch
+from tasks.event_type import EventTypes
+from worker.operations.context import OperatorContext
+from worker.operations.dead_letter_selection import DeadLetterSelection
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How rejected bytes are read again; see `tasks.event.parse`."""
+
+    stream: str
+    types: EventTypes
+    use_subject: bool = False
+
+    @classmethod
+    def of(cls, context: OperatorContext, selection: DeadLetterSelection) -> Reading:
+        """How these are read: with one more type, or by their subject, where that was chosen."""
+        types = context.settings.accepted_types
+        types = types.also(selection.accept_type) if selection.accept_type else types
+        return cls(context.settings.events_stream, types, selection.use_subject)
+
+    def read(self, body: bytes, origin: str) -> list[batch.Element]:
+        """The event, or the events of an array."""
+        return batch.read(
+            body, source=self.stream, event_id=origin, types=self.types, use_subject=self.use_subject
+        )  # fmt: skip

@@ -1,0 +1,47 @@
+"""What to do next, as a value: a door makes a command line, a link or a button of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.errors import CloserError
+from worker.operations.operator import Verb
+from worker.operations.selection import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do. `selection`: for which closures; `event_type`: for which rejected events.
+
+    `lock`: closures are re-queued to be locked first.
+    """
+
+    verb: Verb
+    selection: Selection | None = None
+    event_type: str | None = None
+    lock: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """The step as other programs see it."""
+        given = {
+            "verb": self.verb.value, "selection": self.selection and self.selection.as_json(),
+            "event_type": self.event_type, "lock": self.lock or None,
+        }  # fmt: skip
+        return {name: value for name, value in given.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Step:
+        """Read what `as_json` wrote. Raises ValueError, TypeError or KeyError for anything else."""
+        chosen = document.get("selection")
+        selection = None if chosen is None else Selection.from_json(chosen)
+        return cls(Verb(document["verb"]), selection, document.get("event_type"), bool(document.get("lock", False)))
+
+
+class CouldNot(CloserError):
+    """An operation could not be done; `step` is what to look at next, where there is something."""
+
+    def __init__(self, text: str, step: Step | None = None) -> None:
+        super().__init__(text)
+        self.step = step
