@@ -128,7 +128,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class OperatorAction:
     """What an operator did to a closure; `audit_id` names the audit's entry with who and why."""
 
     at_ms: int
@@ -136,7 +136,7 @@ class Action:
     audit_id: str
 
     @classmethod
-    def unpack(cls, line: str) -> Action:
+    def unpack(cls, line: str) -> OperatorAction:
         """Read what the ledger's scripts wrote."""
         at, action, audit_id = line.split("|")
         return cls(int(at), action, audit_id)
@@ -160,7 +160,7 @@ class Closure:
     event_time: str | None
     traceparent: str | None
     history: tuple[Attempt, ...]
-    actions: tuple[Action, ...] = ()
+    actions: tuple[OperatorAction, ...] = ()
 
     @classmethod
     def from_record(
@@ -196,7 +196,7 @@ class Closure:
             event_time=record.get("t"),
             traceparent=record.get("p"),
             history=tuple(Attempt.unpack(line) for line in record.get("h", ())),
-            actions=tuple(Action.unpack(line) for line in record.get("q", ())),
+            actions=tuple(OperatorAction.unpack(line) for line in record.get("q", ())),
         )
 
     @property

@@ -129,7 +129,7 @@ class Due:
     probe: str | None = None
 
 
-class Truth(NamedTuple):
+class Observation(NamedTuple):
     """What the API says of a group, and when the closure had entered the state it was in when it was asked."""
 
     reference: str
@@ -237,13 +237,15 @@ class Ledger:
         words = await self._scripts.run("operate", "discard", "", "", audit, *references)
         return [word.decode() for word in words]
 
-    async def mend(self, truths: Sequence[Truth], *, audit: str, others: dict[str, int]) -> list[str]:
+    async def reconcile(self, observations: Sequence[Observation], *, audit: str, others: dict[str, int]) -> list[str]:
         """Write down what the API says, where the ledger disagrees: "done", "unknown", "agree" or "moved on".
 
-        `others` counts, for the audit, those of the same chunk that needed no mending.
+        `others` counts, for the audit, those of the same chunk that agree or cannot be told.
         """
-        flat = [word for ref, closed, since_ms in truths for word in (ref, "closed" if closed else "open", since_ms)]
-        return [word.decode() for word in await self._scripts.run("mend", audit, _json(others), *flat)]
+        flat = [
+            word for ref, closed, since_ms in observations for word in (ref, "closed" if closed else "open", since_ms)
+        ]
+        return [word.decode() for word in await self._scripts.run("reconcile", audit, _json(others), *flat)]
 
     async def dismiss(self, rejected_ids: Sequence[str], *, audit: str) -> int:
         """Take rejected events off their stream; returns how many were there."""

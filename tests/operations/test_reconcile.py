@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tasks.closure import Outcome, Reason, State
-from tasks.ledger import Truth
+from tasks.ledger import Observation
 from tests.tasks.book import Book
 
 
@@ -39,7 +39,7 @@ async def test_that_a_group_is_closed_counts_in_every_state(
     book: Book, reference: str, word: str, state: State
 ) -> None:
     """It is closed as already_closed, and off the agenda."""
-    assert await book.ledger.mend([Truth(reference, True, 0)], audit="1-1", others={}) == [word]
+    assert await book.ledger.reconcile([Observation(reference, True, 0)], audit="1-1", others={}) == [word]
     assert await book.state(reference) is state
     if word == "done":
         assert (await book.read(reference)).outcome is Outcome.ALREADY_CLOSED
@@ -51,7 +51,9 @@ async def test_that_a_group_is_closed_counts_in_every_state(
 async def test_that_a_group_is_open_is_no_news_unless_it_counts_as_closed(book: Book, reference: str) -> None:
     """Nothing changes."""
     before = await book.read(reference)
-    assert await book.ledger.mend([Truth(reference, False, before.entered_ms)], audit="1-1", others={}) == ["agree"]
+    assert await book.ledger.reconcile([Observation(reference, False, before.entered_ms)], audit="1-1", others={}) == [
+        "agree"
+    ]
     assert await book.read(reference) == before
 
 
@@ -59,7 +61,7 @@ async def test_a_closed_one_that_is_open_fails_as_reopened(book: Book) -> None:
     """Its history stays, and an operator can queue it again."""
     since_ms = (await book.read("closed")).entered_ms
     book.clock.forward(1)
-    assert await book.ledger.mend([Truth("closed", False, since_ms)], audit="1-1", others={}) == ["done"]
+    assert await book.ledger.reconcile([Observation("closed", False, since_ms)], audit="1-1", others={}) == ["done"]
     closure = await book.read("closed")
     assert (closure.reason, closure.outcome, closure.attempts) == (Reason.REOPENED, None, 1)
     assert await book.ledger.requeue(["closed"]) == ["done"]
@@ -69,13 +71,15 @@ async def test_a_closed_one_that_is_open_fails_as_reopened(book: Book) -> None:
 async def test_one_that_was_closed_after_the_api_was_asked_is_left_alone(book: Book) -> None:
     """What the API said before cannot count against it."""
     since_ms = (await book.read("closed")).entered_ms
-    assert await book.ledger.mend([Truth("closed", False, since_ms - 1)], audit="1-1", others={}) == ["moved on"]
+    assert await book.ledger.reconcile([Observation("closed", False, since_ms - 1)], audit="1-1", others={}) == [
+        "moved on"
+    ]
     assert await book.state("closed") is State.CLOSED
 
 
 async def test_an_unknown_one_is_counted(book: Book) -> None:
     """Nothing is made up for it; the audit has what was changed, and what was not."""
-    assert await book.ledger.mend([Truth("never", True, 0)], audit="1-1", others={"agree": 2}) == ["unknown"]
+    assert await book.ledger.reconcile([Observation("never", True, 0)], audit="1-1", others={"agree": 2}) == ["unknown"]
     entries: Any = await book.redis.xrange("closer:audit")
     [(_, entry)] = entries
     assert entry[b"of"] == b"1-1"

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from redis.asyncio import Redis
 
 from tasks.closure import OPEN_STATES, TRANSITIONS, Outcome, Reason, State
-from tasks.ledger import Claim, Settlement, Truth
+from tasks.ledger import Claim, Observation, Settlement
 from tasks.verdict import Health
 from tests.support import FakeStore
 from tests.tasks.book import GRACE_S, LEASE_S, Book
@@ -159,7 +159,7 @@ class LedgerMachine(RuleBasedStateMachine):
         """An operator asks the API: that a group is closed counts in every state."""
         before = self.states.get(reference)
         entered_ms = self.do(self.book.read(reference)).entered_ms if before else 0
-        [word] = self.do(self.book.ledger.mend([Truth(reference, closed, entered_ms)], audit="", others={}))
+        [word] = self.do(self.book.ledger.reconcile([Observation(reference, closed, entered_ms)], audit="", others={}))
         assert (word == "done") == (before is not None and closed != (before is State.CLOSED))
         assert (word == "unknown") == (before is None)
         if word == "done" and closed:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.api import SortedApi
 from tasks.closure import Closure, State
-from tasks.ledger import Truth
+from tasks.ledger import Observation
 from worker.operations import audit
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
@@ -109,7 +109,7 @@ async def _ask_for_all(
             others["unknown"] = len(chunk) - len(closures)
         words = ["done"] * len(wrong)
         if audit_id:
-            words = await context.ledger.mend(wrong, audit=audit_id, others=others)
+            words = await context.ledger.reconcile(wrong, audit=audit_id, others=others)
         _count(findings, wrong, words, others)
         if questions.ended:
             findings.ended = questions.ended
@@ -117,7 +117,7 @@ async def _ask_for_all(
     return findings
 
 
-def _compare(closures: Sequence[Closure], said: Sequence[str | None]) -> tuple[list[Truth], Counter[str]]:
+def _compare(closures: Sequence[Closure], said: Sequence[str | None]) -> tuple[list[Observation], Counter[str]]:
     """Where the ledger is wrong, and the others counted: "agree", or why it cannot be told."""
     wrong, others = [], Counter[str]()
     for closure, says in zip(closures, said, strict=True):
@@ -126,17 +126,17 @@ def _compare(closures: Sequence[Closure], said: Sequence[str | None]) -> tuple[l
         if says not in ("closed", "open"):
             others[says] += 1
         elif (says == "closed") != (closure.state is State.CLOSED):
-            wrong.append(Truth(closure.reference, says == "closed", closure.entered_ms))
+            wrong.append(Observation(closure.reference, says == "closed", closure.entered_ms))
         else:
             others["agree"] += 1
     return wrong, others
 
 
-def _count(findings: Findings, wrong: Sequence[Truth], words: Sequence[str], others: Counter[str]) -> None:
+def _count(findings: Findings, wrong: Sequence[Observation], words: Sequence[str], others: Counter[str]) -> None:
     unclear = Counter(others)
-    for truth, word in zip(wrong, words, strict=True):
+    for observed, word in zip(wrong, words, strict=True):
         if word == "done":
-            (findings.closed if truth.closed else findings.reopened).append(truth.reference)
+            (findings.closed if observed.closed else findings.reopened).append(observed.reference)
         else:
             unclear[word] += 1
     findings.asked += len(wrong) + others.total()

@@ -1,7 +1,7 @@
 -- Writes down what the API itself says of groups, where the ledger disagrees; one step for a whole chunk.
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]   id of the action's announcement in the audit, "" for none
--- ARGV[4]   groups of this chunk that need no mending, for the audit, JSON {why: n}
+-- ARGV[4]   groups of this chunk that agree or cannot be told, for the audit, JSON {why: n}
 -- ARGV[5..] three for each group: its reference, "closed" or "open", and when it had entered the state that the ledger
 --           held of it when the API was asked (ms): a closure that has moved on since is left alone
 -- Returns   for each: "done", "unknown", "agree", or "moved on"
@@ -17,7 +17,7 @@ end
 
 -- That a group is closed is a fact, whatever the ledger holds; that one is open counts only against "closed":
 -- in every other state the ledger does not claim otherwise.
-local function mend(ref, says, since)
+local function reconcile(ref, says, since)
   local c = load(ref)
   if not c then return 'unknown' end
   if (says == 'closed') == (c.s == 'closed') then return 'agree' end
@@ -30,7 +30,7 @@ end
 
 local words, changed, skipped = {}, 0, cjson.decode(ARGV[4])
 for i = 5, #ARGV, 3 do
-  local word = mend(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+  local word = reconcile(ARGV[i], ARGV[i + 1], ARGV[i + 2])
   words[#words + 1] = word
   if word == 'done' then changed = changed + 1 else skipped[word] = (skipped[word] or 0) + 1 end
 end
