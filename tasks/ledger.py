@@ -23,6 +23,7 @@ from tasks.closure import Closure, Outcome, Reason, State
 from tasks.dead_letters import rejected, rejected_once
 from tasks.errors import ForeignApi
 from tasks.event import GroupComplete, Rejection
+from tasks.fleet_policy import FleetPolicy
 from tasks.gate import Gate
 from tasks.heartbeat import Heartbeat, Unreadable, read_heartbeat
 from tasks.inspected import Inspected
@@ -158,7 +159,9 @@ class Ledger:
         stopwatch: Callable[[], float] | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """`deadline_s`: how long a closure is tried for. `api`: the address of the API that claims are called at.
+        """`deadline_s`: how long a closure is tried for, where the fleet has no policy yet.
+
+        `api`: the address of the API that claims are called at.
 
         `clock`, `stopwatch`, `sleep`: for tests, see `Scripts`.
         """
@@ -309,6 +312,21 @@ class Ledger:
         (address,) = await self._scripts.run("policy", "hold", self._api, "", "")
         if _text(address) != self._api:
             raise ForeignApi(_text(address), self._api)
+
+    async def start(self, policy: FleetPolicy) -> None:
+        """Hold the ledger for our API, and have the fleet go by our policy: a worker starts. Raises ForeignApi."""
+        fields = [word for pair in policy.as_fields().items() for word in pair]
+        (address,) = await self._scripts.run("policy", "start", self._api, *fields)
+        if _text(address) != self._api:
+            raise ForeignApi(_text(address), self._api)
+
+    async def policy(self) -> FleetPolicy | None:
+        """What the fleet goes by; None before the first worker of this release has started."""
+        try:
+            fields: Any = await cast("Awaitable[Any]", self.redis.hgetall(self.prefix + "policy"))
+        except (RedisError, OSError) as error:
+            raise unavailable(error) from error
+        return FleetPolicy.from_fields(fields)
 
     async def api(self) -> str | None:
         """The address of the API that the ledger is for; None before the first worker has started."""

@@ -14,6 +14,7 @@ from tasks.address import api_address
 from tasks.api import SortedApi
 from tasks.attempt import Attempter
 from tasks.errors import CloserError, ForeignApi, StoreUnavailable
+from tasks.fleet_policy import FleetPolicy
 from tasks.ledger import Ledger
 from tasks.permission import Permission, key_name
 from tasks.pool import AttemptPool, Draining
@@ -57,6 +58,7 @@ class Parts:
             timeout_s=settings.request_timeout,
             connections=settings.concurrency,
         )
+        self._policy = FleetPolicy(settings.retry_deadline, settings.rate_limit, settings.events_stream)
         attempter = Attempter(
             self.api,
             Policy(settings.retry_base, settings.retry_cap),
@@ -97,8 +99,11 @@ class Parts:
             _log.warning("%s; waiting for it", str(error) or "the store does not answer in time")
 
     async def _introduce(self) -> None:
-        """Name this worker's key to the ledger, and begin with few calls: whether the API knows it is not yet seen."""
-        await self.ledger.hold_api()
+        """Set the fleet's policy, name this worker's key to the ledger, and begin with few calls.
+
+        Whether the API knows the key is not yet seen.
+        """
+        await self.ledger.start(self._policy)
         self.permission.key = key_name(await self.ledger.identity(), self._settings.need_api_key())
         await self._say_alive()
         await self.ledger.start_slowly(self.permission.key)
@@ -220,6 +225,7 @@ class Parts:
             self.name,
             {
                 "api": api_address(self._settings.api_base_url),
+                "policy": self._policy.as_fields(),
                 "in_flight": self.pool.in_flight,
                 "waiting": self.pool.waiting,
                 "settled": self.settler.settled,

@@ -1,7 +1,7 @@
 -- Claims closures for one worker: each is leased to it until its lease ends, and counted as in flight.
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]   the lease (ms), long enough for one attempt
--- ARGV[4]   the pause between two calls of the whole fleet under the rate limit (ms, 0: no limit)
+-- ARGV[4]   the pause between two calls of the whole fleet (ms, 0: no limit), where the fleet has no policy yet
 -- ARGV[5]   the worker's name    ARGV[6]  its key's name, see lib/keys.lua
 -- ARGV[7]   the address of the API that it calls, "": it does not say
 -- ARGV[8..] references
@@ -15,7 +15,7 @@
 local api = redis.call('HGET', P .. 'policy', 'api')
 if api and ARGV[7] ~= '' and api ~= ARGV[7] then return { { 'foreign', api } } end
 
-local lease, pause, worker, key = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local lease, pause, worker, key = tonumber(ARGV[3]), fleet('pause_ms', ARGV[4]), ARGV[5], ARGV[6]
 local shut_now, mine = is_shut(), suspended[key]
 local free = gate.window and gate.window - in_flight() or math.huge
 

@@ -1,8 +1,10 @@
--- Which API the ledger is for: one only, for its closures are groups there.
--- KEYS, ARGV[1..2]  see lib/base.lua; policy  hash  field api: the API's address, see tasks/address.py
+-- What the whole fleet goes by. First which API the ledger is for: one only, for its closures are groups there.
+-- KEYS, ARGV[1..2]  see lib/base.lua; policy  hash  api: the API's address, see tasks/address.py; deadline_ms, pause_ms,
+--                   stream: what the worker that started last was set to, see tasks/fleet_policy.py
 --                   workers  hash  see beat.lua; a worker says the address it calls as "api"
--- ARGV[3]  hold: take this address if there is none; move: take this one instead
--- ARGV[4]  the address    ARGV[5]  for a move: by whom    ARGV[6]  why
+-- ARGV[3]  hold: take this address if there is none; start: the same, and if it is this address, take the policy;
+--          move: take this address instead
+-- ARGV[4]  the address    ARGV[5]  for a move: by whom    ARGV[6]  why    ARGV[5..]  for a start: fields and values
 -- Returns  the address that the ledger is for now; and, for a move that was refused, the names of the workers that were
 --          seen in the last minute and call another address, or do not say which
 -- A move is written into the audit in the same step, see lib/audit.lua.
@@ -10,9 +12,10 @@
 local SEEN_MS = 60000
 
 local verb, address = ARGV[3], ARGV[4]
-if verb == 'hold' then redis.call('HSETNX', P .. 'policy', 'api', address) end
+if verb ~= 'move' then redis.call('HSETNX', P .. 'policy', 'api', address) end
 local now = redis.call('HGET', P .. 'policy', 'api') or ''
-if verb == 'hold' or now == address then return { now } end
+if verb == 'start' and now == address then redis.call('HSET', P .. 'policy', unpack(ARGV, 5)) end
+if verb ~= 'move' or now == address then return { now } end
 
 local known, others = redis.call('HGETALL', P .. 'workers'), {}
 for i = 1, #known, 2 do

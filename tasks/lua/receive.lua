@@ -37,7 +37,7 @@ local function receive(event)
     if damaged then clear(ref) else come = come + 1 end  -- a record that is gone leaves entries: inspect.lua takes them off
     event.ref = nil
     event.a = NOW
-    event.d = open_clock() + SPAN
+    event.d = open_clock() + span()
     move(ref, event, 'queued', NOW)
     save(ref, event)
     return 'new'

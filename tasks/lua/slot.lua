@@ -1,6 +1,6 @@
 -- Reserves the next call under the rate limit for one that needs no claim, such as asking for a state.
 -- KEYS, ARGV[1..2]  see lib/base.lua
--- ARGV[3]  the pause between two calls of the whole fleet (ms, 0: no limit)
+-- ARGV[3]  the pause between two calls of the whole fleet (ms, 0: no limit), where the fleet has no policy yet
 -- ARGV[4]  reasons, separated by spaces, for which the gate may be shut all the same
 -- Returns  { ms to wait before the call, -1: the gate is shut and nothing was reserved; the gate, JSON, see lib/keys.lua }
 
@@ -11,6 +11,6 @@ is_shut()
 for reason in pairs(reasons) do
   if not allowed[reason] then return { -1, gate_view() } end
 end
-local wait = next_slot(tonumber(ARGV[3]))
+local wait = next_slot(fleet('pause_ms', ARGV[3]))
 keep_slots()
 return { math.ceil(wait), gate_view() }

@@ -11,7 +11,7 @@ import redis
 from tasks.closure import Reason
 from tests.operations.conftest import Cli
 from tests.operations.seed import Seed
-from tests.support import Process, count, until
+from tests.support import API_KEY, Process, count, until
 from worker.demo.simulator import Simulator, run_in_thread
 
 CAUSES = [(Reason.NOT_LOCKED, 409, "conflict"), (Reason.NOT_FOUND, 404, "not_found"), (Reason.GONE, 410, "gone")]
@@ -69,13 +69,35 @@ def test_what_cannot_be_requeued_is_counted_by_why(cli: Cli) -> None:
 
 
 def test_a_requeued_closure_gets_a_new_deadline_and_keeps_its_history(cli: Cli, store: redis.Redis) -> None:
-    """The deadline counts from the re-queue, as CLOSER_RETRY_DEADLINE says."""
+    """The deadline counts from the re-queue; before any worker has started, it is CLOSER_RETRY_DEADLINE here."""
     cli.sow(failed(1))
     cli("requeue", "sg_00000", retry_deadline=1000)
     record = json.loads(store.get("closer:c:sg_00000") or "")
     left_s = record["d"] / 1000 - store.time()[0]
     assert 900 < left_s <= 1001
     assert len(record["h"]) == 1
+
+
+def test_an_operator_goes_by_the_fleets_settings(cli: Cli, store: redis.Redis, tmp_path: Path) -> None:
+    """A re-queue's deadline and the stream are those of the worker that started last; one that differs is named."""
+    cli.sow(failed(1))
+    with run_in_thread(Simulator(api_key=API_KEY)) as (url, _):
+        fleet = {"redis_url": cli.url, "api_base_url": url}
+        with Process(tmp_path, "worker", **fleet, retry_deadline=4000):
+            until(lambda: len(cli.json("status")["workers"]) == 1, "the first worker")
+            settings = fleet | {"retry_deadline": 3000, "rate_limit": 50, "events_stream": "other"}
+            with Process(tmp_path, "worker", **settings):
+                until(lambda: len(cli.json("status")["workers"]) == 2, "the second worker")
+                [names] = cli.json("status")["differing_workers"].values()
+                assert names == ["CLOSER_RETRY_DEADLINE", "CLOSER_RATE_LIMIT", "CLOSER_EVENTS_STREAM"]
+                assert "differ from the fleet's" in cli.text("status")
+                [line] = [line for line in cli.json("check", api_base_url=url)["checks"] if line["name"] == "fleet"]
+                assert "CLOSER_RATE_LIMIT" in line["message"]
+        assert cli.json("publish", "sg_9")["stream"] == "other"
+        assert cli.json("status")["backlog"] == 1
+        cli("requeue", "sg_00000", retry_deadline=1000)
+    record = json.loads(store.get("closer:c:sg_00000") or "")
+    assert 2900 < record["d"] / 1000 - store.time()[0] <= 3001
 
 
 def test_lock_makes_the_worker_lock_open_groups_first(cli: Cli, store: redis.Redis, tmp_path: Path) -> None:

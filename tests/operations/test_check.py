@@ -13,7 +13,8 @@ from tasks.reply import Body, Failure, NoReply, Reply
 from tests.operations.conftest import Cli
 from tests.support import API_KEY, STREAM, run, url_of, valkey
 from worker.demo.simulator import Simulator, run_in_thread
-from worker.operations.check import NOBODY, Finding, judge
+from worker.operations.check_api import NOBODY, judge
+from worker.operations.finding import Finding
 
 
 @pytest.fixture

@@ -9,8 +9,9 @@ from redis.asyncio import Redis
 
 from tasks.address import api_address
 from tasks.errors import ForeignApi
+from tasks.fleet_policy import FleetPolicy
 from tasks.ledger import Claim, Ledger
-from tests.tasks.book import Book
+from tests.tasks.book import DEADLINE_S, Book
 
 REAL, REHEARSAL = "https://api.sorted.com/pro", "http://127.0.0.1:8083/pro"
 
@@ -103,6 +104,76 @@ async def test_a_foreign_value(book: Book) -> None:
         await ledger(book, REAL).hold_api()
     assert await book.ledger.move_api(REAL, by="olga", why="mend") == []
     await ledger(book, REAL).hold_api()
+
+
+FLEET = FleetPolicy(deadline_s=5000.0, rate_limit=0.5, stream="s")
+
+
+async def deadline_s(book: Book, reference: str) -> float:
+    """For how long a closure will be tried from now."""
+    claim = (await book.ledger.claim([reference], worker="w", lease_s=60))[reference]
+    assert isinstance(claim, Claim)
+    return claim.remaining_s
+
+
+async def test_the_worker_that_started_last_sets_the_fleets_policy(book: Book) -> None:
+    """Deadlines, the rate limit and the stream are the fleet's, whatever the caller is set to."""
+    assert await book.ledger.policy() is None
+    await book.receive("sg_0", "sg_f")
+    await book.failed("sg_f")
+    await ledger(book, REAL).start(FleetPolicy(1.0, 0.0, "x"))
+    await ledger(book, REAL).start(FLEET)
+    assert await book.ledger.policy() == FLEET
+    await book.receive("sg_1")
+    assert await book.ledger.requeue(["sg_f"]) == ["done"]
+    assert await deadline_s(book, "sg_0") == pytest.approx(DEADLINE_S)
+    assert await deadline_s(book, "sg_1") == pytest.approx(5000.0)
+    assert await deadline_s(book, "sg_f") == pytest.approx(5000.0)
+
+
+async def test_the_fleets_rate_limit_holds_for_every_caller(book: Book) -> None:
+    """A worker, or an operator's questions, that would have no limit keep to the fleet's."""
+    await ledger(book, REAL).start(FLEET)
+    assert (await book.ledger.slot(0.0)).wait_s == 0
+    assert (await book.ledger.slot(0.0)).wait_s == pytest.approx(2.0)
+    await book.receive("sg_1")
+    assert (await book.claim("sg_1")).wait_s == pytest.approx(4.0)
+
+
+async def test_a_worker_for_another_api_sets_no_policy(book: Book) -> None:
+    """It refuses to start, and nothing is written."""
+    await ledger(book, REAL).start(FLEET)
+    with pytest.raises(ForeignApi):
+        await ledger(book, REHEARSAL).start(FleetPolicy(1.0, 1.0, "x"))
+    assert await book.ledger.policy() == FLEET
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"deadline_ms": "x"}, {"deadline_ms": "-1"}, {"deadline_ms": "1e99"}, {"deadline_ms": "nan"}, {"stream": b"\xff"}],
+)
+async def test_a_damaged_policy_is_none(book: Book, damage: dict[Any, Any]) -> None:
+    """What another program writes there breaks nothing: a caller's own settings count."""
+    await ledger(book, REAL).start(FLEET)
+    await book.redis.hset("closer:policy", mapping=damage)
+    assert await book.ledger.policy() is None
+    await book.receive("sg_1")
+    assert await deadline_s(book, "sg_1") == pytest.approx(DEADLINE_S if "deadline_ms" in damage else 5000.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        (None, []),
+        ("x", []),
+        (FLEET.as_fields(), []),
+        (FleetPolicy(1.0, 0.5, "s").as_fields(), ["CLOSER_RETRY_DEADLINE"]),
+        (FleetPolicy(5000.0, 0.0, "t").as_fields(), ["CLOSER_RATE_LIMIT", "CLOSER_EVENTS_STREAM"]),
+    ],
+)
+def test_the_settings_that_differ_are_named(said: Any, names: list[str]) -> None:
+    """By their variables; a worker of an earlier release says nothing of them."""
+    assert FLEET.differs(said) == names
 
 
 async def test_a_move_is_audited_in_the_same_step(book: Book, any_store: Redis) -> None:

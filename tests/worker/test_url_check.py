@@ -8,7 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from tasks.errors import ConfigurationError
-from worker.operations.check import Finding, broker
+from worker.operations.check import broker
+from worker.operations.finding import Finding
 from worker.settings import Settings, load
 from worker.url_check import check_broker, check_redis
 

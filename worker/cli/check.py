@@ -14,7 +14,7 @@ from worker.cli.output import facts, print_json, styled
 from worker.cli.output import show as print_page
 from worker.cli.session import operator
 from worker.operations import check as checking
-from worker.operations.check import Finding, Line
+from worker.operations.finding import Finding, Line
 from worker.settings import load
 
 

@@ -54,8 +54,7 @@ def publish(
         raise click.UsageError("nothing to publish: give references, --file FILE, or - for standard input")
 
     async def work(context: OperatorContext) -> str:
-        await publishing.send(context, batch.events)
-        return context.settings.events_stream
+        return await publishing.send(context, batch.events)
 
     stream = with_context(work)
     if as_json:

@@ -166,7 +166,7 @@ def _tell(result: Replayed, told: Given) -> None:
 async def _tell_setting(context: OperatorContext, event_type: str) -> None:
     types = context.settings.accepted_types
     if not types.accept(event_type):
-        summary = await context.catalogue.summary(context.settings.events_stream)
+        summary = await context.catalogue.summary(await context.stream())
         setting = types.setting(event_type, summary.seen_types)
         new = f"New events of type {event_type} are put aside as before; to accept them, set {setting} for the workers."
         say(plain(new))

@@ -114,6 +114,9 @@ def _workers(status: Status) -> RenderableType:
         rows.add_row(styled(sign.name), styled(life, "ok" if worker.alive else "wrong"), work)
         if sign.trouble:
             rows.add_row("", styled("waits:", "warning"), styled(sign.trouble, "warning"))
+        if names := status.differs(worker):
+            text = f"{', '.join(names)} differ from the fleet's (the worker that started last)"
+            rows.add_row("", styled("set:", "warning"), styled(text, "warning"))
         if lost := sign.log_lines_lost:
             rows.add_row("", styled("log:", "warning"), styled(f"{lost:,} lines were lost; is it read?", "warning"))
     return Group(rows, *_unreadable(status.unreadable_workers))

@@ -45,6 +45,14 @@ class OperatorContext:
         """Raises Refused when the operator may not do this; every operation asks it first."""
         guard(self.operator, verb, selection, why, confirmed=confirmed)
 
+    async def stream(self) -> str:
+        """The stream that events come on: the fleet's, or ours before any worker has started.
+
+        Raises StoreUnavailable.
+        """
+        policy = await self.ledger.policy()
+        return policy.stream if policy else self.settings.events_stream
+
     async def now_ms(self) -> int:
         """The time by the store's clock, which alone counts. Raises StoreUnavailable."""
         return await self.catalogue.now_ms()

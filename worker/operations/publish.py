@@ -59,17 +59,17 @@ def cloud_event(reference: str, source: str, event_id: str | None) -> bytes:
     ).encode()
 
 
-async def send(context: OperatorContext, events: Sequence[bytes]) -> int:
-    """Put the events on the stream, in order; returns how many. Raises Refused and StoreUnavailable."""
+async def send(context: OperatorContext, events: Sequence[bytes]) -> str:
+    """Put the events on the stream, in order; returns which stream. Raises Refused and StoreUnavailable."""
     context.guard(Verb.PUBLISH)
-    stream = context.settings.events_stream
+    stream = await context.stream()
     for start in range(0, len(events), _BATCH):
         with asking():
             async with context.redis.pipeline(transaction=False) as pipe:
                 for event in events[start : start + _BATCH]:
                     pipe.xadd(stream, {"event": event})
                 await pipe.execute()
-    return len(events)
+    return stream
 
 
 def _problem(text: bytes, types: EventTypes) -> str:

@@ -19,11 +19,11 @@ class Reading:
     use_subject: bool = False
 
     @classmethod
-    def of(cls, context: OperatorContext, selection: DeadLetterSelection) -> Reading:
+    async def of(cls, context: OperatorContext, selection: DeadLetterSelection) -> Reading:
         """How these are read: with one more type, or by their subject, where that was chosen."""
         types = context.settings.accepted_types
         types = types.also(selection.accept_type) if selection.accept_type else types
-        return cls(context.settings.events_stream, types, selection.use_subject)
+        return cls(await context.stream(), types, selection.use_subject)
 
     def read(self, body: bytes, origin: str) -> list[batch.Element]:
         """The event, or the events of an array."""

@@ -107,7 +107,7 @@ async def plan(
     chosen = await choose(context, selection)
     given = [set_field(path, value) for path, value in selection.fields]
     correct = corrections([*given, edit] if edit else given)
-    return read_again(chosen, Reading.of(context, selection), correct, selection), chosen
+    return read_again(chosen, await Reading.of(context, selection), correct, selection), chosen
 
 
 def read_again(chosen: Iterable[Rejected], reading: Reading, correct: Correct, selection: DeadLetterSelection) -> Plan:

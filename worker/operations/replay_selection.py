@@ -66,7 +66,7 @@ async def _chosen(context: OperatorContext, selection: DeadLetterSelection) -> l
 
 
 async def _by_subject(context: OperatorContext, selection: DeadLetterSelection) -> dict[Kind, list[Rejected]]:
-    reading = Reading.of(context, selection)
+    reading = await Reading.of(context, selection)
     kinds: dict[Kind, list[Rejected]] = {}
     async for one in newest(context):
         for kind in _kinds(one, reading):

@@ -7,6 +7,7 @@ from typing import Any
 
 from tasks.catalogue import Summary
 from tasks.closure import iso
+from tasks.fleet_policy import FleetPolicy
 from tasks.gate import Gate, SuspendedKey
 from tasks.heartbeat import Heartbeat, Unreadable
 from worker.operations.context import OperatorContext
@@ -42,6 +43,7 @@ class Status:
     workers: list[Worker]
     unreadable_workers: list[str]
     waiting: list[Waiting]
+    policy: FleetPolicy | None
 
     @property
     def gate(self) -> Gate:
@@ -51,6 +53,10 @@ class Status:
     def workers_with(self, key: SuspendedKey) -> list[str]:
         """The names of the workers that are alive and have this key."""
         return [worker.sign.name for worker in self.workers if worker.alive and worker.sign.said.get("key") == key.key]
+
+    def differs(self, worker: Worker) -> list[str]:
+        """The settings in which a worker that is alive differs from the fleet's policy."""
+        return self.policy.differs(worker.sign.said.get("policy")) if self.policy and worker.alive else []
 
     @property
     def oldest_open_age_s(self) -> float | None:
@@ -73,6 +79,9 @@ class Status:
             "workers": [worker.as_json() for worker in self.workers if worker.alive],
             "silent_workers": [worker.as_json() for worker in self.workers if not worker.alive],
             "unreadable_workers": self.unreadable_workers,
+            "differing_workers": {
+                worker.sign.name: names for worker in self.workers if (names := self.differs(worker))
+            },
             "gate": self.gate.as_json(),
             "suspended_keys": [key.as_json(self.workers_with(key)) for key in self.gate.suspended],
         }
@@ -81,12 +90,13 @@ class Status:
 async def status(context: OperatorContext) -> Status:
     """Count everything. Raises Refused and StoreUnavailable."""
     context.guard(Verb.STATUS)
-    summary = await context.catalogue.summary(context.settings.events_stream)
+    policy = await context.ledger.policy()
+    summary = await context.catalogue.summary(policy.stream if policy else context.settings.events_stream)
     signs = sorted(summary.workers, key=lambda sign: sign.name)
     workers = [Worker(sign, _age_s(summary, sign)) for sign in signs if isinstance(sign, Heartbeat)]
     unreadable = [sign.name for sign in signs if isinstance(sign, Unreadable)]
     recent = [worker for worker in workers if worker.age_s < _FORGOTTEN_S]
-    return Status(summary, recent, unreadable, waiting(summary, context.settings.accepted_types))
+    return Status(summary, recent, unreadable, waiting(summary, context.settings.accepted_types), policy)
 
 
 def _age_s(summary: Summary, sign: Heartbeat) -> float:

@@ -31,20 +31,20 @@ class Behind:
 
 async def behind(context: OperatorContext) -> list[Behind]:
     """The groups that do not read, though ours has read everything. Raises StoreUnavailable."""
-    stream = context.settings.events_stream
+    stream = await context.stream()
     with asking():
         if not await context.redis.exists(stream):
             return []
         groups: Any = await context.redis.xinfo_groups(stream)
         now_s, _ = await context.redis.time()
-    found = [await _look(context, group, now_s) for group in groups]
+    found = [await _look(context, stream, group, now_s) for group in groups]
     if any(one.events for one in found if one.group == CONSUMER_GROUP):
         return []
     return [one for one in found if one.group != CONSUMER_GROUP and one.events and one.oldest_s > _BEHIND_S]
 
 
-async def _look(context: OperatorContext, group: dict[str, Any], now_s: int) -> Behind:
-    stream, name, read = context.settings.events_stream, group["name"], group["last-delivered-id"].decode()
+async def _look(context: OperatorContext, stream: str, group: dict[str, Any], now_s: int) -> Behind:
+    name, read = group["name"], group["last-delivered-id"].decode()
     with asking():
         unread: Any = await context.redis.xrange(stream, f"({read}", "+", count=1 if group["lag"] else _COUNT_MOST)
         held: Any = await context.redis.xpending(stream, name)

@@ -18,7 +18,7 @@
 --          The rest tells what this caller knows of that clock, see clock.lua: how long ago it last looked (ms; "never";
 --          "waited": never, and it has waited for another to look; "": it only reads, and does not look), where the clock
 --          stood then (ms), and by how much plans had been moved along with it until then (ms)
--- ARGV[2]  how long a closure is tried for, from the event or the re-queue (ms)
+-- ARGV[2]  how long a closure is tried for, from the event or the re-queue (ms), where the fleet has no policy yet
 
 local P = KEYS[1]
 local NOW, SINCE, STOOD, MOVED = string.match(ARGV[1], '^(%d*)|(%w*)|([^|]*)|([^|]*)$')
@@ -27,4 +27,13 @@ if not NOW then
   local t = redis.call('TIME')
   NOW = t[1] * 1000 + math.floor(t[2] / 1000)
 end
-local SPAN = tonumber(ARGV[2])
+
+-- A number that the whole fleet goes by, see policy.lua: a caller's own counts only before any worker has written it.
+-- `pcall`: this may be asked in the middle of a script, where a key of a wrong kind must not end it.
+local function fleet(field, otherwise)
+  local held = redis.pcall('HGET', P .. 'policy', field)
+  local number = type(held) == 'string' and tonumber(held)
+  return number and number >= 0 and number < 1e15 and number or tonumber(otherwise)
+end
+-- How long a closure is tried for (ms).
+local function span() return fleet('deadline_ms', ARGV[2]) end

@@ -87,7 +87,7 @@ end
 
 local function queue_again(ref, c, trigger)
   c.k, c.m, c.g = nil, nil, trigger
-  c.d = open_clock() + SPAN
+  c.d = open_clock() + span()
   move(ref, c, 'queued', NOW)
 end
 

@@ -1,0 +1,81 @@
+"""Checking the API: whether it can be reached, and knows the key."""
+
+from __future__ import annotations
+
+from tasks.closure import iso
+from tasks.errors import CloserError, ConfigurationError, StoreUnavailable
+from tasks.reply import Failure, NoReply, Reply
+from tasks.verdict import group_state
+from worker.operations.context import open_context
+from worker.operations.finding import Finding, Line
+from worker.operations.operator import Operator
+from worker.operations.reconcile import api_of
+from worker.settings import Settings
+
+# Looks like a reference, and belongs to no group: asking for it changes nothing.
+NOBODY = "sg_" + "0" * 32
+
+
+async def held_back(operator: Operator, settings: Settings) -> Line | None:
+    """That the API is not asked, because it wants no calls for a time. None when it may be asked."""
+    try:
+        async with open_context(operator, settings) as context:
+            throttled = (await context.ledger.gate()).get("throttled")
+    except StoreUnavailable:
+        return None
+    if throttled is None or throttled.until_ms is None:
+        return None
+    message = f"{settings.api_base_url} was not asked: it wants no calls until {iso(throttled.until_ms)}"
+    return Line("api", Finding.WARNING, message, "wait until then; closer does, too")
+
+
+async def api(settings: Settings) -> Line:
+    """The API: whether it can be reached, and knows the key; asked for a group that cannot exist."""
+    if settings.api_key is None:
+        return Line(
+            "api", Finding.WARNING, f"{settings.api_base_url} was not asked: there is no key", "set CLOSER_API_KEY"
+        )
+    try:
+        client = api_of(settings)
+    except ConfigurationError as error:  # the proxy or the certificates that the environment names
+        return Line("api", Finding.WRONG, str(error))
+    try:
+        reply = await client.state(NOBODY)
+    except CloserError as error:
+        return Line("api", Finding.WRONG, str(error))
+    finally:
+        await client.aclose()
+    return judge(settings.api_base_url, reply)
+
+
+def judge(url: str, reply: Reply | NoReply) -> Line:
+    """What the reply for a group that cannot exist says about the address and the key."""
+    if isinstance(reply, NoReply):
+        said = f"{reply} {reply.detail}".strip()
+        if reply.failure is Failure.OWN:
+            return Line("api", Finding.WRONG, f"{url} could not be called ({said})", "mend that, then check again")
+        remedy = "check CLOSER_API_BASE_URL, and that this machine may connect to it (firewall, HTTPS_PROXY)"
+        return Line("api", Finding.WRONG, f"{url} gives no reply ({said})", remedy)
+    match reply.status:
+        case 200 | 404 if _is_its_own(reply):
+            return Line("api", Finding.OK, f"{url} answers, and accepts the key")
+        case 401:
+            return Line("api", Finding.WRONG, f"{url} refuses the key (401)", "set CLOSER_API_KEY to a valid key")
+        case 403:
+            remedy = "ask whoever manages the Sorted account to permit this key to read and close shipment groups"
+            return Line("api", Finding.WRONG, f"{url} knows the key, but permits it nothing here (403)", remedy)
+        case 400:
+            remedy = "check CLOSER_API_VERSION; if it is right, the API dislikes only the reference we tried with"
+            return Line("api", Finding.WARNING, f"{url} answers, but not to this request ({reply})", remedy)
+        case status if status >= 500 or status == 429:
+            return Line(
+                "api", Finding.WARNING, f"{url} is ill just now ({reply})", "wait; closer tries again by itself"
+            )
+        case _:
+            remedy = "check CLOSER_API_BASE_URL: this does not look like the Sorted API (is a proxy in between?)"
+            return Line("api", Finding.WRONG, f"{url} gives an unexpected reply ({reply})", remedy)
+
+
+def _is_its_own(reply: Reply) -> bool:
+    """Whether the API itself spoke: about the group that was asked for, or an error; a gateway may say anything."""
+    return group_state(reply, NOBODY) is not None or (reply.status == 404 and reply.body is not None)

@@ -1,0 +1,141 @@
+"""Checking the store: whether it answers, is for our API, keeps what it is told, and what waits in it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+from redis.exceptions import NoPermissionError
+
+from tasks.catalogue import Summary
+from tasks.errors import ForeignApi
+from tasks.event_type import EventTypes
+from tasks.fleet_policy import FleetPolicy
+from tasks.heartbeat import Heartbeat
+from worker.operations.context import OperatorContext, StoreAway, asking, open_context
+from worker.operations.event_types import Waiting, uncounted, waiting
+from worker.operations.finding import Finding, Line
+from worker.operations.ledger_keys import foreign_keys
+from worker.operations.operator import Operator, Verb
+from worker.operations.policy import refuse_other_api
+from worker.operations.step import Step
+from worker.operations.stream_groups import Behind, behind
+from worker.settings import Settings
+from worker.store import EVICTION_REMEDY, eviction
+
+_OLDEST_REDIS = 7
+_TYPES_SHOWN = 5
+_SEEN_MS = 20_000  # a worker that gave no sign for so long is not alive
+
+
+async def store(operator: Operator, settings: Settings) -> AsyncIterator[Line]:
+    """The store: whether it answers, is for our API, how old it is, and whether it keeps what it is told."""
+    address = settings.public_store_address
+    try:
+        async with open_context(operator, settings) as context:
+            keys = [
+                Line("ledger", Finding.WRONG, f"{one.key} is a {one.kind}; closer needs a {one.needed}", one.remedy)
+                for one in await foreign_keys(context)
+            ]
+            for line in keys:
+                yield line
+            summary = await context.catalogue.summary(await context.stream())
+            info = await _info(context)
+            try:
+                await refuse_other_api(context)
+            except ForeignApi as error:
+                problem, _, remedy = str(error).partition("\n")
+                yield Line("ledger", Finding.WRONG, problem, remedy)
+            groups = _differing(summary, await context.ledger.policy())
+            groups += [_behind(one) for one in await behind(context)]
+    except StoreAway as error:
+        yield Line("store", Finding.WRONG, f"{address}: {error.problem}", _reach(settings))
+        return
+    for line in [*_store_lines(address, info), *events(summary, settings.accepted_types), *groups]:
+        yield line
+
+
+def _reach(settings: Settings) -> str:
+    if settings.embedded:
+        return "start a worker here; or set CLOSER_REDIS_URL to your store, or CLOSER_DATA_DIR as the worker has it"
+    return "start the store, or correct CLOSER_REDIS_URL"
+
+
+async def _info(context: OperatorContext) -> dict[str, Any] | None:
+    """What the store tells of itself; None where this user may not ask."""
+    with asking():
+        try:
+            info: dict[str, Any] = await context.redis.info("everything")
+        except NoPermissionError:
+            return None
+    return info
+
+
+def events(summary: Summary, types: EventTypes) -> list[Line]:
+    """The types of events that came within a day, and those whose events wait, each with what to do about it."""
+    waits = waiting(summary, types)
+    lines = [_seen(sorted(summary.seen_types), types)] if summary.seen_types else []
+    lines += [_waits(one, accepted=types.accept(one.type)) for one in waits[:_TYPES_SHOWN]]
+    if more := sum(one.events for one in waits[_TYPES_SHOWN:]) + uncounted(summary):
+        message = f"{more} events of further types are put aside, and not closed"
+        lines.append(Line("events", Finding.WARNING, message, "look at them", Step(Verb.REJECTED)))
+    return lines
+
+
+def _seen(names: list[str], types: EventTypes) -> Line:
+    words = [f"{name} ({'accepted' if types.accept(name) else 'not accepted'})" for name in names]
+    return Line("events", Finding.OK, f"types that came within a day: {', '.join(words)}")
+
+
+def _waits(waits: Waiting, *, accepted: bool) -> Line:
+    message = f"{waits.events} events of type {waits.type} are put aside, and not closed"
+    first = f"if it means complete, set {waits.setting} for the workers (the list must name every type that does)"
+    first = "the type is accepted by now" if accepted else first
+    return Line("events", Finding.WARNING, message, f"{first}; then have them closed", waits.step)
+
+
+def _behind(group: Behind) -> Line:
+    message = (
+        f"the consumer group {group.group} on {group.stream} has not read {group.events} events, the oldest for "
+        f"{group.oldest_s:.0f} s; they stay in the store's memory until it has"
+    )
+    return Line("events", Finding.WARNING, message, group.remedy)
+
+
+def _store_lines(address: str, info: dict[str, Any] | None) -> list[Line]:
+    if info is None:
+        message = f"{address} answers; it permits no INFO, so what it does with its data was not looked at"
+        return [Line("store", Finding.OK, message)]
+    name, version = info.get("server_name", "redis"), str(info.get("valkey_version") or info.get("redis_version", "?"))
+    lines = [Line("store", Finding.OK, f"{address} answers: {name} {version}")]
+    number = re.match(r"\d+", version)
+    if number and int(number[0]) < _OLDEST_REDIS:
+        lines = [
+            Line("store", Finding.WRONG, f"{address}: {name} {version} is too old", "use Redis 7 or newer, or Valkey")
+        ]
+    if not info.get("aof_enabled"):
+        message = "append-only file is off: a crash of the store loses what came since its last snapshot"
+        lines.append(
+            Line("store", Finding.WARNING, message, "CONFIG SET appendonly yes, and put it into its configuration")
+        )
+    if info.get("aof_last_write_status", "ok") != "ok" or info.get("rdb_last_bgsave_status", "ok") != "ok":
+        lines.append(
+            Line("store", Finding.WRONG, "its last write to disk failed", "look at its log and its disk space")
+        )
+    if problem := eviction(info):
+        lines.append(Line("store", Finding.WARNING, problem, EVICTION_REMEDY))
+    return lines
+
+
+def _differing(summary: Summary, policy: FleetPolicy | None) -> list[Line]:
+    """The workers that are set otherwise than the one that started last, which the fleet goes by."""
+    lines = []
+    for sign in summary.workers:
+        if policy is None or not isinstance(sign, Heartbeat) or abs(summary.now_ms - sign.at_ms) > _SEEN_MS:
+            continue
+        if names := policy.differs(sign.said.get("policy")):
+            message = f"worker {sign.name} is set otherwise than the one that started last: {', '.join(names)}"
+            remedy = "the settings of the one that started last count; set all workers alike, and start them again"
+            lines.append(Line("fleet", Finding.WARNING, message, remedy))
+    return lines
