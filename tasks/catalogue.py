@@ -18,7 +18,7 @@ from tasks.closure import Closure, Reason, State
 from tasks.event import is_reference
 from tasks.gate import Gate
 from tasks.heartbeat import Heartbeat, Unreadable, read_heartbeat
-from tasks.scripts import CONSUMER_GROUP, Scripts, unavailable
+from tasks.scripts import CONSUMER_GROUP, Scripts, translated
 
 _STRETCH = 1000
 _RETURNED = 500
@@ -127,7 +127,7 @@ class Summary:
 
 
 class Catalogue:
-    """Reads the ledger behind `redis`. Every method raises StoreUnavailable when the store does not answer."""
+    """Reads the ledger behind `redis`. Every method raises StoreUnavailable or LedgerBroken."""
 
     def __init__(self, redis: Redis, *, prefix: str, clock: Callable[[], int] | None = None) -> None:
         """`clock` (ms) replaces the store's clock, for tests."""
@@ -215,7 +215,7 @@ class Catalogue:
         try:
             seconds, microseconds = await self._redis.time()
         except (RedisError, OSError) as error:
-            raise unavailable(error) from error
+            raise translated(error) from error
         return int(seconds * 1000 + microseconds // 1000)
 
 

@@ -3,7 +3,8 @@
 CloserError                 every one of them; its text is written for the operator
 ├── ConfigurationError      a setting is missing or wrong                          (exit code 2)
 │   └── ForeignApi          the ledger is for another API than the settings name
-└── StoreUnavailable        the ledger's store did not do what it was asked        (exit code 1)
+├── StoreUnavailable        the store cannot do now what it was asked; later it may (exit code 1)
+└── LedgerBroken            the store answered, and a script of the ledger failed  (exit code 1)
 """
 
 
@@ -29,4 +30,12 @@ class ForeignApi(ConfigurationError):
 
 
 class StoreUnavailable(CloserError):
-    """The store is away, full, read-only, loading, or too slow: worth trying again later."""
+    """The store is away, full, read-only, loading, or too slow. It is worth trying again later."""
+
+
+class LedgerBroken(CloserError):
+    """The store answered, and a script failed: a key holds something else, an argument is wrong, or the script is.
+
+    A script fails before its first write, so nothing is half-done and a repeat counts nothing twice. The cause is what
+    the script was given, or what the store holds: `tasks.sift` finds out which.
+    """

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -21,15 +21,16 @@ from redis.exceptions import RedisError
 from tasks.batch import Element
 from tasks.closure import Closure, Outcome, Reason, State
 from tasks.dead_letters import rejected, rejected_once
-from tasks.errors import ForeignApi
+from tasks.errors import ForeignApi, LedgerBroken
 from tasks.event import GroupComplete, Rejection
 from tasks.fleet_policy import FleetPolicy
 from tasks.gate import Gate
 from tasks.heartbeat import Heartbeat, Unreadable, read_heartbeat
 from tasks.inspected import Inspected
-from tasks.scripts import CONSUMER_GROUP, Scripts, unavailable
+from tasks.scripts import CONSUMER_GROUP, Scripts, translated
 from tasks.verdict import Health
 
+T = TypeVar("T")
 DEFAULT_PREFIX = "closer:"
 _REASONS = " ".join(Reason)
 
@@ -146,7 +147,7 @@ class Slot(NamedTuple):
 
 
 class Ledger:
-    """Closures in the store behind `redis`. Every method raises StoreUnavailable when the store does not do it."""
+    """Closures in the store behind `redis`. Every method raises StoreUnavailable or LedgerBroken."""
 
     def __init__(
         self,
@@ -172,7 +173,7 @@ class Ledger:
 
     async def receive(self, events: Sequence[GroupComplete]) -> list[Received]:
         """Write events down: after this they cannot be lost. Deduplicated by event and by group."""
-        arguments = [_event_argument(event) for event in events]
+        arguments = _arguments(_event_argument, events)
         return [Received(word.decode()) for word in await self._scripts.run("receive", _REASONS, *arguments)]
 
     async def reject(self, body: bytes, rejection: Rejection, origin: str) -> str:
@@ -221,7 +222,7 @@ class Ledger:
 
     async def settle(self, settlements: Sequence[Settlement], *, key: str = "") -> Settled:
         """Write down what attempts came to. `key`: the name of the key that they were made with."""
-        arguments = [settlement.as_argument() for settlement in settlements]
+        arguments = _arguments(Settlement.as_argument, settlements)
         word, *written = await self._scripts.run("settle", key, *arguments)
         return Settled([row == 1 for row in written], Word(*word))
 
@@ -325,7 +326,7 @@ class Ledger:
         try:
             fields: Any = await cast("Awaitable[Any]", self.redis.hgetall(self.prefix + "policy"))
         except (RedisError, OSError) as error:
-            raise unavailable(error) from error
+            raise translated(error) from error
         return FleetPolicy.from_fields(fields)
 
     async def api(self) -> str | None:
@@ -333,7 +334,7 @@ class Ledger:
         try:
             address: Any = await cast("Awaitable[Any]", self.redis.hget(self.prefix + "policy", "api"))
         except (RedisError, OSError) as error:
-            raise unavailable(error) from error
+            raise translated(error) from error
         return None if address is None else _text(address)
 
     async def move_api(self, address: str, *, by: str, why: str) -> list[str]:
@@ -369,6 +370,14 @@ def _pause_ms(rate_limit: float) -> float:
 def _round_up_ms(seconds: float) -> int:
     """A Retry-After is never undercut, not even by half a millisecond."""
     return int(seconds * 1000) + 1
+
+
+def _arguments(as_argument: Callable[[T], str], items: Iterable[T]) -> list[str]:
+    """The items as a script reads them. Raises LedgerBroken for one that cannot be written so, as the script would."""
+    try:
+        return [as_argument(item) for item in items]
+    except (ValueError, OverflowError, TypeError) as error:
+        raise LedgerBroken(f"closer cannot write this down ({type(error).__name__}: {error}); report it") from error
 
 
 def _event_argument(event: GroupComplete) -> str:

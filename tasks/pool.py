@@ -12,9 +12,11 @@ from typing import Any
 
 from tasks.attempt import Attempter
 from tasks.closure import State
+from tasks.errors import LedgerBroken
 from tasks.event import GroupComplete, Rejection, is_reference
 from tasks.ledger import Claim, Ledger, Settlement, Unclaimed
 from tasks.settler import Settler
+from tasks.sift import sift
 from tasks.task_message import Aside
 from tasks.verdict import Health
 
@@ -80,7 +82,7 @@ class AttemptPool:
         """Take a batch in hand; returns when every reference is claimed, or needs nothing now. An `Aside` is kept.
 
         From then on the lease keeps it, not the task message: a crash repeats the attempt when the lease ends.
-        Raises Draining, or StoreUnavailable: then the message must be kept.
+        Raises Draining, StoreUnavailable or LedgerBroken: then the message must be kept.
         """
         self.taken_at = time.monotonic()
         origin = "".join(char if char.isprintable() else " " for char in origin)  # a foreign program may choose it
@@ -92,15 +94,10 @@ class AttemptPool:
             await self._room.wait()
             if self.draining:
                 raise Draining("this process is stopping")
-            claims = await self._claim(good)
-            unknown = [ref for ref in good if claims[ref] in (Unclaimed.UNKNOWN, Unclaimed.UNREADABLE)]
+            unknown = await self._claim(good)
             if unknown:
-                _say_unreadable([ref for ref in unknown if claims[ref] is Unclaimed.UNREADABLE])
                 await self._ledger.receive([GroupComplete(ref, "celery", origin) for ref in unknown])
-                claims |= await self._claim(unknown)
-            for claim in claims.values():
-                if isinstance(claim, Claim):
-                    self._begin(claim)
+                await self._claim(unknown)
 
     async def drain(self) -> None:
         """Take no more; hand back what has not begun; wait for what has. The caller sets the time-out."""
@@ -131,16 +128,27 @@ class AttemptPool:
     async def _reject(self, value: Any, problem: str, origin: str) -> None:
         await self._ledger.reject(json.dumps(value).encode(), Rejection((problem,)), f"task {origin}")
 
-    async def _claim(self, references: Sequence[str]) -> dict[str, Claim | Unclaimed]:
-        if not references:
-            return {}
-        return await self._ledger.claim(
-            references,
-            worker=self._worker,
-            lease_s=self._lease_s,
-            rate_limit=self._rate_limit,
-            key=self._settler.permission.key,
-        )
+    async def _claim(self, references: Sequence[str]) -> list[str]:
+        """Claim them, and begin with what was claimed; returns those that the ledger does not know, or cannot read."""
+        found: dict[str, Claim | Unclaimed] = {}
+
+        async def claim(some: Sequence[str]) -> None:
+            claims = await self._ledger.claim(
+                some,
+                worker=self._worker,
+                lease_s=self._lease_s,
+                rate_limit=self._rate_limit,
+                key=self._settler.permission.key,
+            )
+            found.update(claims)
+            for one in claims.values():
+                if isinstance(one, Claim):
+                    self._begin(one)
+
+        if references:
+            await sift(references, claim, _say_unclaimable)
+        _say_unreadable([ref for ref, one in found.items() if one is Unclaimed.UNREADABLE])
+        return [ref for ref, one in found.items() if one in (Unclaimed.UNKNOWN, Unclaimed.UNREADABLE)]
 
     def _begin(self, claim: Claim) -> None:
         self._ready.put_nowait((claim, time.monotonic()))
@@ -196,6 +204,11 @@ class AttemptPool:
             self._room.set()
         else:
             self._room.clear()
+
+
+async def _say_unclaimable(reference: str, error: LedgerBroken) -> None:
+    shown = reference.encode("ascii", "backslashreplace").decode()
+    _log.error("%s cannot be claimed, and is not attempted (%s); see: closer show %s", shown, error, shown)
 
 
 def _say_unreadable(references: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from functools import cache
@@ -14,13 +15,16 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
+    ClusterCrossSlotError,
+    DataError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
 )
 
-from tasks.errors import StoreUnavailable
+from tasks.errors import LedgerBroken, StoreUnavailable
 
 _FOLDER = Path(__file__).parent / "lua"
 # In this order: a part uses those before it.
@@ -30,18 +34,25 @@ _READS = "no-writes"
 CONSUMER_GROUP = "closer"  # on the stream that events come on
 # For how long a process that has never looked at the store's clock waits for a worker to do so; they look every second.
 _NEWCOMER_PAUSE_S, _NEWCOMER_TRIES = 0.2, 20
-# What the store says, by the client's error or the first word of its reply, and what an operator does about it.
+_FORBIDDEN = "its ACL does not let this user run scripts on the keys closer:*"
+# What the store says when it cannot do anything now, by the client's error or the reply's first words, and the remedy.
 _REMEDIES: dict[type[RedisError] | str, str] = {
     OutOfMemoryError: "it is out of memory; raise maxmemory or free some, and keep maxmemory-policy noeviction",
     ReadOnlyError: "it is a read-only replica; point CLOSER_REDIS_URL at the primary",
     BusyLoadingError: "it is loading its data; wait",
-    NoPermissionError: "its ACL does not let this user run scripts on the keys closer:*",
+    NoPermissionError: _FORBIDDEN,
+    "ACL failure": _FORBIDDEN,
     AuthenticationError: "it refuses the user or password in CLOSER_REDIS_URL",
     "MISCONF": "it cannot write to its disk; look at its log and its disk space",
     "BUSY": "it is busy with a script; wait",
-    "WRONGTYPE": "a key of closer's holds something else (`closer check` names it); "
-    "is this database shared with another program?",
+    "NOREPLICAS": "too few of its replicas are connected; look at them, or at its setting min-replicas-to-write",
+    ClusterCrossSlotError: "it is a cluster, which closer does not support; point CLOSER_REDIS_URL at a single primary",
+    "Script attempted to access": "it is a cluster, which closer does not support; use a single primary",
+    "DENIED": "it is in protected mode; set a password, or let it listen where only closer can reach it",
 }
+_WRONG_TYPE = re.compile(r"WRONGTYPE (?P<key>\S+) is a (?P<kind>\w+), not")
+_SOMETHING_ELSE = "the store refuses: a key of closer's holds something else ({}); "
+_SHARED = "is this database shared with another program?"
 
 
 class Look(NamedTuple):
@@ -78,7 +89,7 @@ class Scripts:
         self._loaded: dict[str, AsyncScript] = {}
 
     async def run(self, name: str, *arguments: Any, keys: tuple[str, ...] = ()) -> Any:
-        """Run a script atomically. Raises StoreUnavailable, with the remedy, when the store does not do it."""
+        """Run a script atomically. Raises StoreUnavailable or LedgerBroken, each with its remedy."""
         if _only_reads(name):
             return await self._send(name, "||", keys, arguments)
         tries = 0
@@ -102,8 +113,8 @@ class Scripts:
         now = self._clock() if self._clock else ""
         try:
             return await script([self._prefix, *keys], [f"{now}|{told}", self._span_ms, *arguments])
-        except (RedisError, OSError) as error:
-            raise unavailable(error) from error
+        except (RedisError, OSError, UnicodeError) as error:
+            raise translated(error) from error
 
     def _told(self, asked_s: float | None, *, waited: bool) -> str:
         """What this process knows of the store's clock, for `lua/lib/clock.lua`."""
@@ -143,10 +154,30 @@ def _uptime_s() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def unavailable(error: Exception) -> StoreUnavailable:
-    """Translate an error of the store's client: what is wrong, and what to do next."""
+def translated(error: Exception) -> StoreUnavailable | LedgerBroken:
+    """An error of the store's client in words: what is wrong, and what to do next."""
     text = str(error) or type(error).__name__
     for sign, remedy in _REMEDIES.items():
         if (text.startswith(sign) or f"-{sign} " in text) if isinstance(sign, str) else isinstance(error, sign):
             return StoreUnavailable(f"the store refuses: {remedy}")
+    if text.startswith("WRONGTYPE"):
+        return LedgerBroken(_wrong_type(text))
+    # Subclasses of ResponseError are states of the store that pass: it moves, fails over, or has lost its scripts.
+    if type(error) is ResponseError or isinstance(error, DataError | UnicodeError):
+        return LedgerBroken(
+            f"a script of the ledger failed, and wrote nothing ({type(error).__name__}: {text}); this is a fault of "
+            "closer's: report it with this line"
+        )
     return StoreUnavailable(f"the store does not answer ({type(error).__name__}: {text})")
+
+
+def _wrong_type(text: str) -> str:
+    """Name the key, where the script that found it has told, and how to move it out of the way."""
+    found = _WRONG_TYPE.match(text)
+    if found is None:
+        return _SOMETHING_ELSE.format("`closer check` names it") + _SHARED
+    key, kind = found.groups()
+    return _SOMETHING_ELSE.format(f"{key} is a {kind}") + (
+        f"{_SHARED} Give closer a database of its own. RENAME {key} {key}.foreign keeps what the other program wrote, "
+        "and the workers go on by themselves"
+    )

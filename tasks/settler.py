@@ -6,12 +6,13 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from tasks.errors import StoreUnavailable
+from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.ledger import Ledger, Settlement
 from tasks.permission import Permission
+from tasks.sift import sift
 from tasks.trouble import Trouble
 
 _log = logging.getLogger("closer.settler")
@@ -54,7 +55,7 @@ class Settler:
             await self._filled.wait()
             try:
                 await self._write()
-            except StoreUnavailable as error:
+            except (StoreUnavailable, LedgerBroken) as error:
                 self.trouble.begins(error)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _PAUSE_MOST_S)
@@ -85,14 +86,26 @@ class Settler:
             )
 
     async def _write(self) -> None:
+        """Write what waits. What is written or dropped leaves the queue at once: a repeat does not write it again."""
         batch = [self._queue[index] for index in range(min(_BATCH, len(self._queue)))]
-        _, word = await self._ledger.settle(batch, key=self.permission.key)
-        self.permission.hear(*word)
-        self._tell_long_wait(max(settlement.hold_s for settlement in batch))
-        for _ in batch:
-            self._queue.popleft()
-        self.settled += len(batch)
+        await sift(batch, self._settle, self._drop)
         if not self._queue:
             self._filled.clear()
             self._emptied.set()
         self._after()
+
+    async def _settle(self, batch: Sequence[Settlement]) -> None:
+        written, word = await self._ledger.settle(batch, key=self.permission.key)
+        self.permission.hear(*word)
+        self._tell_long_wait(max((settlement.hold_s for settlement in batch), default=0.0))
+        for _ in written:
+            self._queue.popleft()
+        self.settled += len(written)
+
+    async def _drop(self, settlement: Settlement, error: LedgerBroken) -> None:
+        self._queue.popleft()
+        _log.error(
+            "the result of the attempt on %s is dropped: %s. When its lease ends the group is attempted again",
+            settlement.reference,
+            error,
+        )

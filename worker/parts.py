@@ -13,7 +13,7 @@ from typing import Any
 from tasks.address import api_address
 from tasks.api import SortedApi
 from tasks.attempt import Attempter
-from tasks.errors import CloserError, ForeignApi, StoreUnavailable
+from tasks.errors import CloserError, ForeignApi, LedgerBroken, StoreUnavailable
 from tasks.fleet_policy import FleetPolicy
 from tasks.ledger import Ledger
 from tasks.permission import Permission, key_name
@@ -95,7 +95,7 @@ class Parts:
         try:
             async with asyncio.timeout(_HELLO_S):
                 await self._introduce()
-        except (StoreUnavailable, TimeoutError) as error:
+        except (StoreUnavailable, LedgerBroken, TimeoutError) as error:
             _log.warning("%s; waiting for it", str(error) or "the store does not answer in time")
 
     async def _introduce(self) -> None:
@@ -128,7 +128,7 @@ class Parts:
         while True:
             try:
                 await self._take_once(references, origin)
-            except StoreUnavailable as error:
+            except (StoreUnavailable, LedgerBroken) as error:
                 self._taking.begins(error)
                 if self.pool.draining:
                     raise Draining(str(error)) from error
@@ -176,7 +176,7 @@ class Parts:
         while not self._stopping:
             try:
                 await step()
-            except StoreUnavailable as error:
+            except (StoreUnavailable, LedgerBroken) as error:
                 trouble.begins(error)
                 await asyncio.sleep(next(pauses))
             else:
@@ -253,5 +253,5 @@ async def _within(seconds: float, ending: Awaitable[Any], otherwise: str) -> Non
     try:
         async with asyncio.timeout(seconds):
             await ending
-    except (TimeoutError, StoreUnavailable) as error:
+    except (TimeoutError, StoreUnavailable, LedgerBroken) as error:
         _log.warning("%s (%.1f s; %s)", otherwise, time.monotonic() - started, error)

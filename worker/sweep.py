@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from tasks.errors import StoreUnavailable
+from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.ledger import Ledger
 from tasks.permission import Permission
 from tasks.trouble import Trouble
@@ -55,12 +55,15 @@ class Sweep:
             self._poked.set()
 
     async def step(self) -> None:
-        """Dispatch what is due now, then wait until something may be due again. Raises StoreUnavailable."""
+        """Dispatch what is due now, then wait until something may be due again.
+
+        Raises StoreUnavailable and LedgerBroken.
+        """
         self._poked.clear()
         started = time.monotonic()
         try:
             due = await self._ledger.due(limit=_ROUND, grace_s=_GRACE_S, most=self._most, key=self._permission.key)
-        except StoreUnavailable:
+        except (StoreUnavailable, LedgerBroken):
             self.on_their_way = 0  # unknown: a store that is away must not pass for a consumer that takes nothing
             raise
         self._blocked = due.next_s is None

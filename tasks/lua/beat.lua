@@ -6,6 +6,8 @@
 
 local FORGET_MS = 3600000
 
+expect('hash', { 'workers' })
+expect('set', { 'reconsider' })
 if ARGV[4] ~= '' then
   local said = cjson.decode(ARGV[4])
   said.at = NOW

@@ -12,6 +12,7 @@
 --           { "no" } (nothing to do now)
 --           or only { { "foreign", address } }: the ledger is for the API at this address, see policy.lua
 
+expect_indexes()
 local api = redis.call('HGET', P .. 'policy', 'api')
 if api and ARGV[7] ~= '' and api ~= ARGV[7] then return { { 'foreign', api } } end
 

@@ -19,6 +19,7 @@ local function uncount(event_type)
   if redis.call('HINCRBY', waiting, event_type, -1) <= 0 then redis.call('HDEL', waiting, event_type) end
 end
 
+expect('stream', { 'rejected', 'audit' })
 local changed = 0
 for i = 4, #ARGV do
   local event_type = type_of(ARGV[i])

@@ -106,6 +106,8 @@ local function next_ms()
   return next_at and math.max(0, math.ceil(next_at - NOW)) or -1
 end
 
+expect_indexes()
+expect('stream', { 'rejected' })
 queue_reconsidered(QUEUED_AGAIN)
 local free = room()
 local probe = key_probe()

@@ -45,6 +45,7 @@ end
 
 local OPERATORS = { pause = pause, resume = resume, override = override }
 
+expect('stream', { 'audit' })
 is_shut()
 if OPERATORS[verb] then
   local changed = OPERATORS[verb]()

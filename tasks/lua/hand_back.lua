@@ -2,6 +2,7 @@
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3..]  references
 
+expect('zset', { 'agenda', 'dispatched' })
 for i = 3, #ARGV do
   if redis.call('ZREM', P .. 'dispatched', ARGV[i]) == 1 then redis.call('ZADD', P .. 'agenda', 'XX', NOW, ARGV[i]) end
 end

@@ -199,6 +199,8 @@ local function go_on()
   return result(pause, first and 'found' or '')
 end
 
+expect_indexes()
+expect('stream', { 'rejected', 'audit' })
 local early = (as_time(state.next) or 0) - NOW
 if state.phase and early > 0 and early <= STROLL then return result(math.ceil(early), '') end
 if not state.phase and not begin() then return result(IDLE, '') end

@@ -22,6 +22,8 @@ local function operate(ref)
   return 'done'
 end
 
+expect_indexes()
+expect('stream', { 'audit' })
 local words, changed, skipped = {}, 0, {}
 for i = 7, #ARGV do
   local word = operate(ARGV[i])

@@ -26,6 +26,7 @@ for i = 1, #known, 2 do
 end
 if #others > 0 then return { now, unpack(others) } end
 
+expect('stream', { 'audit' })
 redis.call('HSET', P .. 'policy', 'api', address)
 redis.call('XADD', P .. 'audit', '*', 'by', ARGV[5], 'action', 'move-api', 'filter', now .. ' -> ' .. address,
   'matched', 1, 'changed', 1, 'why', ARGV[6])

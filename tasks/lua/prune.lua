@@ -3,6 +3,7 @@
 -- ARGV[3]  how long they are kept (ms)    ARGV[4]  most to forget now
 -- Returns  how many were forgotten
 
+expect('zset', { 'closed', 'discarded' })
 local forgotten = 0
 for _, state in ipairs({ 'closed', 'discarded' }) do
   for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. state, '-inf', NOW - ARGV[3], 'LIMIT', 0, ARGV[4])) do

@@ -2,6 +2,7 @@
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]    every failure reason, separated by spaces
 -- ARGV[4..]  one event each, JSON: {ref, e, i, u, t, p} (record fields)
+-- All events are read before the first is written: the script does everything or nothing.
 -- One whose record cannot be read is received anew: whether it is closed only the API can tell.
 -- Returns    one of new, requeued, duplicate for each
 
@@ -50,7 +51,18 @@ local function receive(event)
   return failed and 'requeued' or 'duplicate'
 end
 
+local TEXTS = { 'u', 't', 'p' }
+
+local function read(raw)
+  local event = cjson.decode(raw)
+  local sound = type(event.ref) == 'string' and is_reference(event.ref) and type(event.e) == 'string' and type(event.i) == 'string'
+  for _, name in ipairs(TEXTS) do sound = sound and (event[name] == nil or type(event[name]) == 'string') end
+  return sound and event or error('this is not an event: ' .. string.sub(raw, 1, 200))
+end
+
+expect_indexes()
 local received = {}
-for i = 4, #ARGV do received[#received + 1] = receive(cjson.decode(ARGV[i])) end
+for i = 4, #ARGV do received[#received + 1] = read(ARGV[i]) end
+for i, event in ipairs(received) do received[i] = receive(event) end
 count_closures(come)
 return received

@@ -28,6 +28,8 @@ local function reconcile(ref, says, since)
   return 'done'
 end
 
+expect_indexes()
+expect('stream', { 'audit' })
 local words, changed, skipped = {}, 0, cjson.decode(ARGV[4])
 for i = 5, #ARGV, 3 do
   local word = reconcile(ARGV[i], ARGV[i + 1], ARGV[i + 2])

@@ -30,6 +30,7 @@ local function reject(body, problems, origin, event_type, once)
   return redis.call('XADD', P .. 'rejected', '*', unpack(fields))
 end
 
+expect('stream', { 'rejected' })
 local ids = {}
 for i = 3, #ARGV, 5 do ids[#ids + 1] = reject(unpack(ARGV, i, i + 4)) end
 redis.pcall('ZREMRANGEBYRANK', P .. 'rejected_once', 0, -ONCE_LIMIT - 1)

@@ -191,13 +191,19 @@ local function tally(value, at, ref)
   groups[value] = group
 end
 
+-- "": the record is lost, or another program has put something else in its place; it is shown as unreadable.
+local function text_of(ref)
+  local raw = redis.pcall('GET', P .. 'c:' .. ref)
+  return type(raw) == 'string' and raw or ''
+end
+
 local function take(ref, at, state, c, raw)
   if not is_reference(ref) then return end  -- inspect.lua puts it aside
   returned = returned + 1
   if wanted == 'references' then
     add(ref, state)
   elseif wanted == 'records' then
-    raw = raw or redis.call('GET', P .. 'c:' .. ref) or ''  -- "": lost, and shown as unreadable
+    raw = raw or text_of(ref)
     local due = state == 'retrying' and as_time(redis.call('ZSCORE', P .. 'agenda', ref))
     add(ref, raw, string.format('%.0f', clamp(at)), due and string.format('%.0f', due) or '', state)
   else

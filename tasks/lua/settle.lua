@@ -5,6 +5,7 @@
 -- ARGV[4..]  one settlement each, JSON: {ref, x (lease number), to (state), o, r, delay (ms), miss (1: a "not found"),
 --            h (packed attempt, absent when no call was made), health, hold (ms the fleet must hold back),
 --            told (1: the API said when, so not before)}
+-- All settlements are read before the first is written: the script does everything or nothing.
 -- Returns    { the word to this worker, see lib/keys.lua; then for each: 1, or 0 when the lease was no longer this
 --            worker's and nothing was written }
 
@@ -90,8 +91,22 @@ local function settle(item)
   return 1
 end
 
+local KINDS = { ref = 'string', x = 'number', to = 'string', o = 'string', r = 'string', delay = 'number', miss = 'number',
+  h = 'string', health = 'string', hold = 'number', told = 'number' }
+local NEEDS = { queued = 'ref', retrying = 'delay', closed = 'o', failed = 'r' }
+
+local function read(raw)
+  local item = cjson.decode(raw)
+  local sound = item.ref and item.x and NEEDS[item.to] and item[NEEDS[item.to]] and (not item.r or IS_FAILURE[item.r])
+  for name, value in pairs(item) do sound = sound and (not KINDS[name] or is(value, KINDS[name])) end
+  return sound and item or error('this is not a settlement: ' .. string.sub(raw, 1, 200))
+end
+
+expect_indexes()
+expect('set', { 'reconsider', 'forbidden:' .. KEY })
+local items, settled = {}, { false }
+for i = 4, #ARGV do items[#items + 1] = read(ARGV[i]) end
 is_shut()
-local settled = { false }
-for i = 4, #ARGV do settled[#settled + 1] = settle(cjson.decode(ARGV[i])) end
+for _, item in ipairs(items) do settled[#settled + 1] = settle(item) end
 settled[1] = word_to(KEY)
 return settled

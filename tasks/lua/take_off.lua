@@ -9,6 +9,7 @@
 -- Returns    how many other groups there are
 
 local stream, ours = KEYS[2], ARGV[3]
+expect('hash', { 'shared' })
 local ids = { unpack(ARGV, 4) }
 if #ids > 0 then redis.call('XACK', stream, ours, unpack(ids)) end
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+import redis
+
+from tests.support import run
 from worker.operations.ledger_keys import KINDS
 
 LUA = Path(__file__).parents[2] / "tasks" / "lua"
@@ -16,3 +20,25 @@ def test_every_key_of_the_scripts_is_known() -> None:
     named = {name for text in texts for name in re.findall(r"P \.\. '([a-z_]+)'", text)}
     assert named <= set(KINDS)
     assert len(named) > 10
+
+
+@pytest.mark.parametrize(
+    "command", [("status",), ("list",), ("pause", "--why", "x"), ("requeue", "sg_1"), ("status", "--json")]
+)
+def test_commands_meet_a_broken_ledger(store_url: str, store: redis.Redis, command: tuple[str, ...]) -> None:
+    """A command that needs a key that holds something else ends with 1, and says what to do about it."""
+    for name in ("agenda", "queued", "gate"):
+        store.set(f"closer:{name}", "not ours")
+    ended = run(*command, redis_url=store_url, operator="ann")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "a key of closer's holds something else" in ended.stderr
+    assert "RENAME" in ended.stderr or "`closer check` names it" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_check_meets_a_broken_ledger(store_url: str, store: redis.Redis) -> None:
+    """It names the key once, with its remedy, and ends with 1."""
+    store.set("closer:agenda", "not ours")
+    ended = run("check", redis_url=store_url)
+    assert ended.returncode == 1
+    assert (ended.stdout + ended.stderr).count("closer:agenda is a string") == 1

@@ -207,7 +207,8 @@ async def test_settling_without_a_call(book: Book) -> None:
     await book.receive("sg_1")
     claim = await book.claim("sg_1")
     settlement = Settlement("sg_1", claim.lease, State.QUEUED)
-    settled = await book.ledger.settle([settlement, settlement, Settlement("nobody", 1, State.CLOSED)])
+    fact = Settlement("nobody", 1, State.CLOSED, outcome=Outcome.CLOSED)
+    settled = await book.ledger.settle([settlement, settlement, fact])
     assert settled == ([True, False, False], (book.clock.ms, 0, 0))
     assert (await book.read("sg_1")).attempts == 0
 

@@ -213,6 +213,18 @@ async def test_poison(works: Callable[..., Works], let: asyncio.Event, reference
     assert all(fields[b"origin"] == b"task task-1" for _, fields in rejected)
 
 
+async def test_a_reference_that_cannot_be_claimed(
+    works: Callable[..., Works], let: asyncio.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told, and holds up no other of its batch."""
+    let.set()
+    work = works()
+    await work.pool._claim(["sg_1", "\ud800", "sg_2"])
+    assert "cannot be claimed, and is not attempted" in caplog.text
+    await work.pool.take(["sg_1", "sg_2"], "t")
+    await until(lambda: work.settler.settled == 2)
+
+
 async def test_a_poisonous_origin(works: Callable[..., Works], let: asyncio.Event) -> None:
     """A foreign task's id may be any text: half characters and separators in it stop nothing."""
     let.set()
@@ -224,8 +236,7 @@ async def test_a_poisonous_origin(works: Callable[..., Works], let: asyncio.Even
 
 
 async def test_the_store_is_away(works: Callable[..., Works], let: asyncio.Event, store: Any) -> None:
-    """A batch that cannot be claimed is not taken; results wait for the store and are written when it is back."""
-    let.set()
+    """A batch that cannot be claimed is not taken; results wait for the ledger, and are written when it is whole."""
     work = works()
     store.config_set("maxmemory", 1)
     try:
@@ -234,8 +245,10 @@ async def test_the_store_is_away(works: Callable[..., Works], let: asyncio.Event
     finally:
         store.config_set("maxmemory", 0)
     await work.ledger.receive([GroupComplete("sg_1", "wms", "1")])
-    store.rpush("closer:closed", "not ours")
     await work.pool.take(["sg_1"], "t")
+    await until(lambda: work.pool.in_flight == 1)
+    store.rpush("closer:closed", "not ours")
+    let.set()
     await until(lambda: work.settler.trouble.text != "")
     assert "shared with another program" in work.settler.trouble.text
     store.delete("closer:closed")

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from tasks.catalogue import Catalogue, Query
 from tasks.closure import Reason, State
-from tasks.errors import StoreUnavailable
+from tasks.errors import LedgerBroken
 from tasks.event import Rejection
 from tasks.heartbeat import Heartbeat, Unreadable
 from tasks.ledger import DEFAULT_PREFIX, Received, Settlement
@@ -74,7 +74,7 @@ class Visitors:
             lambda: book.ledger.take_off(STREAM, []), lambda: book.ledger.requeue(["sg_1"]),
         ]  # fmt: skip
         for step in steps:
-            with suppress(StoreUnavailable):
+            with suppress(LedgerBroken):
                 await step()
 
     async def work(self, *references: str) -> None:
@@ -212,7 +212,7 @@ async def test_a_key_of_another_kind(visitors: Visitors, key: str, kind: str) ->
     }
     await makers[kind]()
     for step in (visitors.look, visitors.work_once, visitors.book.inspect):
-        with suppress(StoreUnavailable):
+        with suppress(LedgerBroken):
             await step()
     await redis.delete(name)
     visitors.book.clock.forward(6 * 3600)

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from tasks.close import NotTaken
 from tasks.errors import ConfigurationError
-from tests.support import until
+from tests.support import count, publish, until
 from worker.app import Worker
 from worker.runtime import Runtime
 from worker.settings import Settings
@@ -89,6 +89,31 @@ def test_a_part_that_dies_gives_its_messages_back(
         store.config_set("maxmemory", 0)
     [line] = [record.getMessage() for record in caplog.records if record.levelname == "CRITICAL"]
     assert line.startswith("the part 'settler' died (")
+
+
+def test_a_broken_ledger(
+    runtime: Runtime, store: redis.Redis, died: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Keys that hold something else end no part: each says so once, waits, and goes on when the keys are free."""
+    names = ["agenda", "workers", "discarded"]
+    for name in names:
+        store.delete(f"closer:{name}")
+        store.set(f"closer:{name}", "not ours")
+    publish(store, ["sg_1"])
+    runtime.open()
+    parts = ["intake", "sweep", "beat", "prune", "inspection"]
+    until(lambda: all(f"{part} waits" in caplog.text for part in parts), "each part's word")
+    assert not died.is_set()
+    for name in names:
+        store.delete(f"closer:{name}")
+    parts = ["intake", "sweep", "beat"]
+    until(lambda: all(f"{part} goes on" in caplog.text for part in parts), "each part's second word")
+    publish(store, ["sg_2"])
+    until(lambda: count(store, "queued"), "the next event")
+    assert store.hlen("closer:workers") == 1
+    lines = [record.getMessage() for record in caplog.records]
+    assert [sum(line.startswith(f"{part} goes on") for line in lines) for part in parts] == [1] * len(parts)
+    assert not died.is_set()
 
 
 def test_a_disk_that_is_full(

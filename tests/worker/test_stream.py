@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,9 +14,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from tasks.catalogue import Catalogue
-from tasks.errors import StoreUnavailable
+from tasks.errors import LedgerBroken, StoreUnavailable
+from tasks.event import GroupComplete
 from tasks.event_type import EventTypes
-from tasks.ledger import DEFAULT_PREFIX, Ledger
+from tasks.ledger import DEFAULT_PREFIX, Ledger, Received
 from tasks.scripts import CONSUMER_GROUP
 from tests.support import STREAM, cloud_event, count
 from worker.intake import stream as module
@@ -25,9 +28,9 @@ from worker.intake.stream import StreamIntake
 class Doors:
     """An intake, and how often it said that there is something to dispatch."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, ledger: Ledger | None = None) -> None:
         self.received = 0
-        self.intake = StreamIntake(redis, Ledger(redis), STREAM, EventTypes(), self._said)
+        self.intake = StreamIntake(redis, ledger or Ledger(redis), STREAM, EventTypes(), self._said)
         self.catalogue = Catalogue(redis, prefix=DEFAULT_PREFIX)
 
     def _said(self) -> None:
@@ -138,11 +141,11 @@ async def test_two_intakes_make_one_group(doors: Doors, real: Redis, store: sync
 async def test_a_key_that_is_no_stream(doors: Doors, store: sync_redis.Redis) -> None:
     """Where the stream's name belongs to something else, that is said."""
     store.set(STREAM, "text")
-    with pytest.raises(StoreUnavailable, match="shared with another program"):
+    with pytest.raises(LedgerBroken, match="shared with another program"):
         await doors.intake.step()
-    with pytest.raises(StoreUnavailable, match="shared with another program"):
+    with pytest.raises(LedgerBroken, match="shared with another program"):
         await doors.backlog()
-    with pytest.raises(StoreUnavailable, match="shared with another program"):
+    with pytest.raises(LedgerBroken, match="shared with another program"):
         await doors.intake._create_group()
 
 
@@ -168,3 +171,40 @@ async def test_a_full_store_keeps_the_event(doors: Doors, store: sync_redis.Redi
     doors.intake._looked = float("-inf")
     await doors.intake.step()
     assert count(store, "queued") == 1
+
+
+class PoisonedLedger(Ledger):
+    """A ledger whose script really fails for one group: what it is given of its event cannot be read."""
+
+    async def receive(self, events: Sequence[GroupComplete]) -> list[Received]:
+        """Receive."""
+        return await super().receive(
+            [replace(event, event_id="\ud800") if event.reference == "poison" else event for event in events]
+        )
+
+
+async def test_an_event_that_breaks_the_ledger(
+    real: Redis, store: sync_redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is kept as rejected with its bytes, once, and told; all others are received, and the stream is empty."""
+    doors = Doors(real, PoisonedLedger(real))
+    events = [cloud_event(reference) for reference in ("sg_1", "sg_2", "poison", "sg_3")]
+    store.xadd(STREAM, {"event": f"[{','.join(events)}]"})
+    store.xadd(STREAM, {"event": cloud_event("sg_4")})
+    await take_in(doors)
+    assert [count(store, "queued"), store.xlen(STREAM), doors.received] == [4, 0, 1]
+    kept: Any = store.xrange("closer:rejected")
+    [(_, fields)] = kept
+    assert fields[b"event"].decode() == events[2]
+    assert b"it cannot be received" in fields[b"problems"]
+    assert "cannot be received, and is kept as rejected" in caplog.text
+
+
+async def test_events_wait_for_a_broken_ledger(doors: Doors, store: sync_redis.Redis) -> None:
+    """While a key of the ledger holds something else events stay on the stream: none of them is to blame."""
+    await doors.intake._create_group()
+    store.xadd(STREAM, {"event": cloud_event("sg_1")})
+    store.set("closer:agenda", "not ours")
+    with pytest.raises(LedgerBroken, match="closer:agenda is a string"):
+        await doors.intake.step()
+    assert [store.xlen(STREAM), store.xlen("closer:rejected")] == [1, 0]

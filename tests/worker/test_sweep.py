@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from tasks.closure import State
+from tasks.closure import Outcome, State
 from tasks.errors import StoreUnavailable
 from tasks.event import GroupComplete
 from tasks.ledger import Claim, Ledger, Settlement
@@ -97,7 +97,7 @@ async def test_made_room(ledger: Ledger) -> None:
     claims = await ledger.claim(broker.named, worker="w", lease_s=60)
     await ledger.settle(
         [
-            Settlement(claim.reference, claim.lease, State.CLOSED)
+            Settlement(claim.reference, claim.lease, State.CLOSED, outcome=Outcome.CLOSED)
             for claim in claims.values()
             if isinstance(claim, Claim)
         ]

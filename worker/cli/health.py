@@ -8,7 +8,7 @@ import time
 
 import click
 
-from tasks.errors import StoreUnavailable
+from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.ledger import Ledger
 from worker import health as signs
 from worker.redaction import redact
@@ -59,7 +59,7 @@ async def _ready(settings: Settings, live: str) -> tuple[bool, str]:
         async with asyncio.timeout(_TIMEOUT_S):
             gate = await Ledger(redis).gate()
             await asyncio.to_thread(_ask_broker)
-    except StoreUnavailable as error:
+    except (StoreUnavailable, LedgerBroken) as error:
         return False, f"{live}; {error}"
     except (TimeoutError, OSError) as error:
         return False, f"{live}; the broker does not answer ({error!r})"

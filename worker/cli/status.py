@@ -9,7 +9,7 @@ import click
 from rich.console import Group, RenderableType
 from rich.live import Live
 
-from tasks.errors import StoreUnavailable
+from tasks.errors import LedgerBroken, StoreUnavailable
 from worker.cli import options
 from worker.cli.output import console, print_json, say, styled
 from worker.cli.output import show as print_page
@@ -65,5 +65,5 @@ async def _screen(context: OperatorContext) -> RenderableType:
     """The status, or what keeps it from being known: a store that is away for a while must not end the watch."""
     try:
         return Group(status_screen(await statuses.status(context)), "", styled("Ctrl-C ends this.", "dim"))
-    except StoreUnavailable as error:
+    except (StoreUnavailable, LedgerBroken) as error:
         return styled(f"{str(error).partition(chr(10))[0]}; asking again …", "wrong")

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from tasks.batch import Element
-from tasks.event import GroupComplete
+from tasks.errors import LedgerBroken
+from tasks.event import GroupComplete, Rejection
 from tasks.event_type import EventTypes
 from tasks.ledger import Ledger
-from tasks.scripts import CONSUMER_GROUP, unavailable
+from tasks.scripts import CONSUMER_GROUP, translated
+from tasks.sift import sift
 from worker.intake import entry
 from worker.intake.type_watch import TypeWatch
 
+_log = logging.getLogger("closer.intake")
 # One name for all workers: who read an entry does not matter, only for how long it has been left in hand.
 _CONSUMER = "intake"
 _BATCH = 500
@@ -47,7 +52,7 @@ class StreamIntake:
         self._batch = _BATCH_FIRST
 
     async def step(self) -> None:
-        """Take in what there is, waiting up to a second for it. Raises StoreUnavailable.
+        """Take in what there is, waiting up to a second for it. Raises StoreUnavailable and LedgerBroken.
 
         A crash between receiving and acknowledging delivers the entry again, and the ledger finds a duplicate.
         """
@@ -57,10 +62,10 @@ class StreamIntake:
             await self._trim()
         except ResponseError as error:
             if "NOGROUP" not in str(error):
-                raise unavailable(error) from error
+                raise translated(error) from error
             await self._create_group()
         except (RedisError, OSError) as error:
-            raise unavailable(error) from error
+            raise translated(error) from error
 
     async def _new(self) -> list[Entry]:
         reply: Any = await self._redis.xreadgroup(
@@ -87,8 +92,8 @@ class StreamIntake:
         self._batch = _next_batch(entries) or self._batch
         for portion in self._portions(entries):
             elements = [element for _, held in portion for element in held]
-            await self._receive([element.event for element in elements if isinstance(element.event, GroupComplete)])
-            await self._ledger.keep_rejected(elements)
+            unreceived = await self._receive([one for one in elements if isinstance(one.event, GroupComplete)])
+            await self._ledger.keep_rejected([*elements, *unreceived])
             await self._ledger.take_off(self._stream, [entry_id for entry_id, _ in portion])
             await self._tell_types(elements)
 
@@ -106,10 +111,21 @@ class StreamIntake:
         if portion:
             yield portion
 
-    async def _receive(self, events: Sequence[GroupComplete]) -> None:
-        if events:
-            await self._ledger.receive(events)
+    async def _receive(self, elements: Sequence[Element]) -> list[Element]:
+        """Receive events; returns those that the ledger cannot take, as rejections: one must not hold up the others."""
+        broken: list[Element] = []
+
+        async def receive(some: Sequence[Element]) -> None:
+            await self._ledger.receive([one.event for one in some if isinstance(one.event, GroupComplete)])
+
+        async def fails(element: Element, error: LedgerBroken) -> None:
+            _log.error("the event %s cannot be received, and is kept as rejected: %s", element.identity, error)
+            broken.append(replace(element, event=Rejection((f"event: it cannot be received; {error}",))))
+
+        if elements:
+            await sift(elements, receive, fails)
             self._received()
+        return broken
 
     async def _tell_types(self, elements: Sequence[Element]) -> None:
         if news := self._watch.look(elements):
@@ -127,7 +143,7 @@ class StreamIntake:
             await self._redis.xgroup_create(self._stream, CONSUMER_GROUP, id="0", mkstream=True)
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
-                raise unavailable(error) from error
+                raise translated(error) from error
 
 
 def _next_batch(entries: list[Entry]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks.closure import iso
-from tasks.errors import CloserError, ConfigurationError, StoreUnavailable
+from tasks.errors import CloserError, ConfigurationError, LedgerBroken, StoreUnavailable
 from tasks.reply import Failure, NoReply, Reply
 from tasks.verdict import group_state
 from worker.operations.context import open_context
@@ -21,7 +21,7 @@ async def held_back(operator: Operator, settings: Settings) -> Line | None:
     try:
         async with open_context(operator, settings) as context:
             throttled = (await context.ledger.gate()).get("throttled")
-    except StoreUnavailable:
+    except (StoreUnavailable, LedgerBroken):
         return None
     if throttled is None or throttled.until_ms is None:
         return None

@@ -9,7 +9,7 @@ from typing import Any
 from redis.exceptions import NoPermissionError
 
 from tasks.catalogue import Summary
-from tasks.errors import ForeignApi
+from tasks.errors import ForeignApi, LedgerBroken
 from tasks.event_type import EventTypes
 from tasks.fleet_policy import FleetPolicy
 from tasks.heartbeat import Heartbeat
@@ -32,6 +32,7 @@ _SEEN_MS = 20_000  # a worker that gave no sign for so long is not alive
 async def store(operator: Operator, settings: Settings) -> AsyncIterator[Line]:
     """The store: whether it answers, is for our API, how old it is, and whether it keeps what it is told."""
     address = settings.public_store_address
+    keys: list[Line] = []
     try:
         async with open_context(operator, settings) as context:
             keys = [
@@ -49,6 +50,10 @@ async def store(operator: Operator, settings: Settings) -> AsyncIterator[Line]:
                 yield Line("ledger", Finding.WRONG, problem, remedy)
             groups = _differing(summary, await context.ledger.policy())
             groups += [_behind(one) for one in await behind(context)]
+    except LedgerBroken as error:
+        if not keys:  # else the key that is to blame has been named
+            yield Line("ledger", Finding.WRONG, str(error))
+        return
     except StoreAway as error:
         yield Line("store", Finding.WRONG, f"{address}: {error.problem}", _reach(settings))
         return

@@ -13,7 +13,7 @@ from redis.exceptions import RedisError
 from tasks.catalogue import Catalogue
 from tasks.errors import StoreUnavailable
 from tasks.ledger import Ledger
-from tasks.scripts import unavailable
+from tasks.scripts import translated
 from worker.operations.operator import Chosen, Operator, Verb, guard
 from worker.settings import Settings
 from worker.store import connect
@@ -109,4 +109,4 @@ def asking() -> Iterator[None]:
     try:
         yield
     except (RedisError, OSError) as error:
-        raise unavailable(error) from error
+        raise translated(error) from error

@@ -20,8 +20,11 @@ local function moved_so_far()
   return moved and math.abs(moved) <= LATEST and moved or 0
 end
 
+local PLANS = { 'agenda', 'dispatched', 'open', 'closing' }
+
 local function move_plans(by)
-  for _, index in ipairs({ 'agenda', 'dispatched', 'open', 'closing' }) do
+  expect('zset', PLANS)  -- first: that the plans were moved is written last, so half of them would be moved again
+  for _, index in ipairs(PLANS) do
     local planned = redis.call('ZRANGE', P .. index, 0, -1, 'WITHSCORES')
     for i = 1, #planned, 2 do redis.call('ZADD', P .. index, planned[i + 1] + by, planned[i]) end
   end

@@ -24,8 +24,19 @@ local function is_reference(member)
   return #member <= 128 and string.find(member, '^[A-Za-z0-9_-]+$') ~= nil
 end
 
+-- Fails when one of these keys holds something else than `kind`: another program has written it. A script calls this
+-- before its first write, so that it does everything or nothing.
+local function expect(kind, names)
+  for _, name in ipairs(names) do
+    local found = redis.call('TYPE', P .. name).ok
+    if found ~= kind and found ~= 'none' then
+      error({ err = 'WRONGTYPE ' .. P .. name .. ' is a ' .. found .. ', not a ' .. kind })
+    end
+  end
+end
+
 -- Takes a member off an index that is not a reference, or that nothing else in the ledger knows, and keeps it with the
--- rejected events: nobody is known to have asked for it to be closed.
+-- rejected events: nobody is known to have asked for it to be closed. The calling script has checked that `rejected` is a stream.
 local function put_aside(index, member)
   local why = 'holds this, which is not a reference; another program writes to the keys of closer'
   if is_reference(member) then

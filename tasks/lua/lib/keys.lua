@@ -26,7 +26,7 @@ end
 
 -- The keys of the workers that were seen within `ms`, each with true.
 local function keys_seen(ms)
-  local seen, raw = {}, redis.call('HVALS', P .. 'workers')
+  local seen, raw = {}, redis.pcall('HVALS', P .. 'workers')  -- where that is not a hash, none is seen
   for i = 1, #raw do
     local at = seen_at(raw[i])
     local key = at and math.abs(NOW - at) <= ms and cjson.decode(raw[i]).key

@@ -29,20 +29,43 @@ local function is(value, kind)
   return size == #value
 end
 
--- The record in a text, or nil when it is none.
+-- Every reason why a closure fails, as in closure.py.
+local FAILURES = { 'not_found', 'gone', 'forbidden', 'not_locked', 'not_closable', 'invalid_request', 'unexpected_reply',
+  'deadline_exceeded', 'reopened' }
+local INDEXES = { 'agenda', 'dispatched', 'open' }
+for state in pairs(NEEDED) do INDEXES[#INDEXES + 1] = state end
+local IS_FAILURE = {}
+for _, reason in ipairs(FAILURES) do
+  INDEXES[#INDEXES + 1] = 'failed:' .. reason
+  IS_FAILURE[reason] = true
+end
+
+-- A script that moves closures calls this before its first write. `claim.lua` does, too: nothing is called at the API
+-- whose result could not be written down.
+local function expect_indexes()
+  expect('zset', INDEXES)
+end
+
+-- The record in a text, or nil when it is not one that these scripts can work on and write back.
 local function decode(raw)
   local readable, c = pcall(cjson.decode, raw)
   if not (readable and type(c) == 'table' and c.e and c.i and c.a and NEEDED[c.s] and c[NEEDED[c.s]]) then return nil end
+  if c.s == 'failed' and not IS_FAILURE[c.r] then return nil end
   for name, value in pairs(c) do
-    if FIELDS[name] and not is(value, FIELDS[name]) then return nil end
+    if FIELDS[name] and not is(value, FIELDS[name]) or not FIELDS[name] and not pcall(cjson.encode, { value }) then return nil end
   end
   return c
 end
 
--- The closure's record; nil when there is none, or none that can be read: then its text is the second result.
+-- The closure's record; nil when there is none, or none that can be read: then its text is the second result. Where
+-- another program has put a list or the like in its place that text is empty.
 local function load(ref)
-  local raw = redis.call('GET', P .. 'c:' .. ref)
+  local raw = redis.pcall('GET', P .. 'c:' .. ref)
   if not raw then return nil end
+  if type(raw) == 'table' then
+    if not string.find(raw.err, 'WRONGTYPE', 1, true) then error(raw) end
+    return nil, ''
+  end
   return decode(raw), raw
 end
 
