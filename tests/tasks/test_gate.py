@@ -346,6 +346,17 @@ async def test_time_shut_is_counted_once(book: Book) -> None:
     assert (await book.claim("keep")).remaining_s == DEADLINE_S - 7
 
 
+async def test_a_pause_of_an_older_version(book: Book) -> None:
+    """A fleet that was paused before an upgrade is paused after it, until an operator resumes."""
+    await book.receive("sg_1")
+    old: Any = {"shut": "paused", "since": str(book.clock.ms), "by": "ann", "why": "upgrade"}
+    await book.redis.hset("closer:gate", mapping=old)
+    assert (await book.ledger.gate()).gravest == Standing("paused", book.clock.ms, "ann", "upgrade")
+    assert await book.due() == []
+    assert (await book.ledger.resume()).open
+    assert await book.due() == ["sg_1"]
+
+
 async def test_looking_changes_nothing(book: Book) -> None:
     """A look at a gate whose time is over tells that it is open, and leaves the opening to who works."""
     await book.receive("sg_1")

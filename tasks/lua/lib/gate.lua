@@ -54,6 +54,9 @@ do
     local number = tonumber(gate[field])
     gate[field] = number and math.abs(number) <= most and number or nil
   end
+  if gate.shut == 'paused' and not gate.paused then  -- by a version of closer that knew one reason at a time
+    gate.paused = cjson.encode({ since = tonumber(gate.since) or NOW, by = gate.by or '', why = gate.why or '' })
+  end
   for _, reason in ipairs(REASONS) do
     if gate[reason] then
       local found = object(gate[reason], STANDING)
@@ -122,6 +125,7 @@ end
 -- One reason is over. When it was the last the gate opens, for few calls at first.
 local function open(reason)
   if reasons[reason] then stand(reason, nil) end
+  if reason == 'paused' then gate_set('shut', nil) end
   if next(reasons) or not gate.shut_at then return end
   gate_set('lost', (gate.lost or 0) + NOW - gate.shut_at)
   gate_set('shut_at', nil)
