@@ -65,7 +65,7 @@ def test_tour_can_be_pasted_into_any_shell() -> None:
     assert not re.search(r"#|%\d|jobs", tour())
 
 
-@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_and_commands(page: Path) -> None:
     """Every relative link leads to a file, and every `closer COMMAND` is a command."""
     text = page.read_text()
