@@ -89,10 +89,5 @@ def pattern(event_type: str) -> str:
     return re.sub(r"[,\s]", "?", glob.escape(event_type))
 
 
-def replay_command(event_type: str) -> str:
-    """The command, for a shell, that has the events of this type closed after all."""
-    return f"closer rejected replay --accept-type {shlex.quote(event_type)}"
-
-
 def _begins(before: str, char: str, after: str) -> bool:
     return char.isupper() and (not before.isupper() or after.islower())

@@ -283,17 +283,17 @@ class Ledger:
         """Look at the gate; nothing is changed."""
         return Gate.parse(await self._scripts.run("look"))
 
-    async def pause(self, *, by: str = "", why: str = "") -> Gate:
+    async def pause(self, *, by: str = "", why: str = "", door: str = "") -> Gate:
         """Shut the gate until `resume`; audited in the same step."""
-        return Gate.parse(await self._scripts.run("gate", "pause", by, why, ""))
+        return Gate.parse(await self._scripts.run("gate", "pause", by, why, "", door))
 
-    async def resume(self, *, by: str = "", why: str = "", override_retry_after: bool = False) -> Gate:
+    async def resume(self, *, by: str = "", why: str = "", door: str = "", override_retry_after: bool = False) -> Gate:
         """End a pause, and make the next probe due at once; audited in the same step.
 
         What the API asked for by Retry-After still stands, unless `override_retry_after`.
         """
         verb = "override" if override_retry_after else "resume"
-        return Gate.parse(await self._scripts.run("gate", verb, by, why, ""))
+        return Gate.parse(await self._scripts.run("gate", verb, by, why, "", door))
 
     async def throttle(self, hold_s: float) -> Gate:
         """The API asked for this many seconds without calls: the whole fleet holds back."""
@@ -337,12 +337,12 @@ class Ledger:
             raise translated(error) from error
         return None if address is None else _text(address)
 
-    async def move_api(self, address: str, *, by: str, why: str) -> list[str]:
+    async def move_api(self, address: str, *, by: str, why: str, door: str = "") -> list[str]:
         """Make the ledger one for this API from now on; audited in the same step.
 
         Nothing is changed while workers are alive that may call another one: their names are returned.
         """
-        _, *others = await self._scripts.run("policy", "move", address, by, why)
+        _, *others = await self._scripts.run("policy", "move", address, by, why, door)
         return [_text(name) for name in others]
 
     async def beat(

@@ -4,6 +4,7 @@
 --          what the API asked for by Retry-After; throttle: the API asked somebody to hold back; start: a worker
 --          starts, and does not know yet whether its key is good, so few calls are made at first
 -- ARGV[4]  by whom    ARGV[5]  why    ARGV[6]  throttle: for how long (ms); start: the worker's key
+-- ARGV[7]  the door that an operator came through
 -- What an operator does is written into the audit in the same step, see lib/audit.lua; `changed` is 0 when it changed
 -- nothing.
 -- Returns  the gate, JSON, see lib/keys.lua
@@ -49,7 +50,7 @@ expect('stream', { 'audit' })
 is_shut()
 if OPERATORS[verb] then
   local changed = OPERATORS[verb]()
-  redis.call('XADD', P .. 'audit', '*', 'by', by, 'action', verb, 'filter', '', 'matched', 1, 'why', why,
+  redis.call('XADD', P .. 'audit', '*', 'by', by, 'door', ARGV[7], 'action', verb, 'matched', 1, 'why', why,
     'changed', changed and 1 or 0)
 elseif verb == 'throttle' then
   throttle(tonumber(ARGV[6]))

@@ -4,7 +4,7 @@
 --                   workers  hash  see beat.lua; a worker says the address it calls as "api"
 -- ARGV[3]  hold: take this address if there is none; start: the same, and if it is this address, take the policy;
 --          move: take this address instead
--- ARGV[4]  the address    ARGV[5]  for a move: by whom    ARGV[6]  why    ARGV[5..]  for a start: fields and values
+-- ARGV[4]  the address    ARGV[5]  for a move: by whom    ARGV[6]  why    ARGV[7]  the door    ARGV[5..]  for a start: fields and values
 -- Returns  the address that the ledger is for now; and, for a move that was refused, the names of the workers that were
 --          seen in the last minute and call another address, or do not say which
 -- A move is written into the audit in the same step, see lib/audit.lua.
@@ -28,6 +28,6 @@ if #others > 0 then return { now, unpack(others) } end
 
 expect('stream', { 'audit' })
 redis.call('HSET', P .. 'policy', 'api', address)
-redis.call('XADD', P .. 'audit', '*', 'by', ARGV[5], 'action', 'move-api', 'filter', now .. ' -> ' .. address,
+redis.call('XADD', P .. 'audit', '*', 'by', ARGV[5], 'door', ARGV[7], 'action', 'move-api', 'filter', now .. ' -> ' .. address,
   'matched', 1, 'changed', 1, 'why', ARGV[6])
 return { address }

@@ -15,11 +15,13 @@ from tasks.catalogue import Query
 from tasks.closure import Reason, State
 from worker.cli import phrase
 from worker.operations.audit import Announced
+from worker.operations.dead_letter_selection import DeadLetterSelection
 from worker.operations.frozen import FrozenSelection
 from worker.operations.moment import Moment
 from worker.operations.operator import Verb
 from worker.operations.refusal import Refused, Rule
 from worker.operations.selection import Filter, Selection
+from worker.operations.step import Step
 
 NOW = datetime(2026, 1, 31, 3, 30, tzinfo=UTC)
 NOW_MS = round(NOW.timestamp() * 1000)
@@ -87,12 +89,60 @@ def test_a_selection_is_a_value(filter_: Filter) -> None:
         {"filter": {"since": "x"}},
         {"references": [], "filter": {}},
         {"filter": {"attempts_over": "x"}},
+        {"filter": {"attempts_over": True}},
+        {"filter": {"source": "wms"}},
+        {"filter": []},
+        {"filter": {"since": 7}},
+        {"references": "sg_1"},
+        {"references": []},
+        {"references": [7]},
+        {"references": ["sg_1"], "count": 2000},
     ],
 )
 def test_what_is_not_a_selection_is_refused(document: dict[str, Any]) -> None:
     """Nothing is guessed from JSON that closer did not write."""
     with pytest.raises(ValueError, match=r"\w"):
         Selection.from_json(document)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"rejected": "1-0"},
+        {"use_subject": "false"},
+        {"set": [["x"]]},
+        {"set": ["xy"]},
+        {"rejected": ["1-0"], "count": 2},
+    ],
+)
+def test_what_does_not_choose_rejected_events_is_refused(document: dict[str, Any]) -> None:
+    """Nor is anything guessed there; what the audit has cut short cannot be taken for all of it."""
+    with pytest.raises(ValueError, match=r"\w"):
+        DeadLetterSelection.from_json(document)
+
+
+def test_a_choice_of_rejected_events_is_a_value() -> None:
+    """As JSON it goes to any door, and comes back the same."""
+    for selection in (
+        DeadLetterSelection(("1-0", "2-0"), fields=(("data.x", "y"),), edited=True),
+        DeadLetterSelection(accept_type="x.y", up_to="3-0"),
+        DeadLetterSelection(use_subject=True, source="/w", event_type="z"),
+    ):
+        assert DeadLetterSelection.from_json(json.loads(json.dumps(selection.as_json()))) == selection
+
+
+@pytest.mark.parametrize("document", [{}, {"verb": "x"}, {"verb": "list", "lock": "false"}, {"verb": "list", "x": 1}])
+def test_what_is_not_a_step_is_refused(document: dict[str, Any]) -> None:
+    """A door makes no button of it."""
+    with pytest.raises(ValueError, match=r"\w"):
+        Step.from_json(document)
+
+
+def test_a_reference_that_begins_with_a_dash_is_not_taken_for_an_option() -> None:
+    """It stands behind `--` in the command that is advised, and in the audit."""
+    selection = Selection.of(["--yes", "sg_1"])
+    assert phrase.command(Step(Verb.REQUEUE, selection)) == "closer requeue sg_1 --why '…' -- --yes"
+    assert phrase.chosen(announced(selection, lock=True)) == "sg_1 --lock -- --yes"
 
 
 def test_times_are_fixed_when_closures_are_looked_up() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.event import GroupComplete, Rejection, parse
-from tasks.event_type import OWN_TYPE, EventTypes, replay_command
+from tasks.event_type import OWN_TYPE, EventTypes
 
 RULE = EventTypes()
 
@@ -85,7 +85,6 @@ def test_the_setting_that_is_advised_accepts_the_type(event_type: str, other: st
         assert advised.accept("group.done") == types.accept("group.done") or event_type == "group.done"
         assert types is not RULE or advised.accept("group.complete")
         assert not advised.accept("x.created") or event_type == "x.created"
-    assert shlex.split(replay_command(event_type))[-1] == event_type
 
 
 @given(st.text(string.ascii_letters + "._-", max_size=20))

@@ -180,11 +180,11 @@ async def test_a_move_is_audited_in_the_same_step(book: Book, any_store: Redis) 
     """Who, why, from where to where; a move to where it is already changes nothing and is not noted."""
     await ledger(book, REAL).hold_api()
     for _ in range(2):
-        await book.ledger.move_api(REHEARSAL, by="olga", why="rehearsal")
+        await book.ledger.move_api(REHEARSAL, by="olga", why="rehearsal", door="cli")
     entries: Any = await any_store.xrange("closer:audit")
     [(_, entry)] = entries
     assert {name.decode(): value.decode() for name, value in entry.items()} == {
         "by": "olga", "action": "move-api", "filter": f"{REAL} -> {REHEARSAL}", "matched": "1", "changed": "1",
-        "why": "rehearsal",
+        "why": "rehearsal", "door": "cli",
     }  # fmt: skip
     assert await book.ledger.api() == REHEARSAL

@@ -17,7 +17,9 @@ from worker.operations.moment import Moment
 @click.command()
 @click.option("--by", metavar="NAME", help="Only what this operator did.")
 @click.option(
-    "--action", metavar="ACTION", help="Only this: requeue, discard, pause, resume, verify, replay, move-api."
+    "--action",
+    metavar="ACTION",
+    help="Only this, as the audit words it: requeue, pause, …",
 )
 @click.option("--since", type=options.Time(), metavar="TIME", help="Since then: 2h, 1d, 03:00.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="The newest so many.")

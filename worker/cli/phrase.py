@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.closure import iso
@@ -61,11 +61,17 @@ def command(step: Step) -> str:
     """A step as a command that can be pasted into a shell. A reason that must be told stands as `…`."""
     words = ["closer", *_COMMANDS.get(step.verb, [step.verb.value])]
     words += [step.event_type] if step.event_type else []
-    if step.selection:
-        words += [*step.selection.references, *conditions(step.selection.filter)]
+    references = step.selection.references if step.selection else ()
+    words += [*references, *conditions(step.selection.filter)] if step.selection else []
     words += ["--lock"] if step.lock else []
     words += ["--why", "…"] if step.verb in _TOLD_WHY else []
-    return shlex.join(words)
+    return shlex.join(_dashed_last(words, references))
+
+
+def _dashed_last(words: list[str], references: Sequence[str]) -> list[str]:
+    """The same words, with references that begin with a dash behind `--`: none is taken for an option."""
+    dashed = [reference for reference in references if reference.startswith("-")]
+    return [word for word in words if word not in dashed] + (["--", *dashed] if dashed else [])
 
 
 def chosen(action: Announced) -> str:
@@ -83,17 +89,16 @@ def _chosen(selection: Mapping[str, Any]) -> str:
     ids = list(map(str, selection.get("references") or selection.get("rejected") or ()))
     more = int(selection.get("count", len(ids))) - len(ids[:_NAMED])
     words = ids[:_NAMED] or conditions(Filter.from_json(selection.get("filter", {})))
-    given = shlex.join(words) + (f" and {more} more" if more > 0 else "")
-    return " ".join(filter(None, [given, *_flags(selection)]))
+    words = _dashed_last([*words, *_flags(selection)], ids[:_NAMED])
+    return shlex.join(words) + (f" and {more} more" if more > 0 else "")
 
 
 def _flags(selection: Mapping[str, Any]) -> list[str]:
     found = ["--lock"] if selection.get("lock") else []
-    if selection.get("accept_type"):
-        found.append(shlex.join(["--accept-type", str(selection["accept_type"])]))
+    found += ["--accept-type", str(selection["accept_type"])] if selection.get("accept_type") else []
     found += ["--use-subject"] if selection.get("use_subject") else []
     for path, value in selection.get("set", ()):
-        found.append(shlex.join(["--set", f"{path}={value}"]))
+        found += ["--set", f"{path}={value}"]
     return found + (["--edit"] if selection.get("edited") else [])
 
 

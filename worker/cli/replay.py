@@ -17,6 +17,7 @@ from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
 from worker.operations.dead_letter_selection import DeadLetterSelection, position
 from worker.operations.dead_letters import Rejected
+from worker.operations.event_types import setting_for
 from worker.operations.replay import Plan, Replayed, plan
 from worker.operations.replay_selection import Kind, SeveralKinds
 
@@ -164,10 +165,7 @@ def _tell(result: Replayed, told: Given) -> None:
 
 
 async def _tell_setting(context: OperatorContext, event_type: str) -> None:
-    types = context.settings.accepted_types
-    if not types.accept(event_type):
-        summary = await context.catalogue.summary(await context.stream())
-        setting = types.setting(event_type, summary.seen_types)
+    if setting := await setting_for(context, event_type):
         new = f"New events of type {event_type} are put aside as before; to accept them, set {setting} for the workers."
         say(plain(new))
 

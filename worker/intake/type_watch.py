@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import time
 from collections.abc import Callable, Sequence
 
 from tasks.batch import Element
 from tasks.event import GroupComplete
-from tasks.event_type import EventTypes, replay_command
+from tasks.event_type import EventTypes
 
 _log = logging.getLogger("closer.intake")
 _TELL_AGAIN_S = 60.0
@@ -43,10 +44,11 @@ class TypeWatch:
     def _say(self, event_type: str) -> None:
         _log.warning(
             "events of type %s are not taken for complete: they are put aside, and their groups are not closed. "
-            "If this type means complete, set %s (it must name every type that does), restart the workers, then: %s",
+            "If this type means complete, set %s (it must name every type that does), restart the workers, then: "
+            "closer rejected replay --accept-type %s",
             event_type,
             self._types.setting(event_type, self._told_s),
-            replay_command(event_type),
+            shlex.quote(event_type),
         )
 
 

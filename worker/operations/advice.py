@@ -31,7 +31,7 @@ class Advice:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Advice:
-        """Read what `as_json` wrote. Raises ValueError, TypeError or KeyError for anything else."""
+        """Read what `as_json` wrote. Raises ValueError or KeyError for anything else."""
         last = document.get("last_resort")
         return cls(
             str(document["meaning"]), str(document["remedy"]), Step.from_json(document["first"]),

@@ -9,7 +9,10 @@ from typing import Any
 from worker.operations.corrections import of_one_event
 from worker.operations.operator import Verb
 from worker.operations.refusal import Refused, Rule
-from worker.operations.selection import named
+from worker.operations.selection import named, of_type, texts
+
+_TEXTS = {"accept_type": "accept_type", "source": "source", "type": "event_type", "up_to": "up_to"}
+_FLAGS = {"use_subject": "use_subject", "edited": "edited"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +79,20 @@ class DeadLetterSelection:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> DeadLetterSelection:
-        """Read what `as_json` wrote. Raises ValueError or TypeError for anything else."""
-        known = {"rejected", "accept_type", "use_subject", "source", "type", "up_to", "set", "edited"}
+        """Read what `as_json` wrote. Raises ValueError for anything else."""
+        known = {"rejected", "set", *_TEXTS, *_FLAGS}
         if unknown := document.keys() - known:
             raise ValueError(f"{min(unknown)} does not choose rejected events")
-        return cls(
-            tuple(map(str, document.get("rejected", ()))), document.get("accept_type"),
-            bool(document.get("use_subject", False)), document.get("source"), document.get("type"),
-            document.get("up_to"), tuple((str(path), str(value)) for path, value in document.get("set", ())),
-            bool(document.get("edited", False)),
-        )  # fmt: skip
+        pairs = of_type(list, document.get("set", []))
+        given: dict[str, Any] = {_TEXTS[name]: of_type(str, document[name]) for name in _TEXTS if name in document}
+        given |= {_FLAGS[name]: of_type(bool, document[name]) for name in _FLAGS if name in document}
+        ids = texts(document["rejected"]) if "rejected" in document else ()
+        return cls(ids, fields=tuple(_pair(pair) for pair in pairs), **given)
+
+
+def _pair(value: Any) -> tuple[str, str]:
+    path, text = texts(value)
+    return path, text
 
 
 def position(rejected_id: str) -> tuple[int, int]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tasks.catalogue import Summary
 from tasks.event_type import EventTypes
+from worker.operations.context import OperatorContext
 from worker.operations.operator import Verb
 from worker.operations.step import Step
 
@@ -32,6 +33,15 @@ def waiting(summary: Summary, types: EventTypes) -> list[Waiting]:
         for name, number in ordered
         if name and number > 0 and summary.rejected
     ]
+
+
+async def setting_for(context: OperatorContext, event_type: str) -> str | None:
+    """The setting with which new events of this type are accepted; None when they are. Raises StoreUnavailable."""
+    types = context.settings.accepted_types
+    if types.accept(event_type):
+        return None
+    summary = await context.catalogue.summary(await context.stream())
+    return types.setting(event_type, summary.seen_types)
 
 
 def uncounted(summary: Summary) -> int:

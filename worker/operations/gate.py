@@ -10,7 +10,7 @@ from worker.operations.operator import Verb
 async def pause(context: OperatorContext, *, why: str) -> Gate:
     """Make no more calls until somebody resumes; audited in the same step. Raises Refused and StoreUnavailable."""
     context.guard(Verb.PAUSE, why=why)
-    return await context.ledger.pause(by=context.operator.signature, why=why)
+    return await context.ledger.pause(by=context.operator.signature, why=why, door=context.operator.door)
 
 
 async def resume(context: OperatorContext, *, why: str, override_retry_after: bool = False) -> Gate:
@@ -19,5 +19,7 @@ async def resume(context: OperatorContext, *, why: str, override_retry_after: bo
     A Retry-After of the API stands until its end, unless `override_retry_after`. Raises Refused and StoreUnavailable.
     """
     context.guard(Verb.OVERRIDE if override_retry_after else Verb.RESUME, why=why)
-    by = context.operator.signature
-    return await context.ledger.resume(by=by, why=why, override_retry_after=override_retry_after)
+    who = context.operator
+    return await context.ledger.resume(
+        by=who.signature, why=why, door=who.door, override_retry_after=override_retry_after
+    )

@@ -22,7 +22,7 @@ async def move_api(context: OperatorContext, *, why: str) -> tuple[str | None, s
     """
     context.guard(Verb.MOVE_API, why=why)
     before, now = await context.ledger.api(), api_address(context.settings.api_base_url)
-    others = await context.ledger.move_api(now, by=context.operator.signature, why=why)
+    others = await context.ledger.move_api(now, by=context.operator.signature, why=why, door=context.operator.door)
     if others:
         raise CloserError(
             f"nothing was moved: {', '.join(others)} may still call {before or 'another API'}.\n"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from tasks.catalogue import Query
 from tasks.closure import Reason, State
 from tasks.event import is_reference
 from worker.operations.moment import Moment
 from worker.operations.refusal import Refused, Rule
+
+T = TypeVar("T")
 
 # The fields of a filter in JSON; several values stand in a list.
 _SEVERAL = {"state": "states", "reason": "reasons", "status": "statuses", "code": "codes", "source": "sources"}
@@ -57,14 +59,12 @@ class Filter:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Filter:
-        """Read what `as_json` wrote. Raises ValueError, TypeError or KeyError for anything else."""
-        if unknown := document.keys() - {*_SEVERAL, *_TIMES, *_SINGLE}:
+        """Read what `as_json` wrote. Raises ValueError for anything else."""
+        if unknown := of_type(dict, document).keys() - {*_SEVERAL, *_TIMES, *_SINGLE}:
             raise ValueError(f"{min(unknown)} is not a condition")
-        given: dict[str, Any] = {
-            _SEVERAL[name]: tuple(map(str, value)) for name, value in document.items() if name in _SEVERAL
-        }
-        given |= {name: Moment.parse(document[name]) for name in _TIMES if name in document}
-        given |= {name: kind(document[name]) for name, kind in _SINGLE.items() if name in document}
+        given: dict[str, Any] = {_SEVERAL[name]: texts(document[name]) for name in _SEVERAL if name in document}
+        given |= {name: Moment.parse(of_type(str, document[name])) for name in _TIMES if name in document}
+        given |= {name: of_type(kind, document[name]) for name, kind in _SINGLE.items() if name in document}
         given["states"] = tuple(map(State, given.get("states", ())))
         given["reasons"] = tuple(map(Reason, given.get("reasons", ())))
         return cls(**given)
@@ -114,12 +114,27 @@ class Selection:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Selection:
-        """Read what `as_json` wrote. Raises ValueError, TypeError or KeyError for anything else."""
+        """Read what `as_json` wrote. Raises ValueError for anything else."""
         if document.keys() == {"references"}:
-            return cls(tuple(map(str, document["references"])))
+            return cls(texts(document["references"]))
         if document.keys() == {"filter"}:
             return cls((), Filter.from_json(document["filter"]))
         raise ValueError("a selection has references, or a filter")
+
+
+def texts(value: Any) -> tuple[str, ...]:
+    """A list of texts, and at least one, as it came in JSON. Raises ValueError for anything else."""
+    found = tuple(of_type(str, one) for one in of_type(list, value))
+    if not found:
+        raise ValueError("a list is empty; leave it out")
+    return found
+
+
+def of_type(kind: type[T], value: Any) -> T:
+    """A value that came in JSON. Raises ValueError when it is of another type."""
+    if type(value) is not kind:
+        raise ValueError(f"{kind.__name__} is needed, this is {type(value).__name__}")
+    return value
 
 
 def named(ids: Sequence[str], what: str) -> dict[str, Any]:

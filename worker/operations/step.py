@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.errors import CloserError
 from worker.operations.operator import Verb
-from worker.operations.selection import Selection
+from worker.operations.selection import Selection, of_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,16 @@ class Step:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Step:
-        """Read what `as_json` wrote. Raises ValueError, TypeError or KeyError for anything else."""
-        chosen = document.get("selection")
-        selection = None if chosen is None else Selection.from_json(chosen)
-        return cls(Verb(document["verb"]), selection, document.get("event_type"), bool(document.get("lock", False)))
+        """Read what `as_json` wrote. Raises ValueError for anything else."""
+        if unknown := document.keys() - {"verb", "selection", "event_type", "lock"}:
+            raise ValueError(f"{min(unknown)} is not part of a step")
+        chosen, event_type = document.get("selection"), document.get("event_type")
+        return cls(
+            Verb(document.get("verb", "")),
+            None if chosen is None else Selection.from_json(chosen),
+            None if event_type is None else of_type(str, event_type),
+            of_type(bool, document.get("lock", False)),
+        )
 
 
 class CouldNot(CloserError):
