@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,6 +70,14 @@ def test_what_each_verb_needs(verb: Verb) -> None:
     assert refused(Role.ADMIN, verb, None) == (Rule.EVERYTHING if verb in CHOSEN else None)
     assert refused(Role.ADMIN, verb, CHOSEN.get(verb), why=" ") == (Rule.WHY_NEEDED if verb in NEED_A_WHY else None)
     assert PERMISSIONS.keys() == set(Verb)
+
+
+def test_the_page_about_trust_has_the_same_table() -> None:
+    """docs/trust.md says who may do what, row by row."""
+    page = (Path(__file__).parents[2] / "docs" / "trust.md").read_text()
+    for verb in Verb:
+        cells = " | ".join("yes" if verb in MAY[role] else "" for role in Role)
+        assert f"\n| {verb} | {cells} |\n" in page
 
 
 @pytest.mark.parametrize("verb", [Verb.REQUEUE, Verb.DISCARD])
@@ -204,6 +215,14 @@ async def test_a_second_front_end_acts_on_failed_closures_only(hatch: Hatch) -> 
     assert answer == {"matched": 3, "requeued": 1, "skipped": {"closed": 1, "unknown": 1}, "dry_run": False}
     entries: Any = await hatch.context.redis.xrange("closer:audit")
     assert entries[0][1][b"door"] == b"hatch"
+
+
+@pytest.mark.parametrize("module", ["gate", "bulk", "status", "listing", "story", "audit", "rejected", "publish"])
+def test_commands_that_do_not_call_the_api_start_without_its_client(module: str) -> None:
+    """Each starts as fast as it can: an operator types many of them."""
+    code = f"import sys, worker.cli.{module}; print({{'aiohttp', 'celery', 'kombu'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "set()"
 
 
 def test_the_command_line_phrases_what_is_refused(cli: Cli) -> None:

@@ -14,10 +14,9 @@ from worker.operations.audit import Announced
 from worker.operations.context import StoreAway
 from worker.operations.corrections import NotCorrected
 from worker.operations.operator import Verb
-from worker.operations.questions import GateShut
 from worker.operations.refusal import Refused, Rule
 from worker.operations.selection import Filter
-from worker.operations.step import CouldNot, Step
+from worker.operations.step import CouldNot, GateShut, Step
 
 _NAMED = 5
 # The options that stand for the conditions of a filter, in the order of its JSON.

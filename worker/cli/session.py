@@ -13,8 +13,7 @@ import click
 from worker.cli import phrase
 from worker.operations.context import OperatorContext, open_context
 from worker.operations.operator import Operator, Role
-from worker.operations.refusal import Refused
-from worker.operations.replay_selection import SeveralKinds
+from worker.operations.refusal import Refused, Rule
 from worker.settings import Settings, load
 
 T = TypeVar("T")
@@ -33,9 +32,9 @@ def with_context(work: Callable[[OperatorContext], Awaitable[T]], *, by: str | N
 
     try:
         return asyncio.run(run())
-    except SeveralKinds:
-        raise
     except Refused as refused:
+        if refused.rule is Rule.SEVERAL_KINDS:  # its command has more to say about it
+            raise
         raise click.UsageError(phrase.refusal(refused)) from None
 
 

@@ -9,25 +9,17 @@ from typing import Literal
 from tasks.api import SortedApi
 from tasks.closure import iso
 from tasks.errors import CloserError
-from tasks.gate import REASONS, Gate, Standing
+from tasks.gate import REASONS, Gate
 from tasks.ledger import Ledger
 from tasks.reply import NoReply, Reply
 from tasks.verdict import group_state, throttle_s
 from worker.operations.operator import Verb
-from worker.operations.step import CouldNot, Step
+from worker.operations.step import CouldNot, GateShut, Step
 
 WAITED_FOR_S = 60.0  # a Retry-After that ends so soon is waited for; a longer one ends the asking
 _IN_FLIGHT = 10
 
 Says = Literal["closed", "open"]
-
-
-class GateShut(CloserError):
-    """The gate is shut, and nobody said to ask all the same."""
-
-    def __init__(self, standing: Standing) -> None:
-        why = f": {standing.why}" if standing.why else ""
-        super().__init__(f"the gate is shut ({standing.reason}, by {standing.by}{why}), so the API was not asked")
 
 
 class Questions:

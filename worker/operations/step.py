@@ -1,4 +1,4 @@
-"""What to do next, as a value: a door makes a command line, a link or a button of it."""
+"""What to do next, as a value, and what could not be done. A door makes a command, a link or a button of a step."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.errors import CloserError
+from tasks.gate import Standing
 from worker.operations.operator import Verb
 from worker.operations.selection import Selection, of_type
 
@@ -51,3 +52,11 @@ class CouldNot(CloserError):
     def __init__(self, text: str, step: Step | None = None) -> None:
         super().__init__(text)
         self.step = step
+
+
+class GateShut(CloserError):
+    """The gate is shut, and nobody said to ask all the same."""
+
+    def __init__(self, standing: Standing) -> None:
+        why = f": {standing.why}" if standing.why else ""
+        super().__init__(f"the gate is shut ({standing.reason}, by {standing.by}{why}), so the API was not asked")
