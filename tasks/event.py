@@ -9,7 +9,17 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from tasks.event_data import REFERENCE_PATTERN, Named, Reference, Text, Unnamed, group_named, problem
+from tasks.event_data import (
+    REFERENCE_PATTERN,
+    Named,
+    Reference,
+    Text,
+    Unnamed,
+    elsewhere,
+    group_named,
+    misplaced,
+    problem,
+)  # fmt: skip
 from tasks.event_json import fields, load
 from tasks.event_type import EventTypes
 
@@ -174,15 +184,22 @@ def _group_complete(
 
 def _group(event: _CloudEvent, document: dict[str, Any], *, use_subject: bool) -> Named | Unnamed:
     """The group that the event names: its data do, and only without any data its subject."""
-    if event.data is None and event.data_base64 is None:
+    group = _by_data(event, document)
+    if group is None:
         group = _by_subject(event.subject, document)
-    else:
-        group = group_named(event.data, event.data_base64)
-        if isinstance(group, Unnamed) and group.silent and event.subject is not None:
-            group = _by_subject(event.subject, document) if use_subject else Unnamed((*group.problems, *_unused(event)))
+    elif isinstance(group, Unnamed) and group.silent and event.subject is not None:
+        group = _by_subject(event.subject, document) if use_subject else Unnamed((*group.problems, *_unused(event)))
     if isinstance(group, Named) and event.reference not in (None, group.reference):
         return Unnamed(("reference: this attribute names another group than the event itself",))
     return group
+
+
+def _by_data(event: _CloudEvent, document: dict[str, Any]) -> Named | Unnamed | None:
+    """What the data say, wherever they stand; None where there are none at all."""
+    if event.data is not None or event.data_base64 is not None:
+        return group_named(event.data, event.data_base64)
+    names = elsewhere(document)
+    return misplaced(names) if names else None
 
 
 def _by_subject(subject: str | None, document: dict[str, Any]) -> Named | Unnamed:

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks.event_json import found, load
+from tasks.event_json import fields, found, load
 
 REFERENCE_PATTERN = r"^[A-Za-z0-9_-]{1,128}\Z"
+_DATA_NAMES = frozenset({"data", "database64", "dataref"})
 _ACCEPTED = 'accepted is "data": {"reference": "sg_1"}'
 
 Reference = Annotated[str, Field(pattern=REFERENCE_PATTERN)]
@@ -41,6 +42,11 @@ class _Data(BaseModel):
     custom_reference: Text | None = None
 
 
+def misplaced(names: list[str]) -> Unnamed:
+    """Why an event names no group whose data stand in fields of these names."""
+    return Unnamed((f"data.reference: missing; there may be data in {fields(names)}; {_ACCEPTED}",), silent=True)
+
+
 def group_named(data: Any, data_base64: Any) -> Named | Unnamed:
     """The group that an event's data name; at least one of the two is there.
 
@@ -56,6 +62,14 @@ def group_named(data: Any, data_base64: Any) -> Named | Unnamed:
     if not isinstance(value, dict) or value.get("reference") is None:
         return Unnamed((f"data.reference: missing; {_holds(value)}; {_ACCEPTED}",), silent=True)
     return _validated(value)
+
+
+def elsewhere(document: dict[str, Any]) -> list[str]:
+    """The fields of a CloudEvent that may hold its data under another name.
+
+    `dataref` says where they are (an extension of CloudEvents). An attribute is neither an object nor a list.
+    """
+    return [name for name, value in document.items() if value is not None and _may_be_data(name, value)]
 
 
 def content(data: Any, data_base64: Any) -> Any:
@@ -76,6 +90,12 @@ def _validated(value: dict[str, Any]) -> Named | Unnamed:
     except ValidationError as error:
         return Unnamed(tuple(f"data.{problem(detail)}" for detail in error.errors()))
     return Named(data.reference, data.custom_reference)
+
+
+def _may_be_data(name: str, value: Any) -> bool:
+    if name.lower().replace("_", "") in _DATA_NAMES or isinstance(value, dict | list):
+        return True
+    return isinstance(value, str) and value.lstrip().startswith(("{", "["))
 
 
 def _decoded(data_base64: Any) -> bytes:

@@ -112,6 +112,32 @@ def test_a_subject_names_the_group_where_there_are_no_data(nothing: dict[str, An
     assert read(EVENT | nothing) == GroupComplete("leeds-1", "/w", "1")
 
 
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {"dataref": "https://wms.example/7"},
+        {"Data": "sg_1"},
+        {"dataBase64": in_base64('{"reference":"sg_1"}')},
+        {"payload": {"reference": "sg_1"}},
+        {"body": '{"reference":"sg_1"}'},
+        {"groups": ["sg_1"]},
+    ],
+)
+def test_what_may_be_data_under_another_name_keeps_the_subject_from_counting(elsewhere: dict[str, Any]) -> None:
+    """Such an event may mean another group; its field is named, and an operator may use its subject."""
+    (name,) = elsewhere
+    assert f"there may be data in the field {name};" in str(read(EVENT | elsewhere))
+    assert "subject: leeds-1 is not used" in str(read(EVENT | elsewhere))
+    assert read(EVENT | elsewhere, use_subject=True) == GroupComplete("leeds-1", "/w", "1")
+    assert read(EVENT | elsewhere | {"data": {"reference": "sg_7"}}) == GroupComplete("sg_7", "/w", "1")
+
+
+@pytest.mark.parametrize("attribute", [{"tenant": "leeds"}, {"priority": 3}, {"test": False}, {"payload": None}])
+def test_an_extension_attribute_is_not_data(attribute: dict[str, Any]) -> None:
+    """Plain text, numbers and truth values are what CloudEvents permits as attributes of any name."""
+    assert read(EVENT | attribute) == GroupComplete("leeds-1", "/w", "1")
+
+
 def test_without_data_and_subject_the_fields_are_named() -> None:
     """Whoever reads it sees what the sender does send."""
     rejection = read({"specversion": "1.0", "id": "1", "source": "/w", "type": "t.complete", "group": "sg_1"})

@@ -99,6 +99,22 @@ async def test_many_large_batches_are_taken_in_by_portions(doors: Doors, store: 
     assert kept(store) == []
 
 
+@pytest.mark.parametrize("field", ["payload", "Data", "value"])
+async def test_in_binary_mode_data_under_another_name_are_data(
+    doors: Doors, store: sync_redis.Redis, field: str
+) -> None:
+    """Its subject is not closed: the data may name another group. They are kept, and the reason names the field."""
+    head: dict[Any, Any] = {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "/w", "ce_type": "group.complete"}
+    store.xadd(STREAM, head | {"ce_subject": "leeds-1", field: '{"reference":"sg_1"}'})
+    await take_in(doors)
+    assert count(store, "queued") == 0
+    ((_, event),) = kept(store)
+    assert json.loads(json.loads(event)["data"]) == {field: '{"reference":"sg_1"}'}
+    entries: Any = store.xrange("closer:rejected")
+    ((_, fields),) = entries
+    assert f"the data hold the field {field};" in fields[b"problems"].decode()
+
+
 async def test_binary_mode(doors: Doors, store: sync_redis.Redis) -> None:
     """A CloudEvent in fields of its own; a wrong one is kept as one JSON document, which can be replayed."""
     head: dict[Any, Any] = {"ce_specversion": "1.0", "ce_source": "/w", "ce_type": "group.complete"}

@@ -22,7 +22,8 @@ def read(entry_id: str, fields: Fields | None, *, stream: str, types: EventTypes
     """What an entry holds: at least one element; never raises.
 
     Either its field `event` is JSON, an event or an array of them; or it is a CloudEvent in binary mode, with fields
-    `ce_id`, `ce_source`, `ce_type`, … and `data`.
+    `ce_id`, `ce_source`, `ce_type`, … and `data`. Without `data` its other fields are the data: what a sender calls
+    `payload` may name another group than the subject does.
     """
     fields = fields or {}
     binary = any(name.startswith(_ATTRIBUTE) for name in fields)
@@ -38,7 +39,13 @@ def _structured(fields: Fields) -> bytes:
         for name, value in fields.items()
         if name.startswith(_ATTRIBUTE)
     }
-    return structured(attributes, fields.get(_DATA, b""))
+    return structured(attributes, fields.get(_DATA) or _others(fields))
+
+
+def _others(fields: Fields) -> bytes:
+    """The fields that are neither attributes nor `data`, as the text of an object; no bytes where there are none."""
+    others = {name: value for name, value in fields.items() if name != _DATA and not name.startswith(_ATTRIBUTE)}
+    return _readable(others) if others else b""
 
 
 def _problem(fields: Fields, *, both: bool) -> str:

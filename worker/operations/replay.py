@@ -14,7 +14,7 @@ from typing import Any
 from tasks import batch
 from tasks.errors import CloserError
 from tasks.event import GroupComplete, Rejection
-from tasks.event_data import content
+from tasks.event_data import content, elsewhere
 from worker.operations import audit
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
@@ -197,6 +197,8 @@ def _name_in(event: Any) -> str:
     for value in (data.get("reference") if isinstance(data, dict) else None, event.get("reference"), data):
         if value is not None:
             return json.dumps(value, sort_keys=True)
+    if others := elsewhere(event):
+        return json.dumps([event[name] for name in others], sort_keys=True)
     return json.dumps(event.get("subject", event), sort_keys=True)
 
 
