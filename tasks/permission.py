@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+_log = logging.getLogger("closer.permission")
 _NAME_LENGTH = 8
 _STALE_MS = 5000  # an answer that seems older than this is not late: the store's clock was set back
 
@@ -44,6 +46,20 @@ class Permission:
         self._heard_ms, self.stop_ms, self.suspended_ms = at_ms, stop_ms, suspended_ms
         if concerned or self.suspended:
             self.tell(not self.suspended)
+        if concerned != self.suspended:
+            self._say()
+
+    def _say(self) -> None:
+        """Name the key in the log, once when it is suspended and once when that ends."""
+        if not self.suspended:
+            _log.warning("the API accepts the key %s again; this worker goes on", self.key)
+            return
+        _log.critical(
+            "the API refuses the key %s of this worker: it gives back what it has claimed, takes no task messages, and "
+            "asks again now and then. Set CLOSER_API_KEY to a key that the API accepts, and restart this worker; or "
+            "have the key's permission restored. All workers that have this key are named by: closer status",
+            self.key,
+        )
 
 
 def key_name(ledger_id: str, key: SecretStr) -> str:

@@ -248,3 +248,18 @@ def test_an_answer_that_comes_late_does_not_count() -> None:
     assert told == [False, True]
     permission.hear(1_000, 500, 0)  # the store's clock was set back
     assert not permission.allows(500)
+
+
+def test_a_worker_names_its_refused_key_in_its_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Once when the key is suspended, and once when it is accepted again; not with every answer of the ledger."""
+    caplog.set_level("WARNING", "closer.permission")
+    permission = Permission("0ec235b4")
+    permission.hear(1_000, 0, 0)
+    for at_ms in (2_000, 3_000):
+        permission.hear(at_ms, 0, 2_000)
+    for at_ms in (4_000, 5_000):
+        permission.hear(at_ms, 0, 0)
+    refused, accepted = (record.getMessage() for record in caplog.records)
+    assert "refuses the key 0ec235b4" in refused
+    assert "closer status" in refused
+    assert "accepts the key 0ec235b4 again" in accepted

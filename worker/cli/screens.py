@@ -79,7 +79,7 @@ def _suspended(status: Status) -> Text:
         workers = ", ".join(status.workers_with(key)) or "no worker that is alive"
         text.append("\n" if text else "").append_text(styled(f"{key.key} is suspended", "wrong"))
         text.append(f" since {clock(iso(key.since_ms))} UTC").append("\n").append(plain(f"{key.cause}: {workers}"))
-    remedy = "Set CLOSER_API_KEY of these workers to a key that counts, and start them again."
+    remedy = "Set CLOSER_API_KEY of these workers to a key that the API accepts, and restart them."
     return text.append(f"\n{remedy}", style="yellow")
 
 
