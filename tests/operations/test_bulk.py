@@ -54,6 +54,7 @@ def test_acting_on_everything_is_refused(cli: Cli, store: redis.Redis) -> None:
     assert "everything" in cli("requeue", "--why", "x", "--yes", code=2).stderr
     assert "everything" in cli("discard", "--why", "x", "--yes", code=2).stderr
     cli("requeue", "sg_00001", "--reason", "gone", code=2)
+    assert "everything" in cli("discard", "--text", "", "--why", "x", code=2).stderr
     assert count(store, "failed") == 3
     assert cli.lines("audit") == []
 

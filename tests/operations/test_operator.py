@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ from tasks.closure import State
 from tasks.event import Rejection
 from tests.operations.conftest import Cli
 from tests.tasks.book import Book
+from worker.cli import phrase
+from worker.cli.main import COMMANDS
 from worker.operations import bulk, dead_letters, gate, policy, replay
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
@@ -24,6 +27,7 @@ from worker.operations.frozen import FrozenSelection, freeze
 from worker.operations.operator import PERMISSIONS, Chosen, Operator, Role, Verb, guard
 from worker.operations.refusal import Refused, Rule
 from worker.operations.selection import Filter, Selection
+from worker.operations.step import Step
 from worker.settings import load
 
 LOOKS = {Verb.STATUS, Verb.LIST, Verb.SHOW, Verb.REJECTED, Verb.AUDIT, Verb.CHECK}
@@ -120,13 +124,18 @@ def test_large_actions(role: Role, verb: Verb, size: int, confirmed: int | None,
         (DeadLetterSelection(("²-0",)), Rule.NOT_AN_ID),
         (DeadLetterSelection(use_subject=True, up_to="now"), Rule.NOT_AN_ID),
         (DeadLetterSelection(("1-0", "2-0"), fields=(("data.reference", "sg_1"),)), Rule.ONE_VALUE_FOR_SEVERAL),
+        (Selection(filter=Filter(text="")), Rule.EVERYTHING),
+        (Selection(filter=Filter(text="", prefix="")), Rule.EVERYTHING),
+        (Selection(("",)), Rule.NOT_A_REFERENCE),
+        (DeadLetterSelection(accept_type=""), Rule.EVERYTHING),
+        (DeadLetterSelection(accept_type="x", up_to=""), Rule.NOT_AN_ID),
         (replay.Plan(DeadLetterSelection(use_subject=True)), Rule.SUBJECT_NOT_SHOWN),
         (replay.Plan(DeadLetterSelection(use_subject=True, shown=True)), None),
         (DeadLetterSelection(("1-0",), fields=(("reference", "sg_1"),)), None),
     ],
 )
 def test_choices_that_are_wrong_in_themselves(selection: Chosen, rule: Rule | None) -> None:
-    """Whatever the verb, and whoever asks."""
+    """Whatever the verb, and whoever asks; an empty text, as a shell's unset variable makes it, is no choice."""
     assert refused(Role.ADMIN, Verb.REPLAY, selection) == rule
 
 
@@ -223,6 +232,19 @@ def test_commands_that_do_not_call_the_api_start_without_its_client(module: str)
     code = f"import sys, worker.cli.{module}; print({{'aiohttp', 'celery', 'kombu'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("verb", Verb)
+def test_every_verb_has_a_command(verb: Verb) -> None:
+    """A step of any kind can be typed."""
+    assert shlex.split(phrase.command(Step(verb)))[1] in COMMANDS
+
+
+@pytest.mark.parametrize("rule", Rule)
+@pytest.mark.parametrize("verb", [Verb.DISCARD, Verb.REPLAY, Verb.DISCARD_REJECTED, Verb.OVERRIDE])
+def test_every_refusal_has_words(rule: Rule, verb: Verb) -> None:
+    """The command line says each, whatever it is about."""
+    assert phrase.refusal(Refused(rule, "no: \x1b", verb=verb, field="x", events=2)).isprintable()
 
 
 def test_the_command_line_phrases_what_is_refused(cli: Cli) -> None:

@@ -60,7 +60,7 @@ class DeadLetterSelection:
             raise Refused(Rule.KIND_WITHOUT_SUBJECT, text)
         if (self.fields or self.edited) and not self.ids:
             raise Refused(Rule.CORRECTION_WITHOUT_IDS, "only events that are named by their ids are corrected")
-        for rejected_id in (*self.ids, *filter(None, [self.up_to])):
+        for rejected_id in (*self.ids, *([] if self.up_to is None else [self.up_to])):
             position(rejected_id)
         for path, _ in self.fields:
             if len(self.ids) > 1 and of_one_event(path):

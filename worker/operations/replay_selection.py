@@ -46,7 +46,7 @@ async def choose(context: OperatorContext, selection: DeadLetterSelection) -> li
     """
     context.guard(selection.verb, selection)
     chosen = await _chosen(context, selection)
-    if selection.up_to:
+    if selection.up_to is not None:
         last = position(selection.up_to)
         chosen = [one for one in chosen if position(one.rejected_id) <= last]
     if not chosen:

@@ -37,6 +37,11 @@ class Filter:
     prefix: str | None = None
     text: str | None = None
 
+    @property
+    def everything(self) -> bool:
+        """Whether every closure matches. An empty text or prefix is in all: a shell's unset variable is one."""
+        return replace(self, prefix=self.prefix or None, text=self.text or None) == Filter()
+
     def at(self, now_ms: int) -> Filter:
         """The same with absolute times, as they are when it is `now_ms` by the store's clock."""
         since, until = (moment and Moment.at(moment.ms(now_ms)) for moment in (self.since, self.until))
@@ -88,7 +93,7 @@ class Selection:
     @property
     def everything(self) -> bool:
         """Whether nothing was asked for in particular."""
-        return not self.references and self.filter == _ALL
+        return not self.references and self.filter.everything
 
     @property
     def size(self) -> int | None:
