@@ -14,7 +14,7 @@ from worker.cli.session import with_context
 from worker.operations import dead_letters
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
-from worker.operations.dead_letters import Rejected, by_id
+from worker.operations.dead_letters import DeadLetter, by_id
 
 
 @click.group()
@@ -45,7 +45,7 @@ def list_(limit: int, as_json: bool) -> None:
         print_page(rows)
 
 
-async def _newest(context: OperatorContext, limit: int) -> list[Rejected]:
+async def _newest(context: OperatorContext, limit: int) -> list[DeadLetter]:
     found = []
     async for one in dead_letters.newest(context):
         found.append(one)
@@ -75,7 +75,7 @@ def show(rejected_id: str, as_json: bool) -> None:
     click.echo("\n" + plain(_next(one)))
 
 
-def _next(one: Rejected) -> str:
+def _next(one: DeadLetter) -> str:
     """What to do about it: a type is accepted or not, all else is corrected."""
     command = f"closer rejected replay {one.rejected_id}"
     if one.subject_unused:

@@ -16,7 +16,7 @@ from worker.operations import replay as replaying
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
 from worker.operations.dead_letter_selection import DeadLetterSelection, position
-from worker.operations.dead_letters import Rejected
+from worker.operations.dead_letters import DeadLetter
 from worker.operations.event_types import setting_for
 from worker.operations.replay import Plan, Replayed, plan
 from worker.operations.replay_selection import Kind, SeveralKinds
@@ -107,7 +107,7 @@ def _edit(body: bytes) -> bytes:
     return body if edited is None else edited.strip().encode()
 
 
-def _confirmed(selection: DeadLetterSelection, told: Given, planned: Plan, chosen: list[Rejected]) -> bool:
+def _confirmed(selection: DeadLetterSelection, told: Given, planned: Plan, chosen: list[DeadLetter]) -> bool:
     """Whether to go on; else it was shown what would be done."""
     if told.dry_run or (selection.use_subject and not told.yes):
         _tell_plan(planned, _again(selection, chosen), told)
@@ -118,7 +118,7 @@ def _confirmed(selection: DeadLetterSelection, told: Given, planned: Plan, chose
     return True
 
 
-def _again(selection: DeadLetterSelection, chosen: list[Rejected]) -> str:
+def _again(selection: DeadLetterSelection, chosen: list[DeadLetter]) -> str:
     """The command that replays exactly these events, for a shell."""
     words = ["closer", "rejected", "replay", *selection.ids]
     words += [word for path, value in selection.fields for word in ("--set", f"{path}={value}")]
@@ -131,7 +131,7 @@ def _again(selection: DeadLetterSelection, chosen: list[Rejected]) -> str:
     return shlex.join([*words, "--yes", "--why", "TEXT"])
 
 
-def _tell_kinds(kinds: dict[Kind, list[Rejected]], told: Given) -> None:
+def _tell_kinds(kinds: dict[Kind, list[DeadLetter]], told: Given) -> None:
     if told.as_json:
         print_json({"dry_run": True, "kinds": [kind.as_json(found) for kind, found in kinds.items()]})
         return

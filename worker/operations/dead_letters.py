@@ -21,7 +21,7 @@ _DAMAGED = "closer did not write this entry so; find out what else writes to the
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class DeadLetter:
     """A rejected event: its bytes as they came, why they are not an event, and where they came from.
 
     `refused_type`: the type that was not accepted, where that is one of the problems.
@@ -51,14 +51,14 @@ class Rejected:
         }  # fmt: skip
 
 
-async def newest(context: OperatorContext) -> AsyncIterator[Rejected]:
+async def newest(context: OperatorContext) -> AsyncIterator[DeadLetter]:
     """Every rejected event, newest first. Raises Refused and StoreUnavailable."""
     context.guard(Verb.REJECTED)
     async for entry in context.backwards("rejected"):
         yield _rejected(entry)
 
 
-async def by_id(context: OperatorContext, ids: Sequence[str]) -> list[Rejected]:
+async def by_id(context: OperatorContext, ids: Sequence[str]) -> list[DeadLetter]:
     """The rejected events of these ids, each once, in their order.
 
     Raises Refused, CouldNot that names one that is not there, and StoreUnavailable.
@@ -84,13 +84,13 @@ async def discard(context: OperatorContext, ids: Sequence[str], bulk: BulkOption
     return gone
 
 
-def _rejected(entry: StreamEntry) -> Rejected:
+def _rejected(entry: StreamEntry) -> DeadLetter:
     rejected_id, fields = entry
     whole = b"event" in fields
     body = fields[b"event"] if whole else _all(fields)
     origin, event_type = _text(fields.get(b"origin", b"")), fields.get(b"type")
     problems = _problems(fields.get(b"problems", b"[]"), whole=whole)
-    return Rejected(rejected_id, body, problems, origin, None if event_type is None else _text(event_type))
+    return DeadLetter(rejected_id, body, problems, origin, None if event_type is None else _text(event_type))
 
 
 def _problems(raw: bytes, *, whole: bool) -> tuple[str, ...]:

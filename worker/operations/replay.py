@@ -20,7 +20,7 @@ from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
 from worker.operations.corrections import Correct, NotCorrected, corrections, set_field
 from worker.operations.dead_letter_selection import DeadLetterSelection
-from worker.operations.dead_letters import Rejected
+from worker.operations.dead_letters import DeadLetter
 from worker.operations.operator import Verb
 from worker.operations.reading import Reading
 from worker.operations.refusal import Refused, Rule
@@ -36,7 +36,7 @@ class Plan:
     """What a replay would come to: the events of each rejected one; `still_wrong`: by id, what is wrong then, too."""
 
     selection: DeadLetterSelection
-    ready: list[tuple[Rejected, list[GroupComplete]]] = field(default_factory=list)
+    ready: list[tuple[DeadLetter, list[GroupComplete]]] = field(default_factory=list)
     still_wrong: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -98,7 +98,7 @@ class Replayed:
 
 async def plan(
     context: OperatorContext, selection: DeadLetterSelection, edit: Correct | None = None
-) -> tuple[Plan, list[Rejected]]:
+) -> tuple[Plan, list[DeadLetter]]:
     """Choose rejected events and read each again after its corrections; `edit` corrects one by hand.
 
     Returns what would come of it, and what was chosen. Raises Refused, CouldNot, StoreUnavailable; and CloserError
@@ -110,7 +110,9 @@ async def plan(
     return read_again(chosen, await Reading.of(context, selection), correct, selection), chosen
 
 
-def read_again(chosen: Iterable[Rejected], reading: Reading, correct: Correct, selection: DeadLetterSelection) -> Plan:
+def read_again(
+    chosen: Iterable[DeadLetter], reading: Reading, correct: Correct, selection: DeadLetterSelection
+) -> Plan:
     """Read each again after `correct`. Raises CloserError when fewer groups would be closed than were named before."""
     planned = Plan(selection)
     for one in chosen:
@@ -146,7 +148,7 @@ async def replay(context: OperatorContext, planned: Plan, bulk: BulkOptions) -> 
     return result
 
 
-def _corrected(one: Rejected, correct: Correct) -> bytes:
+def _corrected(one: DeadLetter, correct: Correct) -> bytes:
     try:
         return correct(one.body)
     except NotCorrected as error:
