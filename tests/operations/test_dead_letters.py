@@ -37,11 +37,12 @@ def test_a_corrected_event_is_received_and_gone_from_the_rejected(cli: Cli, stor
 
 
 def test_what_is_still_wrong_stays(cli: Cli, store: redis.Redis) -> None:
-    """Exit code 1, with what is wrong; the bytes are kept as they came."""
+    """Exit code 1, with what is wrong; the bytes are kept as they came, and the audit does not call it interrupted."""
     rejected_id = reject(store, b'{"reference": "bad ref"}')
     done = cli("rejected", "replay", rejected_id, "--set", "reference=still bad", code=1)
     assert f"{rejected_id} is still wrong: reference:" in done.stderr
     assert cli.json("rejected", "show", rejected_id)["event"] == '{"reference": "bad ref"}'
+    assert "changed 0 of 1 (not: 1 still wrong)" in cli.text("audit")
 
 
 def test_an_event_is_corrected_in_the_editor(cli: Cli, store: redis.Redis, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
-from tasks.event import Rejection
+from tasks.event import Rejection, parse
+from tasks.event_type import EventTypes
 from tasks.ledger import Ledger
 from tests.operations.conftest import Cli
 from worker.operations.bulk import BulkOptions
@@ -27,13 +28,13 @@ from worker.settings import load
 HEAD = {"specversion": "1.0", "source": "/w", "type": "group.complete"}
 
 
-def reject(cli: Cli, *events: Any, refused_type: str | None = None) -> list[str]:
+def reject(cli: Cli, *events: Any, refused_type: str | None = None, problems: tuple[str, ...] = ("x: y",)) -> list[str]:
     """Put events aside, as workers do; their ids."""
     bodies = [event if isinstance(event, bytes) else json.dumps(event).encode() for event in events]
 
     async def work() -> list[str]:
         async with Redis.from_url(cli.url) as real:
-            rejection = Rejection(("x: y",), refused_type)
+            rejection = Rejection(problems, refused_type)
             return [await Ledger(real).reject(body, rejection, f"7-{n}") for n, body in enumerate(bodies)]
 
     return asyncio.run(work())
@@ -195,6 +196,22 @@ def test_a_subject_is_used_after_it_was_shown(cli: Cli, store: redis.Redis) -> N
     assert queued(store) == ["sg_0", "sg_1", "sg_2"]
     assert cli.json("show", "sg_0")["source"] == "/w"
     assert "--use-subject" in cli.lines("audit")[0]["filter"]
+
+
+def test_what_is_advised_for_a_refused_type_and_an_unused_subject_works(cli: Cli, store: redis.Redis) -> None:
+    """Both stand in the way of one event: one command answers both; each alone says that nothing would be replayed."""
+    event = HEAD | {"id": "1", "type": "x.y", "subject": "sg_1", "data": {"site": 1}}
+    found = parse(json.dumps(event).encode(), source="s", event_id="1-0", types=EventTypes())
+    assert isinstance(found, Rejection)
+    [rejected_id] = reject(cli, event, refused_type="x.y", problems=found.problems)
+    for alone in (["--use-subject"], ["--accept-type", "x.y", "--dry-run"]):
+        shown = cli("rejected", "replay", rejected_id, *alone)
+        assert "Nothing would be replayed" in shown.stdout
+        assert "--yes" not in shown.stdout
+    advised = cli.text("rejected", "show", rejected_id).splitlines()[-1].partition(": ")[2]
+    closing = cli.text(*shlex.split(advised)[1:]).splitlines()[-1]
+    cli(*shlex.split(closing)[1:])
+    assert queued(store) == ["sg_1"]
 
 
 def test_a_subject_that_is_not_the_group_is_noticed(cli: Cli, store: redis.Redis) -> None:

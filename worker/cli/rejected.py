@@ -78,10 +78,12 @@ def show(rejected_id: str, as_json: bool) -> None:
 def _next(one: DeadLetter) -> str:
     """What to do about it: a type is accepted or not, all else is corrected."""
     command = f"closer rejected replay {one.rejected_id}"
+    accept = "" if one.refused_type is None else f" --accept-type {shlex.quote(one.refused_type)}"
     if one.subject_unused:
-        return f"If the subject names its group: {command} --use-subject"
-    if one.refused_type is not None:
-        return f"If its type means complete: {command} --accept-type {shlex.quote(one.refused_type)}"
+        means = "its type means complete and the subject" if accept else "the subject"
+        return f"If {means} names its group: {command}{accept} --use-subject"
+    if accept:
+        return f"If its type means complete: {command}{accept}"
     return f"Correct it: {command} --edit, or --set reference=…"
 
 

@@ -146,6 +146,10 @@ def _tell_plan(planned: Plan, again: str, told: Given) -> None:
         print_json(planned.as_json())
         return
     groups = planned.groups()
+    if not groups:
+        click.echo("Nothing would be replayed, and nothing was: no group would be closed.")
+        _tell_wrong(planned.still_wrong)
+        return
     click.echo(f"{count(len(planned.ready), 'event')} would have {count(len(groups), 'group')} closed:")
     for reference, number in groups.items():
         click.echo(f"  {reference}" + (f"  ({number:,} events)" if number > 1 else ""))

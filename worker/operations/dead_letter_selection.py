@@ -53,8 +53,9 @@ class DeadLetterSelection:
 
     def check(self) -> None:
         """Raises Refused when the choice is against a rule in itself."""
-        if self.accept_type and self.use_subject:
-            raise Refused(Rule.TWO_STEPS, "to accept a type and to use the subject are two steps: take one of them")
+        if self.accept_type and self.use_subject and not self.ids:
+            text = "to accept a type and to use the subject at once takes the ids of the events"
+            raise Refused(Rule.TWO_STEPS, text)
         if (self.source or self.event_type) and (self.ids or not self.use_subject):
             text = "a source and a type choose events whose subject is used, where no ids are given"
             raise Refused(Rule.KIND_WITHOUT_SUBJECT, text)

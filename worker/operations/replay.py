@@ -136,7 +136,8 @@ async def replay(context: OperatorContext, planned: Plan, bulk: BulkOptions) -> 
     context.guard(planned.selection.verb, planned, bulk.why, confirmed=bulk.confirmed)
     result = Replayed(planned.matched, still_wrong=planned.still_wrong)
     action = audit.Announced.by(context.operator, Verb.REPLAY, planned.named(), bulk.why)
-    audit_id = await audit.announce(context, action, planned.matched)
+    skipped = {"still wrong": len(planned.still_wrong)} if planned.still_wrong else {}
+    audit_id = await audit.announce(context, action, planned.matched, skipped)
     async for chunk in bulk.chunks(planned.ready, _CHUNK):
         events = [event for _, held in chunk for event in held]
         for start in range(0, len(events), _RECEIVED_AT_ONCE):
