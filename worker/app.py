@@ -19,7 +19,7 @@ from tasks.close import NotTaken, register
 from tasks.errors import CloserError, ConfigurationError
 from worker import celery_variables, logs, open_files, streams
 from worker.broker import celery_settings
-from worker.consuming import set_consuming
+from worker.consuming import Consuming
 from worker.embedded import EmbeddedStore
 from worker.publisher import Publisher
 from worker.redaction import guard_tracebacks, redact
@@ -37,7 +37,7 @@ class Worker:
     def __init__(self) -> None:
         self._runtime: Runtime | None = None
         self._started = ExitStack()  # what is stopped in the end, the last first
-        self._consumer: Any = None
+        self._consuming = Consuming()
         self.interrupted = False  # told to stop by Ctrl-C
 
     def start(self) -> None:
@@ -52,7 +52,7 @@ class Worker:
                 _start_store(settings, started)
             publisher = Publisher(close_groups)
             started.callback(publisher.close)
-            runtime = Runtime(settings, publisher.publish, _stop_process, self.consume)
+            runtime = Runtime(settings, publisher.publish, _stop_process, self._consuming.say)
             started.callback(runtime.stop)
             runtime.start()
             self._started, self._runtime = started.pop_all(), runtime
@@ -68,7 +68,7 @@ class Worker:
     def ready(self, consumer: Any) -> None:
         """Celery consumes: begin to take in events."""
         assert self._runtime is not None
-        self._consumer = consumer
+        self._consuming.begin(consumer)
         _collect_less()
         self._runtime.open()
 
@@ -77,11 +77,6 @@ class Worker:
         if self._runtime is None:
             raise NotTaken("this process has not started, or has stopped")
         self._runtime.take(references, origin)
-
-    def consume(self, on: bool) -> None:
-        """Take task messages, or leave them to others; from any thread."""
-        if self._consumer is not None:
-            self._consumer.call_soon(set_consuming, self._consumer, on=on)
 
     def drain(self) -> None:
         """The process was told to stop."""

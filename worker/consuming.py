@@ -5,18 +5,36 @@ from __future__ import annotations
 from typing import Any
 
 
-def set_consuming(consumer: Any, *, on: bool) -> None:
-    """Begin or end to consume Celery's queues; called in the consumer's own thread, as often as you like.
+class Consuming:
+    """Switches Celery's consumer on and off. What was said last counts, in whatever order the consumer comes to it."""
 
-    A consumer that connects again consumes again, so it must be told again.
-    """
-    task_consumer = consumer.task_consumer
-    if task_consumer is None:  # between two connections
-        return
-    for name, queue in consumer.app.amqp.queues.consume_from.items():
-        consuming = task_consumer.consuming_from(name)
-        if on and not consuming:
-            task_consumer.add_queue(queue)
-            task_consumer.consume()
-        elif consuming and not on:
-            task_consumer.cancel_by_queue(name)
+    def __init__(self) -> None:
+        self._consumer: Any = None
+        self._on = True
+
+    def begin(self, consumer: Any) -> None:
+        """Celery's consumer is ready, and consumes."""
+        self._consumer = consumer
+
+    def say(self, on: bool) -> None:
+        """Take task messages, or leave them to others; from any thread, as often as you like.
+
+        A consumer that connects again consumes again, so it must be told again.
+        """
+        self._on = on
+        if self._consumer is not None:
+            # Celery does what it is given together in any order, so what it is given holds no order of its own.
+            self._consumer.call_soon(self._obey)
+
+    def _obey(self) -> None:
+        """Begin or end to consume Celery's queues; called in the consumer's own thread."""
+        task_consumer, on = self._consumer.task_consumer, self._on
+        if task_consumer is None:  # between two connections
+            return
+        for name, queue in self._consumer.app.amqp.queues.consume_from.items():
+            consuming = task_consumer.consuming_from(name)
+            if on and not consuming:
+                task_consumer.add_queue(queue)
+                task_consumer.consume()
+            elif consuming and not on:
+                task_consumer.cancel_by_queue(name)
