@@ -67,8 +67,10 @@ class Questions:
         """Wait for the next call that the rate limit allows; False when no more are to be made."""
         while not self.ended:
             wait_s, gate = await self._ledger.slot(self._rate_limit, while_shut=self._passed_over)
-            if wait_s is not None:
+            if wait_s:
                 await asyncio.sleep(wait_s)
+                gate = await self._ledger.gate()  # it may have been shut meanwhile
+            if self._passed_over.issuperset(one.reason for one in gate.standing):
                 return not self.ended
             await self._wait_for(gate)
         return False
