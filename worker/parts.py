@@ -58,7 +58,9 @@ class Parts:
             timeout_s=settings.request_timeout,
             connections=settings.concurrency,
         )
-        self._policy = FleetPolicy(settings.retry_deadline, settings.rate_limit, settings.events_stream)
+        self._policy = FleetPolicy(
+            settings.retry_deadline, settings.rate_limit, settings.events_stream, settings.event_types or ""
+        )
         attempter = Attempter(
             self.api,
             Policy(settings.retry_base, settings.retry_cap),

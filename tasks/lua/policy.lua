@@ -1,6 +1,6 @@
 -- What the whole fleet goes by. First which API the ledger is for: one only, for its closures are groups there.
 -- KEYS, ARGV[1..2]  see lib/base.lua; policy  hash  api: the API's address, see tasks/address.py; deadline_ms, pause_ms,
---                   stream: what the worker that started last was set to, see tasks/fleet_policy.py
+--                   stream, event_types: what the worker that started last was set to, see tasks/fleet_policy.py
 --                   workers  hash  see beat.lua; a worker says the address it calls as "api"
 -- ARGV[3]  hold: take this address if there is none; start: the same, and if it is this address, take the policy;
 --          move: take this address instead

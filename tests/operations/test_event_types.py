@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import redis
+from redis.asyncio import Redis
 
+from tasks.fleet_policy import FleetPolicy
+from tasks.ledger import Ledger
 from tests.operations.conftest import Cli
 from tests.operations.test_replay import reject
 from tests.support import API_KEY, STREAM, cloud_event
@@ -28,6 +32,16 @@ def see(store: redis.Redis, *types: str) -> None:
     """Have these types come just now."""
     now: Any = store.time()
     store.zadd("closer:seen_types", dict.fromkeys(types, now[0] * 1000))
+
+
+def started(cli: Cli, api_url: str, event_types: str) -> None:
+    """A worker with this list has started."""
+
+    async def work() -> None:
+        async with Redis.from_url(cli.url) as real:
+            await Ledger(real, api=api_url).start(FleetPolicy(5000.0, 0.0, STREAM, event_types))
+
+    asyncio.run(work())
 
 
 def test_status_names_the_types_that_wait_and_what_to_do(cli: Cli, store: redis.Redis) -> None:
@@ -52,6 +66,23 @@ def test_a_list_that_is_set_is_kept_in_what_is_advised(cli: Cli, store: redis.Re
     reject(cli, DISPATCHED, refused_type="trailer.dispatched")
     text = cli.text("status", event_types="a.done,b*")
     assert "CLOSER_EVENT_TYPES='a.done,b*,trailer.dispatched'" in text
+
+
+def test_the_fleets_list_counts_not_that_of_the_operators_machine(cli: Cli, store: redis.Redis, api_url: str) -> None:
+    """What is advised, checked, replayed and published goes by what the workers accept, not by the rule."""
+    started(cli, api_url, "cage.done")
+    see(store, "order.complete", "cage.done")
+    [rejected_id] = reject(cli, {"reference": "sg_1", "event": "order.complete"}, refused_type="order.complete")
+    assert "CLOSER_EVENT_TYPES=cage.done,order.complete\n" in cli.text("status")
+    checks = cli.json("check", api_base_url=api_url)["checks"]
+    seen, waits = (line for line in checks if line["name"] == "events")
+    assert "cage.done (accepted), order.complete (not accepted)" in seen["message"]
+    assert waits["message"] == "1 event of type order.complete is put aside, and not closed"
+    assert "CLOSER_EVENT_TYPES=cage.done,order.complete " in waits["remedy"]
+    cli("rejected", "replay", rejected_id, code=1)
+    cli("publish", "-", stdin=cloud_event("sg_2", type="order.complete"), code=2)
+    cli("publish", "-", stdin=cloud_event("sg_2", type="cage.done"))
+    assert store.exists("closer:queued") == 0
 
 
 def test_what_another_program_writes_into_the_counts_is_left_out(cli: Cli, store: redis.Redis) -> None:

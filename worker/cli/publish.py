@@ -15,7 +15,6 @@ from worker.cli.output import count, plain, print_json, say
 from worker.cli.session import with_context
 from worker.operations import publish as publishing
 from worker.operations.context import OperatorContext
-from worker.settings import load
 
 _NAMED = 20
 
@@ -46,21 +45,22 @@ def publish(
     """
     if event_id and (file or len(references) != 1 or references == ("-",)):
         raise click.UsageError("--id names one event: give exactly one reference with it")
-    types = load().accepted_types
-    batch = publishing.prepare(_lines(references, file), source=source or _source(), types=types, event_id=event_id)
-    if batch.wrong:
-        _refuse(batch.wrong)
-    if not batch.events:
+    lines = list(_lines(references, file))
+    if not any(line.strip() for _, line in lines):
         raise click.UsageError("nothing to publish: give references, --file FILE, or - for standard input")
 
-    async def work(context: OperatorContext) -> str:
-        return await publishing.send(context, batch.events)
+    async def work(context: OperatorContext) -> tuple[int, str]:
+        types = await context.types()
+        batch = publishing.prepare(lines, source=source or _source(), types=types, event_id=event_id)
+        if batch.wrong:
+            _refuse(batch.wrong)
+        return len(batch.events), await publishing.send(context, batch.events)
 
-    stream = with_context(work)
+    published, stream = with_context(work)
     if as_json:
-        print_json({"published": len(batch.events), "stream": stream})
+        print_json({"published": published, "stream": stream})
     else:
-        click.echo(f"Published {count(len(batch.events), 'event')} to {plain(stream)}.")
+        click.echo(f"Published {count(published, 'event')} to {plain(stream)}.")
 
 
 def _lines(references: tuple[str, ...], file: IO[bytes] | None) -> Iterator[tuple[str, bytes]]:

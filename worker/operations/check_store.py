@@ -42,6 +42,7 @@ async def store(operator: Operator, settings: Settings) -> AsyncIterator[Line]:
             for line in keys:
                 yield line
             summary = await context.catalogue.summary(await context.stream())
+            types = await context.types()
             info = await _info(context)
             try:
                 await refuse_other_api(context)
@@ -57,7 +58,7 @@ async def store(operator: Operator, settings: Settings) -> AsyncIterator[Line]:
     except StoreAway as error:
         yield Line("store", Finding.WRONG, f"{address}: {error.problem}", _reach(settings))
         return
-    for line in [*_store_lines(address, info), *events(summary, settings.accepted_types), *groups]:
+    for line in [*_store_lines(address, info), *events(summary, types), *groups]:
         yield line
 
 
@@ -94,7 +95,8 @@ def _seen(names: list[str], types: EventTypes) -> Line:
 
 
 def _waits(waits: Waiting, *, accepted: bool) -> Line:
-    message = f"{waits.events} events of type {waits.type} are put aside, and not closed"
+    events, are = ("event", "is") if waits.events == 1 else ("events", "are")
+    message = f"{waits.events} {events} of type {waits.type} {are} put aside, and not closed"
     first = f"if it means complete, set {waits.setting} for the workers (the list must name every type that does)"
     first = "the type is accepted by now" if accepted else first
     return Line("events", Finding.WARNING, message, f"{first}; then have them closed", waits.step)

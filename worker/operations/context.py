@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 
 from tasks.catalogue import Catalogue
 from tasks.errors import StoreUnavailable
+from tasks.event_type import EventTypes
 from tasks.ledger import Ledger
 from tasks.scripts import translated
 from worker.operations.operator import Chosen, Operator, Verb, guard
@@ -52,6 +53,14 @@ class OperatorContext:
         """
         policy = await self.ledger.policy()
         return policy.stream if policy else self.settings.events_stream
+
+    async def types(self) -> EventTypes:
+        """The types of events that are accepted: the fleet's, or ours before any worker has started.
+
+        Raises StoreUnavailable.
+        """
+        policy = await self.ledger.policy()
+        return policy.types if policy else self.settings.accepted_types
 
     async def now_ms(self) -> int:
         """The time by the store's clock, which alone counts. Raises StoreUnavailable."""

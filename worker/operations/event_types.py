@@ -37,7 +37,7 @@ def waiting(summary: Summary, types: EventTypes) -> list[Waiting]:
 
 async def setting_for(context: OperatorContext, event_type: str) -> str | None:
     """The setting with which new events of this type are accepted; None when they are. Raises StoreUnavailable."""
-    types = context.settings.accepted_types
+    types = await context.types()
     if types.accept(event_type):
         return None
     summary = await context.catalogue.summary(await context.stream())

@@ -21,7 +21,7 @@ class Reading:
     @classmethod
     async def of(cls, context: OperatorContext, selection: DeadLetterSelection) -> Reading:
         """How these are read: with one more type, or by their subject, where that was chosen."""
-        types = context.settings.accepted_types
+        types = await context.types()
         types = types.also(selection.accept_type) if selection.accept_type else types
         return cls(await context.stream(), types, selection.use_subject)
 

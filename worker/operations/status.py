@@ -96,7 +96,8 @@ async def status(context: OperatorContext) -> Status:
     workers = [Worker(sign, _age_s(summary, sign)) for sign in signs if isinstance(sign, Heartbeat)]
     unreadable = [sign.name for sign in signs if isinstance(sign, Unreadable)]
     recent = [worker for worker in workers if worker.age_s < _FORGOTTEN_S]
-    return Status(summary, recent, unreadable, waiting(summary, context.settings.accepted_types), policy)
+    types = policy.types if policy else context.settings.accepted_types
+    return Status(summary, recent, unreadable, waiting(summary, types), policy)
 
 
 def _age_s(summary: Summary, sign: Heartbeat) -> float:
