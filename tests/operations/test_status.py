@@ -95,6 +95,25 @@ def test_every_reason_is_shown(cli: Cli) -> None:
         assert words in text
 
 
+def test_no_probe_is_promised_that_will_not_come(cli: Cli) -> None:
+    """While a pause or a Retry-After stands nothing is probed, so the next probe is told as due after it."""
+
+    async def shut(ledger: Ledger) -> None:
+        await ledger.settle([Settlement("x", 1, State.QUEUED, health=Health.UNAUTHORISED)])
+        await ledger.throttle(7200.0)
+        await ledger.pause(by="pia", why="upgrade")
+
+    at_ledger(cli.url, shut)
+    assert (
+        "unauthorised, by closer: until a probe is answered well; nothing is probed until `closer resume`"
+        in cli.text("pause", "--why", "again")
+    )
+    said = cli.text("resume")
+    [until] = [line.partition("until ")[2].partition(",")[0] for line in said.splitlines() if "throttled" in line]
+    assert f"the next is due at {until}" in said
+    assert "the next is due now" in cli.text("resume", "--override-retry-after", "--why", "agreed")
+
+
 def test_a_shut_gate_says_who_why_and_what_to_do_next(cli: Cli) -> None:
     """Paused by hand: the words of the one who did it, and the way out."""
     assert cli.json("pause", "--by", "pia", "--why", "upgrade")["reason"] == "paused"

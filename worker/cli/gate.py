@@ -55,4 +55,4 @@ def _tell(found: Gate, as_json: bool) -> None:
     else:
         click.echo("The gate is shut: no calls are made.")
         for one in found.standing:
-            click.echo(plain(f"  {one.reason}, by {one.by}: {ends(one, found.now_ms)}"))
+            click.echo(plain(f"  {one.reason}, by {one.by}: {ends(one, found)}"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.closure import iso
 from tasks.errors import CloserError
-from tasks.gate import Standing
+from tasks.gate import Gate, Standing
 from worker.cli.output import clock, plain
 from worker.operations.audit import Announced
 from worker.operations.context import StoreAway
@@ -147,13 +147,15 @@ def remedy(text: str | None, step: Step | None) -> str | None:
     return text if text is None or step is None else f"{text}: {command(step)}"
 
 
-def ends(standing: Standing, now_ms: int) -> str:
-    """When a reason for the gate being shut ends."""
+def ends(standing: Standing, gate: Gate) -> str:
+    """When a reason for the gate being shut ends. Nothing is probed while it is paused, or throttled."""
     if standing.until_ms is not None:
         return f"until {clock(iso(standing.until_ms))} UTC, then it ends by itself"
     if standing.reason == "paused":
         return "until `closer resume`"
-    probe_at_ms = standing.probe_at_ms
-    soon = probe_at_ms is None or probe_at_ms <= now_ms
-    when = "now" if soon else f"at {clock(iso(probe_at_ms or now_ms))} UTC"
+    if gate.get("paused"):
+        return "until a probe is answered well; nothing is probed until `closer resume`"
+    throttled = gate.get("throttled")
+    at_ms = max(standing.probe_at_ms or 0, throttled.until_ms or 0 if throttled else 0)
+    when = "now" if at_ms <= gate.now_ms else f"at {clock(iso(at_ms))} UTC"
     return f"until a probe is answered well; the next is due {when}"

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tasks.closure import Attempt, Closure, State, iso
-from tasks.gate import Standing
+from tasks.gate import Gate, Standing
 from worker.cli import phrase
 from worker.cli.output import age, clock, count, facts, paragraph, plain, styled, table
 from worker.operations.advice import GATES
@@ -55,21 +55,21 @@ def _gate(status: Status) -> Text:
     if not status.gate.standing:
         return Text("open", style="green")
     gravest, *others = status.gate.standing
-    now_ms, advice = status.summary.now_ms, GATES[gravest.reason]
-    text = _standing(gravest, now_ms)
+    advice = GATES[gravest.reason]
+    text = _standing(gravest, status.gate)
     text.append(f"\n{advice.remedy}\n", style="yellow").append(phrase.command(advice.first), style="bold")
     if advice.last_resort:
         text.append(f"\nlast resort: {phrase.command(advice.last_resort)}", style="yellow")
     for standing in others:
-        text.append("\n").append_text(_standing(standing, now_ms))
+        text.append("\n").append_text(_standing(standing, status.gate))
     return text
 
 
-def _standing(one: Standing, now_ms: int) -> Text:
+def _standing(one: Standing, gate: Gate) -> Text:
     text = styled(f"SHUT: {one.reason}", "wrong")
-    text.append(f" for {age((now_ms - one.since_ms) / 1000)}, since {clock(iso(one.since_ms))} UTC")
+    text.append(f" for {age((gate.now_ms - one.since_ms) / 1000)}, since {clock(iso(one.since_ms))} UTC")
     text.append(plain(f", by {one.by}")).append("\n").append(plain(one.why or "no reason was given"))
-    return text.append(f"\n{phrase.ends(one, now_ms)}")
+    return text.append(f"\n{phrase.ends(one, gate)}")
 
 
 def _suspended(status: Status) -> Text:
