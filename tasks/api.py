@@ -95,21 +95,23 @@ class SortedApi:
             headers=self._headers,
             extensions={"timeout": {"connect": min(_CONNECT_S, timeout_s), "read": timeout_s, "pool": timeout_s}},
         )
-        told: list[float] = []
+        told: list[tuple[int, float | None]] = []
         began_s = self._standstill.now_s()
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._exchange(request, told)
         except Exception as error:
-            return self._whose_fault(no_reply(error, self._secrets, told[0] if told else None), began_s)
+            status, wait_s = told[0] if told else (None, None)
+            failed = replace(no_reply(error, self._secrets, wait_s), status=status)
+            return self._whose_fault(failed, began_s)
 
-    async def _exchange(self, request: httpx.Request, told: list[float]) -> Reply:
-        """`told` is filled with what the headers tell about waiting: it counts whatever becomes of the body."""
+    async def _exchange(self, request: httpx.Request, told: list[tuple[int, float | None]]) -> Reply:
+        """`told` is filled with the status, and for how long to wait (s): both count whatever becomes of the body."""
         # The transport itself rather than a client: no redirects, cookies or logging of each request to switch off,
         # and a third less CPU a call.
         response = await self._send(request)
         wait_s = _wait_s(response.headers)
-        told.extend([] if wait_s is None else [wait_s])
+        told.append((response.status_code, wait_s))
         try:
             assert isinstance(response.stream, httpx.AsyncByteStream)
             packed = await content.read(response.stream)

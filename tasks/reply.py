@@ -60,12 +60,13 @@ class Failure(StrEnum):
 class NoReply:
     """Nothing came back, or nothing that HTTP allows; whether the call took effect is unknown.
 
-    `retry_after_s` is None unless headers came, and this one was among them.
+    `retry_after_s` is None unless headers came, and this one was among them; `status` is what came before them.
     """
 
     failure: Failure
     detail: str = ""
     retry_after_s: float | None = None
+    status: int | None = None
 
     def __str__(self) -> str:
         return self.failure.value

@@ -177,10 +177,10 @@ def health(reply: Reply | NoReply) -> Health:
 
 
 def throttle_s(reply: Reply | NoReply) -> float:
-    """How long the whole fleet must hold back, in seconds: the `Retry-After` of a 429 or 503."""
-    if isinstance(reply, Reply) and reply.status in (429, 503) and reply.code != "conflict":
-        return reply.retry_after_s or 0.0
-    return 0.0
+    """How long the whole fleet must hold back, in seconds: the `Retry-After` of a 429 or 503, whatever its body is."""
+    if reply.status not in (429, 503) or (isinstance(reply, Reply) and reply.code == "conflict"):
+        return 0.0
+    return reply.retry_after_s or 0.0
 
 
 def _judge_error(reply: Reply | NoReply) -> Verdict:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tasks.api import SortedApi
 from tasks.content import MAX_BYTES, TooLarge, read, unpack
 from tasks.reply import Body, Failure, NoReply, Reply
+from tasks.verdict import throttle_s
 from tests.tasks.raw import raw_server
 from tests.tasks.standin import REF, StandIn
 
@@ -153,9 +154,9 @@ def test_a_bomb(encoding: str, twice: bool) -> None:
 
 
 async def test_waiting_is_told_before_the_body_hangs() -> None:
-    """A Retry-After counts although the body never comes."""
+    """A Retry-After counts although the body never comes, and for the whole fleet, as with a body."""
     hanging = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\nContent-Length: 10\r\n\r\n{"
     async with raw_server([hanging], shut=False) as raw:
         reply = await raw.api.close(REF, timeout_s=0.3)
     assert isinstance(reply, NoReply)
-    assert (reply.failure, reply.retry_after_s) == (Failure.TIMEOUT, 7.0)
+    assert (reply.failure, reply.retry_after_s, throttle_s(reply)) == (Failure.TIMEOUT, 7.0, 7.0)

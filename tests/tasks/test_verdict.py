@@ -279,6 +279,10 @@ def test_health(reply: Reply | NoReply, expected: Health) -> None:
         (Reply(500, retry_after_s=7), 0),
         (Reply(429, error("conflict"), 7), 0),
         (NoReply(Failure.CUT), 0),
+        (NoReply(Failure.TIMEOUT, "", 7, 429), 7),
+        (NoReply(Failure.TOO_LARGE, "", 7, 503), 7),
+        (NoReply(Failure.PROTOCOL, "", 7, 500), 0),
+        (NoReply(Failure.CUT, "", None, 429), 0),
     ],
 )
 def test_throttle(reply: Reply | NoReply, hold_s: float) -> None:
