@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from tasks.api import SortedApi
+from tasks.attempted import Attempted
 from tasks.closure import Attempt, State
 from tasks.ledger import Claim, Settlement
 from tasks.reply import NoReply, Reply
@@ -81,7 +82,7 @@ class _OutOfTime(Exception):
 
 
 class Attempter:
-    """Makes attempts. It writes nothing down: an attempt is a `Claim` in, a `Settlement` out."""
+    """Makes attempts. It writes nothing down: an attempt is a `Claim` in, an `Attempted` out."""
 
     def __init__(
         self,
@@ -101,7 +102,7 @@ class Attempter:
         self._lock_if_needed = lock_if_needed
         self._uniform = uniform
 
-    async def attempt(self, claim: Claim) -> Settlement:
+    async def attempt(self, claim: Claim) -> Attempted:
         """Try to close the group; any error of our own is kept with the attempt and tried again, never raised."""
         started = time.monotonic()
         trail = _Trail(claim.reference, started + self._budget_s)
@@ -119,7 +120,10 @@ class Attempter:
         decision = decide(verdict, tries, remaining_s, self._policy, self._uniform)
         if isinstance(decision, GiveUp) and decision.reason in DOUBTFUL and not trail.asked:
             decision = await self._reconsidered(decision, trail)
-        return self._settlement(claim, trail, verdict, decision, time.monotonic() - started)
+        took_s = time.monotonic() - started
+        attempt = self._record(claim, trail, verdict, decision, took_s)
+        settlement = _settlement(claim, trail, decision, attempt.pack())
+        return Attempted(claim, tuple(trail.replies), verdict, decision, took_s, attempt, settlement)
 
     async def _verdict(self, trail: _Trail, *, lock: bool) -> Verdict:
         verdict = await self._close(trail)
@@ -160,31 +164,6 @@ class Attempter:
             trail.health = refused  # that a question was answered does not make the close any healthier
         return decision
 
-    def _settlement(
-        self, claim: Claim, trail: _Trail, verdict: Verdict, decision: Decision, took_s: float
-    ) -> Settlement:
-        attempt = self._record(claim, trail, verdict, decision, took_s)
-        if _log.isEnabledFor(logging.INFO):
-            _log.info("closure.attempted", extra={"fields": {"reference": claim.reference, **attempt.as_json()}})
-        settlement = Settlement(
-            claim.reference,
-            claim.lease,
-            State.QUEUED,
-            attempt.pack(),
-            health=trail.health,
-            hold_s=max(map(throttle_s, trail.replies), default=0.0),
-            told=trail.retry_after_s > 0,
-        )
-        match decision:
-            case Done(outcome):
-                return replace(settlement, to=State.CLOSED, outcome=outcome)
-            case Again(delay_s, _, missing):
-                return replace(settlement, to=State.RETRYING, delay_s=delay_s, missing=missing)
-            case GiveUp(reason, _):
-                return replace(settlement, to=State.FAILED, reason=reason)
-            case HandBack():
-                return settlement
-
     def _record(self, claim: Claim, trail: _Trail, verdict: Verdict, decision: Decision, took_s: float) -> Attempt:
         close = trail.close
         correlation = [reply.body.correlation_id for reply in trail.replies if isinstance(reply, Reply) and reply.body]
@@ -201,6 +180,27 @@ class Attempter:
             detail=_detail(decision, trail),
             sent_ms=claim.sent_ms,
         )
+
+
+def _settlement(claim: Claim, trail: _Trail, decision: Decision, packed: str) -> Settlement:
+    settlement = Settlement(
+        claim.reference,
+        claim.lease,
+        State.QUEUED,
+        packed,
+        health=trail.health,
+        hold_s=max(map(throttle_s, trail.replies), default=0.0),
+        told=trail.retry_after_s > 0,
+    )
+    match decision:
+        case Done(outcome):
+            return replace(settlement, to=State.CLOSED, outcome=outcome)
+        case Again(delay_s, _, missing):
+            return replace(settlement, to=State.RETRYING, delay_s=delay_s, missing=missing)
+        case GiveUp(reason, _):
+            return replace(settlement, to=State.FAILED, reason=reason)
+        case HandBack():
+            return settlement
 
 
 def _code(reply: Reply | NoReply | None) -> str | None:

@@ -19,6 +19,7 @@ class Heartbeat:
     in_flight: int
     waiting: int
     settled: int
+    lost_leases: int
     trouble: str
     log_lines_lost: int
     said: Mapping[str, Any]
@@ -26,7 +27,7 @@ class Heartbeat:
     @property
     def sound(self) -> bool:
         """Whether each field is what workers write."""
-        counts = (self.in_flight, self.waiting, self.settled, self.log_lines_lost)
+        counts = (self.in_flight, self.waiting, self.settled, self.lost_leases, self.log_lines_lost)
         return (
             0 <= self.at_ms <= _LATEST_MS
             and all(type(count) is int for count in counts)
@@ -49,7 +50,7 @@ def read_heartbeat(name: bytes, raw: bytes) -> Heartbeat | Unreadable:
         at_ms = int(said.pop("at"))
         heartbeat = Heartbeat(
             shown, at_ms, said.get("in_flight", 0), said.get("waiting", 0), said.get("settled", 0),
-            said.get("trouble", ""), said.get("log_lines_lost", 0), said,
+            said.get("lost_leases", 0), said.get("trouble", ""), said.get("log_lines_lost", 0), said,
         )  # fmt: skip
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return Unreadable(shown)

@@ -220,10 +220,13 @@ class Ledger:
         """Make queued closures due at once: their task message was not sent, or will not be worked on."""
         await self._scripts.run("hand_back", *references)
 
-    async def settle(self, settlements: Sequence[Settlement], *, key: str = "") -> Settled:
-        """Write down what attempts came to. `key`: the name of the key that they were made with."""
+    async def settle(self, settlements: Sequence[Settlement], *, key: str = "", again: bool = False) -> Settled:
+        """Write down what attempts came to. `key`: the name of the key that they were made with.
+
+        `again`: some may be written already, because the store's answer did not come; those count as written.
+        """
         arguments = _arguments(Settlement.as_argument, settlements)
-        word, *written = await self._scripts.run("settle", key, *arguments)
+        word, *written = await self._scripts.run("settle", key, "1" if again else "", *arguments)
         return Settled([row == 1 for row in written], Word(*word))
 
     async def requeue(

@@ -184,10 +184,11 @@ class AttemptPool:
             return
         self.in_flight += 1
         try:
-            settlement = await self._attempter.attempt(claim)
+            attempted = await self._attempter.attempt(claim)
         finally:
             self.in_flight -= 1
-        self._settler.put(settlement)
+        settlement = attempted.settlement
+        self._settler.put(settlement, attempted)
         if settlement.health is not Health.GOOD or settlement.hold_s:
             await self._settler.soon_empty()  # it may shut the gate: then what waits here must not be called
 

@@ -8,7 +8,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
+from tasks.attempted import Attempted, Observer, Written
 from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.ledger import Ledger, Settlement
 from tasks.permission import Permission
@@ -24,27 +26,47 @@ _PAUSE_FIRST_S, _PAUSE_MOST_S = 0.1, 2.0
 _SOON_S = 1.0
 
 
+class _Result(NamedTuple):
+    """What is to be written; `attempted` is None where no call was made: the claim is given back."""
+
+    settlement: Settlement
+    attempted: Attempted | None
+
+
 class Settler:
     """A queue of settlements, and the task that empties it. `after` is called when some have been written.
 
-    The ledger answers with whether this worker may go on calling, which is noted in `permission`.
+    `observers` are told of each attempt once the ledger has answered. The ledger also answers whether this worker may
+    go on calling, which is noted in `permission`.
     """
 
-    def __init__(self, ledger: Ledger, permission: Permission, after: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        permission: Permission,
+        after: Callable[[], None] = lambda: None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
         self._ledger = ledger
         self.permission = permission
         self._after = after
-        self._queue: deque[Settlement] = deque()
+        self._observers = observers
+        self._queue: deque[_Result] = deque()
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
+        self._again = False  # the store did not answer: what was sent may be written all the same
         self.trouble = Trouble("settling")
-        self.settled = 0
+        self.settled = 0  # settlements that were written
+        self.lost_leases = 0  # attempts whose lease had ended before their result came
         self._told_until_s = float("-inf")
 
-    def put(self, settlement: Settlement) -> None:
-        """Hand over what an attempt came to. A crash before it is written repeats the attempt: the lease ends."""
-        self._queue.append(settlement)
+    def put(self, settlement: Settlement, attempted: Attempted | None = None) -> None:
+        """Hand over what an attempt came to, or give a claim back (`attempted` is None).
+
+        A crash before it is written repeats the attempt: the lease ends.
+        """
+        self._queue.append(_Result(settlement, attempted))
         self._emptied.clear()
         self._filled.set()
 
@@ -89,23 +111,40 @@ class Settler:
         """Write what waits. What is written or dropped leaves the queue at once: a repeat does not write it again."""
         batch = [self._queue[index] for index in range(min(_BATCH, len(self._queue)))]
         await sift(batch, self._settle, self._drop)
+        self._again = False
         if not self._queue:
             self._filled.clear()
             self._emptied.set()
         self._after()
 
-    async def _settle(self, batch: Sequence[Settlement]) -> None:
-        written, word = await self._ledger.settle(batch, key=self.permission.key)
+    async def _settle(self, batch: Sequence[_Result]) -> None:
+        settlements = [result.settlement for result in batch]
+        try:
+            written, word = await self._ledger.settle(settlements, key=self.permission.key, again=self._again)
+        except StoreUnavailable:
+            self._again = True
+            raise
         self.permission.hear(*word)
-        self._tell_long_wait(max((settlement.hold_s for settlement in batch), default=0.0))
-        for _ in written:
-            self._queue.popleft()
-        self.settled += len(written)
+        self._tell_long_wait(max((settlement.hold_s for settlement in settlements), default=0.0))
+        for is_written in written:
+            self._count(self._queue.popleft(), Written.SETTLED if is_written else Written.LEASE_LOST)
 
-    async def _drop(self, settlement: Settlement, error: LedgerBroken) -> None:
-        self._queue.popleft()
+    async def _drop(self, result: _Result, error: LedgerBroken) -> None:
         _log.error(
             "the result of the attempt on %s is dropped: %s. When its lease ends the group is attempted again",
-            settlement.reference,
+            result.settlement.reference,
             error,
         )
+        self._count(self._queue.popleft(), Written.DROPPED)
+
+    def _count(self, result: _Result, written: Written) -> None:
+        self.settled += written is Written.SETTLED
+        if result.attempted is None:
+            return
+        self.lost_leases += written is Written.LEASE_LOST
+        attempted = result.attempted._replace(written=written)
+        for observe in self._observers:
+            try:
+                observe(attempted)
+            except Exception:
+                _log.exception("an observer failed for the attempt on %s", result.settlement.reference)

@@ -24,6 +24,7 @@ from tasks.trouble import Trouble
 from worker import health, logs
 from worker.inspection import Inspection
 from worker.intake.stream import StreamIntake
+from worker.observe.attempt_log import log_attempt
 from worker.private import NotPrivate
 from worker.redaction import redact
 from worker.settings import Settings
@@ -71,7 +72,7 @@ class Parts:
         self.sweep = Sweep(
             self.ledger, publish, self.permission, most=max(200, 4 * settings.concurrency), probe=self._probe_key
         )
-        self.settler = Settler(self.ledger, self.permission, after=self.sweep.made_room)
+        self.settler = Settler(self.ledger, self.permission, after=self.sweep.made_room, observers=(log_attempt,))
         self.pool = AttemptPool(
             self.ledger,
             attempter,
@@ -231,6 +232,7 @@ class Parts:
                 "in_flight": self.pool.in_flight,
                 "waiting": self.pool.waiting,
                 "settled": self.settler.settled,
+                "lost_leases": self.settler.lost_leases,
                 "trouble": self._trouble(),
                 "key": self.permission.key,
                 "log_lines_lost": logs.lost(),

@@ -2,14 +2,15 @@
 -- Writes down what attempts came to. Allowed while the store is out of memory: it is how the work in hand ends.
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]    the name of the key that the calls were made with, see lib/keys.lua
--- ARGV[4..]  one settlement each, JSON: {ref, x (lease number), to (state), o, r, delay (ms), miss (1: a "not found"),
+-- ARGV[4]    "1": some may have been written already, and the answer to that did not come; "" otherwise
+-- ARGV[5..]  one settlement each, JSON: {ref, x (lease number), to (state), o, r, delay (ms), miss (1: a "not found"),
 --            h (packed attempt, absent when no call was made), health, hold (ms the fleet must hold back),
 --            told (1: the API said when, so not before)}
 -- All settlements are read before the first is written: the script does everything or nothing.
 -- Returns    { the word to this worker, see lib/keys.lua; then for each: 1, or 0 when the lease was no longer this
 --            worker's and nothing was written }
 
-local KEY = ARGV[3]
+local KEY, AGAIN = ARGV[3], ARGV[4] == '1'
 local OUTAGE_SHARE = 0.7      -- the share of ill calls, moving, at which the gate shuts
 local OUTAGE_WEIGHT = 0.1     -- what one call weighs in it: about twelve in a row shut the gate
 local ILL_MOST = 64           -- how many groups are remembered: with 1 % of calls ill for ever it would grow for ever
@@ -91,6 +92,12 @@ local function settle(item)
   return 1
 end
 
+-- Whether this very attempt stands in the history. It must not count for the gate twice, nor be told as a lost lease.
+local function is_written(item)
+  local c = item.h and load(item.ref)
+  return c and c.h and c.h[#c.h] == item.h
+end
+
 local KINDS = { ref = 'string', x = 'number', to = 'string', o = 'string', r = 'string', delay = 'number', miss = 'number',
   h = 'string', health = 'string', hold = 'number', told = 'number' }
 local NEEDS = { queued = 'ref', retrying = 'delay', closed = 'o', failed = 'r' }
@@ -98,15 +105,18 @@ local NEEDS = { queued = 'ref', retrying = 'delay', closed = 'o', failed = 'r' }
 local function read(raw)
   local item = cjson.decode(raw)
   local sound = item.ref and item.x and NEEDS[item.to] and item[NEEDS[item.to]] and (not item.r or IS_FAILURE[item.r])
-  for name, value in pairs(item) do sound = sound and (not KINDS[name] or is(value, KINDS[name])) end
+  for name, value in pairs(item) do
+    local kind = KINDS[name]
+    sound = sound and (not kind or type(value) == kind and (kind == 'string' or value >= 0 and value <= LATEST))
+  end
   return sound and item or error('this is not a settlement: ' .. string.sub(raw, 1, 200))
 end
 
 expect_indexes()
 expect('set', { 'reconsider', 'forbidden:' .. KEY })
 local items, settled = {}, { false }
-for i = 4, #ARGV do items[#items + 1] = read(ARGV[i]) end
+for i = 5, #ARGV do items[#items + 1] = read(ARGV[i]) end
 is_shut()
-for _, item in ipairs(items) do settled[#settled + 1] = settle(item) end
+for _, item in ipairs(items) do settled[#settled + 1] = AGAIN and is_written(item) and 1 or settle(item) end
 settled[1] = word_to(KEY)
 return settled

@@ -95,7 +95,7 @@ async def _settled(api: SortedApi, wire: Wire, seed: int) -> Settlement:
     attempter = Attempter(
         api, Policy(0.5, 900.0), worker="w", budget_s=60.0, lock_if_needed=bool(seed % 2), uniform=dice.uniform
     )
-    return await attempter.attempt(CLAIM)
+    return (await attempter.attempt(CLAIM)).settlement
 
 
 def _proves_closed(asked: str, reply: RawReply) -> bool:

@@ -31,7 +31,7 @@ def attempter(api: SortedApi, **options: Any) -> Attempter:
 async def attempt(api: SortedApi, standin: StandIn, script: list[Answer], **options: Any) -> tuple[Settlement, Attempt]:
     """One attempt with this script; all of it must be used."""
     standin.script.extend(script)
-    settlement = await attempter(api, **options).attempt(CLAIM)
+    settlement = (await attempter(api, **options).attempt(CLAIM)).settlement
     assert not standin.script
     assert (settlement.reference, settlement.lease) == (REF, 3)
     assert settlement.packed is not None
@@ -115,7 +115,7 @@ async def test_a_gateway_that_answers_everything_closes_nothing(api: SortedApi, 
 async def test_lock_because_an_operator_wishes_it(api: SortedApi, standin: StandIn) -> None:
     """A re-queue may ask for the lock, whatever the setting."""
     standin.script.extend([CONFLICT, state("open"), (304, None), CLOSED])
-    settlement = await attempter(api).attempt(replace(CLAIM, lock_first=True))
+    settlement = (await attempter(api).attempt(replace(CLAIM, lock_first=True))).settlement
     assert settlement.to is State.CLOSED
 
 
@@ -197,7 +197,7 @@ async def test_a_closed_group_does_not_fail(
 ) -> None:
     """Before a closure fails its state is asked: one that is closed counts as that, and the API as healthy."""
     standin.script.extend([refusal, state("closed")])
-    settlement = await attempter(api).attempt(replace(CLAIM, **claim))
+    settlement = (await attempter(api).attempt(replace(CLAIM, **claim))).settlement
     assert standin.calls == ["close", "state"]
     assert (settlement.to, settlement.outcome, settlement.reason) == (State.CLOSED, Outcome.ALREADY_CLOSED, None)
     assert settlement.health is Health.GOOD
@@ -220,7 +220,7 @@ async def test_any_other_state_changes_nothing(
 ) -> None:
     """Any other answer, or none, fails as before and never postpones; what the close says of the API stands."""
     standin.script.extend([refusal, answer])
-    settlement = await attempter(api).attempt(replace(CLAIM, **claim))
+    settlement = (await attempter(api).attempt(replace(CLAIM, **claim))).settlement
     assert standin.calls == ["close", "state"]
     assert (settlement.to, settlement.outcome, settlement.reason) == (State.FAILED, None, reason)
     assert settlement.health is felt
@@ -239,7 +239,7 @@ async def test_a_wait_told_to_the_last_question_holds_the_fleet(api: SortedApi, 
 async def test_no_time_for_the_last_question(api: SortedApi, standin: StandIn) -> None:
     """Where the lease leaves no time for it, the closure fails without the question."""
     standin.script.append("hang")
-    settlement = await attempter(api, budget_s=0.2).attempt(replace(CLAIM, remaining_s=0.0))
+    settlement = (await attempter(api, budget_s=0.2).attempt(replace(CLAIM, remaining_s=0.0))).settlement
     assert (settlement.to, settlement.reason) == (State.FAILED, Reason.DEADLINE_EXCEEDED)
     assert standin.calls == ["close"]
 
@@ -248,7 +248,7 @@ async def test_an_error_of_our_own_at_the_deadline(
     api: SortedApi, standin: StandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A question that breaks in closer itself is no answer: the closure fails as it would have, with its cause."""
-    settlement = await attempter(api).attempt(replace(CLAIM, reference="no/reference", remaining_s=0.0))
+    settlement = (await attempter(api).attempt(replace(CLAIM, reference="no/reference", remaining_s=0.0))).settlement
     assert (settlement.to, settlement.reason) == (State.FAILED, Reason.DEADLINE_EXCEEDED)
     assert settlement.packed is not None
     assert Attempt.unpack(settlement.packed).detail.startswith("closer's own error: ValueError")
@@ -268,7 +268,7 @@ async def test_no_call_outlives_the_lease(api: SortedApi, standin: StandIn) -> N
 
 async def test_an_error_of_our_own(api: SortedApi, standin: StandIn, caplog: pytest.LogCaptureFixture) -> None:
     """An error of closer's own is kept with the attempt, logged with its trace, and tried again."""
-    settlement = await attempter(api).attempt(replace(CLAIM, reference="no/reference"))
+    settlement = (await attempter(api).attempt(replace(CLAIM, reference="no/reference"))).settlement
     assert settlement.to is State.RETRYING
     assert settlement.packed is not None
     assert "closer's own error: ValueError" in Attempt.unpack(settlement.packed).detail
@@ -278,7 +278,7 @@ async def test_an_error_of_our_own(api: SortedApi, standin: StandIn, caplog: pyt
 async def test_the_deadline_passes(api: SortedApi, standin: StandIn) -> None:
     """After the deadline a failure is the last one, with its cause."""
     standin.script.extend([(500, None), state("locked")])
-    settlement = await attempter(api).attempt(replace(CLAIM, remaining_s=0.0))
+    settlement = (await attempter(api).attempt(replace(CLAIM, remaining_s=0.0))).settlement
     assert (settlement.to, settlement.reason) == (State.FAILED, Reason.DEADLINE_EXCEEDED)
     assert settlement.packed is not None
     assert Attempt.unpack(settlement.packed).decision == "failed: deadline_exceeded"

@@ -279,7 +279,7 @@ async def test_signs_of_life(book: Book) -> None:
     """Every worker says how it fares, its goodbye takes it off, and one that is silent for an hour is forgotten."""
     now_ms, [sign] = await book.ledger.beat("w1", {"in_flight": 3, "more": "x"})
     assert now_ms == START_MS
-    assert sign == Heartbeat("w1", START_MS, 3, 0, 0, "", 0, {"in_flight": 3, "more": "x"})
+    assert sign == Heartbeat("w1", START_MS, 3, 0, 0, 0, "", 0, {"in_flight": 3, "more": "x"})
     book.clock.forward(1800)
     _, workers = await book.ledger.beat("w2", {})
     assert sorted(worker.name for worker in workers) == ["w1", "w2"]

@@ -13,15 +13,17 @@ from redis.asyncio import Redis
 
 from tasks.api import SortedApi
 from tasks.attempt import Attempter
-from tasks.closure import Outcome, State
+from tasks.attempted import Attempted, Written
+from tasks.closure import Attempt, Outcome, State
 from tasks.errors import StoreUnavailable
 from tasks.event import GroupComplete
 from tasks.ledger import Claim, Ledger, Settlement
 from tasks.permission import Permission
 from tasks.pool import AttemptPool, Draining
-from tasks.retry import Policy
+from tasks.reply import Reply
+from tasks.retry import Again, Done, Policy
 from tasks.settler import Settler
-from tasks.verdict import Health
+from tasks.verdict import Health, Retry
 from tests.tasks.standin import StandIn
 
 LEASE_S, BUDGET_S = 20.0, 5.0
@@ -35,7 +37,8 @@ class Works:
         self.redis = redis
         self.ledger = Ledger(redis)
         self.written = 0
-        self.settler = Settler(self.ledger, Permission(), self._after)
+        self.attempted: list[Attempted] = []
+        self.settler = Settler(self.ledger, Permission(), self._after, [self._observe])
         attempter = Attempter(api, Policy(), worker="w1", budget_s=BUDGET_S)
         chosen = {"concurrency": 2, "lease_s": LEASE_S, "budget_s": BUDGET_S} | options
         self.pool = AttemptPool(self.ledger, attempter, self.settler, worker="w1", **chosen)
@@ -43,6 +46,9 @@ class Works:
 
     def _after(self) -> None:
         self.written += 1
+
+    def _observe(self, attempted: Attempted) -> None:
+        self.attempted.append(attempted)
 
     async def states(self) -> dict[State, set[str]]:
         """Every group by its state."""
@@ -274,8 +280,11 @@ async def test_settling_in_batches(real: Redis) -> None:
     ledger = Ledger(real)
     calls: list[int] = []
     settler = Settler(ledger, Permission(), lambda: calls.append(settler.settled))
-    for number in range(450):
-        settler.put(Settlement(f"sg_{number}", 1, State.QUEUED))
+    groups = [f"sg_{number}" for number in range(450)]
+    await ledger.receive([GroupComplete(reference, "wms", "1") for reference in groups])
+    for claim in (await ledger.claim(groups, worker="w1", lease_s=LEASE_S)).values():
+        assert isinstance(claim, Claim)
+        settler.put(Settlement(claim.reference, claim.lease, State.QUEUED))
     running = asyncio.create_task(settler.run())
     async with asyncio.timeout(10):
         await settler.empty()
@@ -293,3 +302,98 @@ async def test_an_attempt_that_dies(
     await work.pool.take(["sg_1"], "t")
     await until(lambda: "an attempt died without a result" in caplog.text)
     assert (work.pool.in_flight, work.pool.waiting) == (0, 0)
+
+
+async def test_an_attempt_is_told_after_it_is_written(works: Callable[..., Works], let: asyncio.Event) -> None:
+    """Observers are told once, when the ledger has the result: claim, replies, decision, and what was written."""
+    let.set()
+    work = works()
+    await work.pool.take(["sg_1"], "t")
+    await until(lambda: bool(work.attempted))
+    [attempted] = work.attempted
+    [closure] = await work.ledger.read(["sg_1"])
+    assert closure is not None
+    assert (closure.state, attempted.written) == (State.CLOSED, Written.SETTLED)
+    assert [attempted.claim.reference, attempted.settlement.to] == ["sg_1", State.CLOSED]
+    assert attempted.decision == Done(Outcome.CLOSED)
+    assert Attempt.unpack(attempted.attempt.pack()) == closure.last_attempt
+    assert [reply.status for reply in attempted.replies if isinstance(reply, Reply)] == [200]
+
+
+async def test_nothing_is_told_before_it_is_written(
+    works: Callable[..., Works], let: asyncio.Event, store: Any
+) -> None:
+    """While the ledger cannot take a result nobody is told of it; afterwards everybody is, once."""
+    work = works()
+    await work.pool.take(["sg_1"], "t")
+    await until(lambda: work.pool.in_flight == 1)
+    store.set("closer:closed", "not ours")
+    let.set()
+    await until(lambda: work.settler.trouble.text != "")
+    assert (work.attempted, work.settler.settled) == ([], 0)
+    store.delete("closer:closed")
+    await until(lambda: work.settler.settled == 1)
+    assert [one.written for one in work.attempted] == [Written.SETTLED]
+
+
+async def claimed(work: Works, reference: str, **settlement: Any) -> Attempted:
+    """An attempt on this group that is claimed, as it is handed over."""
+    await work.ledger.receive([GroupComplete(reference, "wms", "1")])
+    claim = (await work.ledger.claim([reference], worker="w1", lease_s=LEASE_S))[reference]
+    assert isinstance(claim, Claim)
+    attempt = Attempt(claim.at_ms, "w1")
+    to_write = Settlement(reference, claim.lease, State.RETRYING, attempt.pack(), **settlement)
+    return Attempted(claim, (), Retry("x"), Again(1.0, "x"), 0.1, attempt, to_write)
+
+
+async def test_a_lost_lease_is_told(works: Callable[..., Works]) -> None:
+    """A result that comes after its lease has ended is told and counted as a lost lease, and not as settled."""
+    work = works()
+    attempted = await claimed(work, "sg_1")
+    await work.redis.zadd("closer:agenda", {"sg_1": 1})
+    assert (await work.ledger.due(limit=9, grace_s=9, most=99)).references == ["sg_1"]
+    work.settler.put(attempted.settlement, attempted)
+    await until(lambda: bool(work.attempted))
+    assert [one.written for one in work.attempted] == [Written.LEASE_LOST]
+    assert (work.settler.settled, work.settler.lost_leases) == (0, 1)
+    [closure] = await work.ledger.read(["sg_1"])
+    assert closure is not None
+    assert [attempt.verdict for attempt in closure.history] == ["lost"]
+
+
+async def test_a_poisoned_result_is_told(works: Callable[..., Works]) -> None:
+    """An attempt whose result no script can write is told as dropped: it is neither settled nor a lost lease."""
+    work = works()
+    attempted = await claimed(work, "sg_1", delay_s=float("inf"))
+    work.settler.put(attempted.settlement, attempted)
+    await until(lambda: bool(work.attempted))
+    assert [one.written for one in work.attempted] == [Written.DROPPED]
+    assert (work.settler.settled, work.settler.lost_leases) == (0, 0)
+
+
+async def test_a_lost_answer_is_no_lost_lease(works: Callable[..., Works]) -> None:
+    """A result that was written, but whose answer did not come, is sent again: it counts once, for the gate, too."""
+    work = works()
+    settlement = (await claimed(work, "sg_1", health=Health.BAD)).settlement
+    assert (await work.ledger.settle([settlement])).written == [True]
+    share = await work.redis.hget("closer:gate", "bad")
+    await work.redis.hdel("closer:gate", "ill")
+    assert (await work.ledger.settle([settlement], again=True)).written == [True]
+    assert await work.redis.hget("closer:gate", "bad") == share
+    assert (await work.ledger.settle([settlement])).written == [False]
+
+
+async def test_an_observer_that_fails(
+    works: Callable[..., Works], let: asyncio.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and keeps neither the other observers nor the settler from their work."""
+
+    def fails(attempted: Attempted) -> None:
+        raise RuntimeError("no disk")
+
+    let.set()
+    work = works()
+    work.settler._observers = [fails, work._observe]
+    await work.pool.take(["sg_1", "sg_2"], "t")
+    await until(lambda: len(work.attempted) == 2)
+    assert "an observer failed for the attempt on sg_1" in caplog.text

@@ -117,6 +117,9 @@ def _workers(status: Status) -> RenderableType:
         if names := status.differs(worker):
             text = f"{', '.join(names)} differ from the fleet's (the worker that started last)"
             rows.add_row("", styled("set:", "warning"), styled(text, "warning"))
+        if leases := sign.lost_leases:
+            text = f"{count(leases, 'result', 'results')} came after the lease had ended; attempted again"
+            rows.add_row("", styled("leases:", "warning"), styled(text, "warning"))
         if lost := sign.log_lines_lost:
             rows.add_row("", styled("log:", "warning"), styled(f"{lost:,} lines were lost; is it read?", "warning"))
     return Group(rows, *_unreadable(status.unreadable_workers))
