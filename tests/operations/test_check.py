@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import redis
 
+from tasks.ledger import Ledger
 from tasks.reply import Body, Failure, NoReply, Reply
-from tests.operations.conftest import Cli
+from tests.end_to_end.standin import Say, Script, StandIn, running
+from tests.operations.conftest import Cli, at_ledger
 from tests.support import API_KEY, STREAM, run, url_of, valkey
 from worker.demo.simulator import Simulator, run_in_thread
 from worker.operations.check_api import NOBODY, judge
@@ -41,6 +43,18 @@ def test_a_good_set_up(cli: Cli, api_url: str) -> None:
     document = cli.json("check", api_base_url=api_url)
     assert document["ok"] is True
     assert findings(document) == dict.fromkeys(["configuration", "open files", "store", "broker", "api"], "ok")
+
+
+@pytest.mark.parametrize(("ledgers", "shut"), [("ours", True), ("another's", False)])
+def test_a_429_to_the_check_holds_the_fleet(cli: Cli, ledgers: str, shut: bool) -> None:
+    """What the API asks by Retry-After counts for the workers, too, if it is the API that they call."""
+    busy = Script((), (Say(429, '{"code": "slow_down"}', {"Retry-After": "600"}),))
+    with running(StandIn({}, default=busy)) as url:
+        address = url if ledgers == "ours" else "https://api.example/pro"
+        at_ledger(cli.url, lambda ledger: Ledger(ledger.redis, api=address).hold_api())
+        found = cli.json("check", api_base_url=url, code=0 if shut else 1)
+    assert findings(found)["api"] == "warning"
+    assert cli.json("status")["gate"]["reason"] == ("throttled" if shut else None)
 
 
 def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path, api_url: str) -> None:

@@ -36,7 +36,7 @@ async def check(
     async for line in store(operator, settings):
         yield line
     yield await asyncio.to_thread(broker, settings, connect)
-    yield await held_back(operator, settings) or await api(settings)
+    yield await held_back(operator, settings) or await api(operator, settings)
 
 
 def configuration(settings: Settings, ignored: Sequence[str] = ()) -> list[Line]:

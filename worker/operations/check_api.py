@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from tasks.closure import iso
-from tasks.errors import CloserError, ConfigurationError, LedgerBroken, StoreUnavailable
+from tasks.errors import CloserError, ConfigurationError, ForeignApi, LedgerBroken, StoreUnavailable
 from tasks.reply import Failure, NoReply, Reply
-from tasks.verdict import group_state
+from tasks.verdict import group_state, throttle_s
 from worker.operations.context import open_context
 from worker.operations.finding import Finding, Line
 from worker.operations.operator import Operator
+from worker.operations.policy import refuse_other_api
 from worker.operations.reconcile import api_of
 from worker.settings import Settings
 
@@ -29,7 +32,7 @@ async def held_back(operator: Operator, settings: Settings) -> Line | None:
     return Line("api", Finding.WARNING, message, "wait until then; closer does, too")
 
 
-async def api(settings: Settings) -> Line:
+async def api(operator: Operator, settings: Settings) -> Line:
     """The API: whether it can be reached, and knows the key; asked for a group that cannot exist."""
     if settings.api_key is None:
         return Line(
@@ -45,7 +48,17 @@ async def api(settings: Settings) -> Line:
         return Line("api", Finding.WRONG, str(error))
     finally:
         await client.aclose()
+    await _tell_fleet(operator, settings, reply)
     return judge(settings.api_base_url, reply)
+
+
+async def _tell_fleet(operator: Operator, settings: Settings, reply: Reply | NoReply) -> None:
+    """What the API asks of us it asks of the workers that call it; without a store nobody can be told."""
+    if hold_s := throttle_s(reply):
+        with suppress(StoreUnavailable, LedgerBroken, ForeignApi):
+            async with open_context(operator, settings) as context:
+                await refuse_other_api(context)
+                await context.ledger.throttle(hold_s)
 
 
 def judge(url: str, reply: Reply | NoReply) -> Line:
