@@ -109,6 +109,9 @@ def test_check_lists_the_types_of_a_day(cli: Cli, store: redis.Redis, api_url: s
     assert "closer rejected replay --accept-type trailer.dispatched" in lines[1]["remedy"]
     accepted = cli.json("check", api_base_url=api_url, event_types="trailer.*")["checks"]
     assert "accepted by now" in next(line["remedy"] for line in accepted if line["finding"] == "warning")
+    text = cli.text("status", event_types="trailer.*")
+    assert "the type is accepted by now: closer rejected replay --accept-type trailer.dispatched\n" in text
+    assert "CLOSER_EVENT_TYPES" not in text
 
 
 def test_check_shows_a_few_types_and_sums_up_the_others(cli: Cli, api_url: str) -> None:

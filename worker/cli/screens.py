@@ -44,7 +44,7 @@ def status_screen(status: Status) -> Table:
     for one in status.waiting[:_TYPES]:
         grid.add_row("Waiting", _waiting(one))
     if len(status.waiting) > _TYPES:
-        grid.add_row("", f"and {len(status.waiting) - _TYPES} more types: closer check")
+        grid.add_row("", f"and {count(len(status.waiting) - _TYPES, 'more type')}: closer check")
     grid.add_row("Workers", _workers(status))
     grid.add_row("As of", clock(iso(summary.now_ms)) + " UTC")
     return grid
@@ -97,8 +97,11 @@ def _failed(status: Status) -> Table:
 
 def _waiting(waits: Waiting) -> Text:
     text = styled(f"{count(waits.events, 'event')} of type {waits.type}: put aside, not closed", "warning")
-    text.append("\nif it means complete: ").append(plain(waits.setting), "bold")
-    text.append("\n(the list must name every type that does)\nthen: ")
+    if waits.setting is None:
+        text.append("\nthe type is accepted by now: ")
+    else:
+        text.append("\nif it means complete: ").append(plain(waits.setting), "bold")
+        text.append("\n(name there every type that means complete)\nthen: ")
     return text.append(plain(phrase.command(waits.step)), "bold")
 
 

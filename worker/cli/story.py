@@ -34,7 +34,9 @@ def show(reference: str, curl: bool, as_json: bool) -> None:
         return
     found = with_context(lambda context: story(context, reference))
     if found is None:
-        raise CouldNot(f"no closure of {reference} is known; was its event published?", Step(Verb.REJECTED))
+        raise CouldNot(
+            f"no closure of {reference} is known: its event has not come, or was rejected", Step(Verb.REJECTED)
+        )
     if as_json:
         print_json(found.as_json())
     else:

@@ -86,7 +86,7 @@ class Report:
         yield f"Published        {len(self.scenario.entries)} events about {len(self.closures)} groups"
         yield f"  received       {len(self.closures) - self.closures_missing}"
         yield f"  duplicates     {duplicates}"
-        yield f"  rejected       {self.rejected}   (no events; kept with the reason)"
+        yield f"  rejected       {self.rejected}   (not events; kept with the reason)"
         yield f"Closed           {self.count(Outcome.CLOSED)}"
         yield f"Already closed   {self.count(Outcome.ALREADY_CLOSED)}   (closed before, or a reply was lost)"
         yield f"Failed           {sum(self.failed.values())}"

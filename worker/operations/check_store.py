@@ -82,7 +82,7 @@ def events(summary: Summary, types: EventTypes) -> list[Line]:
     """The types of events that came within a day, and those whose events wait, each with what to do about it."""
     waits = waiting(summary, types)
     lines = [_seen(sorted(summary.seen_types), types)] if summary.seen_types else []
-    lines += [_waits(one, accepted=types.accept(one.type)) for one in waits[:_TYPES_SHOWN]]
+    lines += [_waits(one) for one in waits[:_TYPES_SHOWN]]
     if more := sum(one.events for one in waits[_TYPES_SHOWN:]) + uncounted(summary):
         message = f"{more} events of further types are put aside, and not closed"
         lines.append(Line("events", Finding.WARNING, message, "look at them", Step(Verb.REJECTED)))
@@ -94,11 +94,12 @@ def _seen(names: list[str], types: EventTypes) -> Line:
     return Line("events", Finding.OK, f"types that came within a day: {', '.join(words)}")
 
 
-def _waits(waits: Waiting, *, accepted: bool) -> Line:
+def _waits(waits: Waiting) -> Line:
     events, are = ("event", "is") if waits.events == 1 else ("events", "are")
     message = f"{waits.events} {events} of type {waits.type} {are} put aside, and not closed"
+    if waits.setting is None:
+        return Line("events", Finding.WARNING, message, "the type is accepted by now: have them closed", waits.step)
     first = f"if it means complete, set {waits.setting} for the workers (the list must name every type that does)"
-    first = "the type is accepted by now" if accepted else first
     return Line("events", Finding.WARNING, message, f"{first}; then have them closed", waits.step)
 
 

@@ -13,11 +13,14 @@ from worker.operations.step import Step
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Rejected events of one type: if it means complete, `setting` accepts it from now on, `step` closes these."""
+    """Rejected events of one type: if it means complete, `setting` accepts it from now on, `step` closes these.
+
+    There is no `setting` where the type is accepted by now.
+    """
 
     type: str
     events: int
-    setting: str
+    setting: str | None
 
     @property
     def step(self) -> Step:
@@ -29,7 +32,7 @@ def waiting(summary: Summary, types: EventTypes) -> list[Waiting]:
     """The types whose events wait, those of which there are most first."""
     ordered = sorted(summary.waiting_types.items(), key=lambda item: (-item[1], item[0]))
     return [
-        Waiting(name, number, types.setting(name, summary.seen_types))
+        Waiting(name, number, None if types.accept(name) else types.setting(name, summary.seen_types))
         for name, number in ordered
         if name and number > 0 and summary.rejected
     ]
