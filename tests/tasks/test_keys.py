@@ -146,6 +146,29 @@ async def test_five_403_in_a_row(book: Book) -> None:
     assert {await book.state(reference) for reference in GROUPS[:5]} == {State.QUEUED}
 
 
+async def test_groups_that_are_refused_for_themselves(book: Book) -> None:
+    """Five that stay refused are not called again with every event that closes: after three more rounds they failed."""
+    await book.alive(one="a")
+    await book.receive(*GROUPS[:5])
+    refusals = 0
+    for number in range(8):
+        while reference := next(iter(await book.due(limit=1, key="a")), None):
+            if reference.startswith("good"):
+                await book.closed(await book.claim(reference, key="a"), key="a")
+            else:
+                await forbidden(book, reference, "a")
+                refusals += 1
+        book.clock.forward(60)
+        await book.alive(one="a")
+        await book.receive(f"good-{number}")
+    assert refusals == 5 * 4
+    assert (await book.ledger.gate()).suspended == ()
+    assert {await book.state(reference) for reference in GROUPS[:5]} == {State.FAILED}
+    await book.ledger.requeue(GROUPS[:1])
+    await forbidden(book, GROUPS[0], "a")
+    assert await book.redis.scard("closer:forbidden:a") == 1, "an operator's re-queue begins anew"
+
+
 async def test_403_of_one_key_are_left_to_the_others(book: Book) -> None:
     """While others work, what a key without permission was refused is queued again for them at once."""
     await book.alive(good="good", bad="bad")

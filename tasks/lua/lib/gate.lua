@@ -89,7 +89,7 @@ local function open_clock()
 end
 
 local function queue_again(ref, c, trigger)
-  c.k, c.m, c.g = nil, nil, trigger
+  c.k, c.m, c.g, c.f = nil, nil, trigger, nil
   c.d = open_clock() + span()
   move(ref, c, 'queued', NOW)
 end

@@ -11,6 +11,7 @@ local SEEN_MS = 15000          -- a worker that was not seen for so long does no
 local FORGET_MS = 3600000      -- a suspended key that no worker has had for so long is forgotten
 local KEY_FIRST, KEY_MOST = 15000, 60000
 local FORBIDDEN_IN_A_ROW = 5
+local RECONSIDERED_MOST = 3    -- a group that was queued again so often, and is refused again, has failed for itself
 
 local suspended = {}
 for field, raw in pairs(gate) do
@@ -69,6 +70,8 @@ local function lift(key)
 end
 
 local function forbid(ref, key)
+  local c = load(ref)
+  if c and (c.f or 0) >= RECONSIDERED_MOST then return end
   local set = P .. 'forbidden:' .. key
   redis.call('SADD', set, ref)
   gate_set('forbidden:' .. key, redis.call('SCARD', set))
@@ -102,7 +105,9 @@ local function queue_reconsidered(most)
   for _, ref in ipairs(redis.call('SPOP', P .. 'reconsider', most)) do
     local c = load(ref)
     if c and c.s == 'failed' and c.r == 'forbidden' then
+      local times = (c.f or 0) + 1
       queue_again(ref, c)
+      c.f = times
       save(ref, c)
     end
   end

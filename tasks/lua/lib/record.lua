@@ -5,6 +5,7 @@
 --   e event source   i event id   v identities of later events   u custom reference   t event time   p traceparent
 --   a received at (ms)   d deadline on the open clock (ms)   x leases so far   w who holds the lease
 --   g trigger (requeue, bulk)   l 1: lock before closing   h history, packed attempts, oldest first
+--   f how often it was queued again because a key was refused with 403, see keys.lua
 --   q operators' actions, the last ten, "ms|action|audit id"
 
 local HISTORY_LIMIT = 20
@@ -14,7 +15,7 @@ local ACTIONS_LIMIT = 10
 -- break them in the middle, and with them whatever else is in the same call.
 local FIELDS = { s = 'string', o = 'string', r = 'string', n = 'number', k = 'number', m = 'number', e = 'string',
   i = 'string', v = 'list', u = 'string', t = 'string', p = 'string', a = 'number', d = 'number', x = 'number',
-  w = 'string', g = 'string', l = 'number', h = 'list', q = 'list' }
+  w = 'string', g = 'string', l = 'number', f = 'number', h = 'list', q = 'list' }
 local NEEDED = { queued = 'd', closing = 'd', retrying = 'd', failed = 'r', closed = 'o', discarded = 'a' }
 
 local function is(value, kind)
@@ -125,7 +126,7 @@ end
 -- That a group is closed is a fact: what was needed to close it is forgotten; the caller saves.
 local function close(ref, c, outcome)
   c.o = outcome
-  c.d, c.k, c.m, c.x, c.w, c.g, c.l, c.v = nil, nil, nil, nil, nil, nil, nil, nil
+  c.d, c.k, c.m, c.x, c.w, c.g, c.l, c.v, c.f = nil, nil, nil, nil, nil, nil, nil, nil, nil
   move(ref, c, 'closed')
 end
 
