@@ -52,7 +52,7 @@ def _tell(found: Inspected) -> None:
     elif found.happened == "ended":
         _log.warning(
             "the ledger is whole again: %d groups were put back on the agenda, %d into the list of their state, %d "
-            "wrong entries were taken off, %d that are not references were put aside (`closer rejected list`), %d "
+            "wrong entries were taken off, %d without a record were put aside (`closer rejected list`), %d "
             "damaged records are left alone; see `closer audit`",
             found.agenda,
             found.index,

@@ -76,6 +76,16 @@ async def test_a_worker_that_was_not_seen_does_not_count(book: Book) -> None:
     assert (await book.ledger.gate()).open
 
 
+async def test_nothing_is_said_of_workers_that_are_not_there(book: Book) -> None:
+    """All workers have gone, the good ones last: that the API refused their keys would be wrong."""
+    await book.alive(good="good", bad="bad")
+    await refused(book, "sg_1", "bad")
+    for worker in ("bad", "good"):
+        await book.ledger.beat(worker)
+    [standing] = (await book.ledger.gate()).standing
+    assert standing.why == "no worker that is alive has a key that the API accepts"
+
+
 async def test_each_key_has_its_own_probe(book: Book) -> None:
     """After 15, 30, 60 and 60 seconds one worker of the key attempts one closure; nothing else is called."""
     await book.alive(one="a")

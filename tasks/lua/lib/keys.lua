@@ -48,7 +48,7 @@ local function judge_keys()
     local good = false
     for key in pairs(keys_seen(SEEN_MS)) do good = good or not suspended[key] end
     if not good then
-      shut('unauthorised', 'closer', 'the API refuses the key of every worker that is alive')
+      shut('unauthorised', 'closer', 'no worker that is alive has a key that the API accepts')
       return
     end
   end
