@@ -26,12 +26,12 @@ class NotTaken(Exception):
     """The batch could not be taken now; its message must stay in the queue."""
 
 
-def register(app: Celery, take: Callable[[Any, str], None]) -> Task[Any, Any]:
-    """Make `take(batch, origin)` the body of the task; a batch is a list of references, or an `Aside`.
+def register(app: Celery, hand_over: Callable[[Any, str], None]) -> Task[Any, Any]:
+    """Make `hand_over(batch, origin)` the body of the task; a batch is a list of references, or an `Aside`.
 
     The arguments are those of `TaskMessage.arguments`: a foreign program's message is read before Celery sees it.
-    `take` raises NotTaken to keep the message. Whatever else it raises, the batch is put aside: to Celery a failed task
-    is done, and what was to be closed would be gone with it.
+    `hand_over` raises NotTaken to keep the message. Whatever else it raises, the batch is put aside: to Celery a failed
+    task is done, and what was to be closed would be gone with it.
     """
     said = Seldom(_SAY_AGAIN_S)
 
@@ -42,27 +42,27 @@ def register(app: Celery, take: Callable[[Any, str], None]) -> Task[Any, Any]:
         try:
             for batch in batches + (asides(list(kept)) or []):
                 _say(batch, origin, said)
-                _take(batch, origin, take)
+                _hand_over(batch, origin, hand_over)
         except NotTaken as error:
             raise Reject(str(error), requeue=True) from error
 
     return close_groups
 
 
-def _take(batch: Any, origin: str, take: Callable[[Any, str], None]) -> None:
+def _hand_over(batch: Any, origin: str, hand_over: Callable[[Any, str], None]) -> None:
     try:
-        take(batch, origin)
+        hand_over(batch, origin)
     except NotTaken:
         raise
     except Exception as error:
         _log.exception("a batch of task %s could not be taken; it is kept as rejected", origin)
         broken = f"task message: closer could not take it ({type(error).__name__}: {error})"
-        _keep(Aside(_bytes(batch), broken[:1000]), origin, take)
+        _keep(Aside(_bytes(batch), broken[:1000]), origin, hand_over)
 
 
-def _keep(aside: Aside, origin: str, take: Callable[[Any, str], None]) -> None:
+def _keep(aside: Aside, origin: str, hand_over: Callable[[Any, str], None]) -> None:
     try:
-        take(aside, origin)
+        hand_over(aside, origin)
     except NotTaken:
         raise
     except Exception as error:

@@ -1,23 +1,19 @@
-"""The attempts in flight in this process: takes batches of references, claims them, attempts them, within limits."""
+"""The attempts in flight in this process: claims groups and attempts them, within limits."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 from tasks.attempt import Attempter
 from tasks.closure import State
 from tasks.errors import LedgerBroken
-from tasks.event import GroupComplete, Rejection, is_reference
 from tasks.ledger import Claim, Ledger, Settlement, Unclaimed
 from tasks.settler import Settler
 from tasks.sift import sift
-from tasks.task_message import Aside
 from tasks.verdict import Health
 
 _log = logging.getLogger("closer.pool")
@@ -61,7 +57,6 @@ class AttemptPool:
         self._turn = asyncio.Lock()
         self._stopping = asyncio.Event()
         self.in_flight = 0
-        self.taken_at = time.monotonic()
 
     @property
     def draining(self) -> bool:
@@ -78,55 +73,30 @@ class AttemptPool:
         """Closures claimed whose attempt has not begun."""
         return self._ready.qsize() + len(self._runners) - self._idle - self.in_flight
 
-    async def take(self, references: Any, origin: str) -> None:
-        """Take a batch in hand; returns when every reference is claimed, or needs nothing now. An `Aside` is kept.
+    async def claim(self, references: Sequence[str]) -> list[str]:
+        """Claim these groups, and begin with what is claimed; waits for room.
 
-        From then on the lease keeps it, not the task message: a crash repeats the attempt when the lease ends.
-        Raises Draining, StoreUnavailable or LedgerBroken: then the message must be kept.
+        Returns the references that the ledger does not know, or whose record it cannot read: nothing is begun for them.
+        Raises Draining, StoreUnavailable, LedgerBroken or ForeignApi.
         """
-        self.taken_at = time.monotonic()
-        origin = "".join(char if char.isprintable() else " " for char in origin)  # a foreign program may choose it
-        if isinstance(references, Aside):
-            await self._ledger.reject(references.body, Rejection((references.problem,)), f"task {origin}")
-            return
-        good = await self._usable(references, origin)
         async with self._turn:
             await self._room.wait()
             if self.draining:
                 raise Draining("this process is stopping")
-            unknown = await self._claim(good)
-            if unknown:
-                await self._ledger.receive([GroupComplete(ref, "celery", origin) for ref in unknown])
-                await self._claim(unknown)
+            return await self._claim(references)
 
     async def drain(self) -> None:
-        """Take no more; hand back what has not begun; wait for what has. The caller sets the time-out."""
+        """Take no more; give back what has not begun; wait for what has. The caller sets the time-out."""
         self._stopping.set()
         self._set_room()
         async with self._turn:  # a batch that was being claimed is claimed now, and no other will be
             while not self._ready.empty():
-                self._hand_back(self._ready.get_nowait()[0])
+                self._give_back(self._ready.get_nowait()[0])
         while self._idle < len(self._runners):
             self._freed.clear()
             await self._freed.wait()
         for runner in self._runners:
             runner.cancel()
-
-    async def _usable(self, references: Any, origin: str) -> list[str]:
-        """The references without repeats; what is none is put aside as rejected: any program may send a task."""
-        if isinstance(references, str):
-            references = [references]
-        if not isinstance(references, list):
-            await self._reject(references, "references: a list of strings is needed", origin)
-            return []
-        good = dict.fromkeys(ref for ref in references if is_reference(ref))
-        for index, reference in enumerate(references):
-            if not is_reference(reference):
-                await self._reject(reference, f"references[{index}]: 1 to 128 characters of A-Z a-z 0-9 _ -", origin)
-        return list(good)
-
-    async def _reject(self, value: Any, problem: str, origin: str) -> None:
-        await self._ledger.reject(json.dumps(value).encode(), Rejection((problem,)), f"task {origin}")
 
     async def _claim(self, references: Sequence[str]) -> list[str]:
         """Claim them, and begin with what was claimed; returns those that the ledger does not know, or cannot read."""
@@ -171,7 +141,8 @@ class AttemptPool:
 
     async def _work_on(self, claim: Claim, claimed: float) -> None:
         """Wait for the slot that the rate limit reserved, attempt, hand over the result."""
-        # A moment, not a pause: a runner that comes to it late must not make its call among those of later slots.
+        # The slot is an absolute time. A runner that is late calls at once: waiting again would push its call into a
+        # later slot.
         slot = claimed + claim.wait_s
         if (left_s := slot - time.monotonic()) > 0:
             await self._until_stopping(left_s)
@@ -180,7 +151,7 @@ class AttemptPool:
             or not self._settler.permission.allows(claim.at_ms)
             or time.monotonic() - slot > self._patience_s
         ):
-            self._hand_back(claim)
+            self._give_back(claim)
             return
         self.in_flight += 1
         try:
@@ -197,7 +168,7 @@ class AttemptPool:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
-    def _hand_back(self, claim: Claim) -> None:
+    def _give_back(self, claim: Claim) -> None:
         self._settler.put(Settlement(claim.reference, claim.lease, State.QUEUED))
 
     def _set_room(self) -> None:

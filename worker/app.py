@@ -72,11 +72,11 @@ class Worker:
         _collect_less()
         self._runtime.open()
 
-    def take(self, references: Any, origin: str) -> None:
+    def hand_over(self, references: Any, origin: str) -> None:
         """The body of the task. Raises NotTaken."""
         if self._runtime is None:
             raise NotTaken("this process has not started, or has stopped")
-        self._runtime.take(references, origin)
+        self._runtime.receive(references, origin)
 
     def drain(self) -> None:
         """The process was told to stop."""
@@ -113,7 +113,7 @@ class Closer(Celery):
 app = Closer("closer", set_as_current=False, amqp="worker.transports:TolerantAMQP", fixups=[])
 app.add_defaults(_configuration)
 worker = Worker()
-close_groups = register(app, worker.take)
+close_groups = register(app, worker.hand_over)
 
 
 def _start_store(settings: Settings, started: ExitStack) -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 from tasks.address import api_address
 from tasks.api import SortedApi
 from tasks.attempt import Attempter
-from tasks.errors import CloserError, ForeignApi, LedgerBroken, StoreUnavailable
+from tasks.errors import CloserError, LedgerBroken, StoreUnavailable
 from tasks.fleet_policy import FleetPolicy
 from tasks.ledger import Ledger
 from tasks.permission import Permission, key_name
@@ -24,8 +22,11 @@ from tasks.trouble import Trouble
 from worker import health, logs
 from worker.inspection import Inspection
 from worker.intake.stream import StreamIntake
+from worker.intake.task_message import TaskMessages
 from worker.observe.attempt_log import log_attempt
 from worker.private import NotPrivate
+from worker.process.patience import pauses, within
+from worker.process.supervisor import End, Part, Supervisor
 from worker.redaction import redact
 from worker.settings import Settings
 from worker.store import connect, warn_of_eviction
@@ -36,9 +37,8 @@ _DRAIN_S = 20.0  # calls in flight end; with what follows it stays under the 30 
 _SETTLE_S = 5.0
 GOODBYE_S = _DRAIN_S + _SETTLE_S + 3.0
 _HELLO_S = 5.0
-_BEAT_S = 5.0
+_HEARTBEAT_S = 5.0
 _PRUNE_S = 60.0
-_PAUSE_FIRST_S, _PAUSE_MOST_S = 0.1, 2.0
 
 
 class Parts:
@@ -87,10 +87,10 @@ class Parts:
             self.redis, self.ledger, settings.events_stream, settings.accepted_types, self.sweep.poke
         )
         self.inspection = Inspection(self.ledger, lease_s=settings.lease)
-        self._taking = Trouble("taking batches")
+        self._introduced = asyncio.Event()
+        self.messages = TaskMessages(self.ledger, self.pool, self._introduced, self.sweep.made_room)
         self._signs = Trouble("signs of life (`closer health`)")
         self._watch = health.Watch(health.IDLE_S)
-        self._introduced = asyncio.Event()
         self._stopping = False
 
     async def hello(self) -> None:
@@ -113,89 +113,66 @@ class Parts:
         await warn_of_eviction(self.redis)
         self._introduced.set()
 
-    def background(self, opened: asyncio.Event) -> list[tuple[str, Coroutine[Any, Any, None]]]:
-        """Everything that runs for as long as the process."""
+    def background(self, opened: asyncio.Event) -> list[Part]:
+        """Everything that runs for as long as the process, and how each ends."""
+        # Intake and sweep finish their step: what they hold, read but not received, due but not published, would else
+        # wait until somebody misses it.
+        going = [
+            Part("intake", self._keep_going("intake", self.intake.step, opened, self._introduced), End.FINISHES),
+            Part("sweep", self._keep_going("sweep", self.sweep.step, opened, self._introduced), End.FINISHES),
+        ]
+        steps = {"health": self._health, "prune": self._prune, "inspection": self.inspection.step}
+        going += [Part(name, self._keep_going(name, step, opened), End.CANCELLED) for name, step in steps.items()]
         return [
-            ("settler", self.settler.run()),
-            ("intake", self._keep_going("intake", self.intake.step, opened, self._introduced)),
-            ("sweep", self._keep_going("sweep", self.sweep.step, opened, self._introduced)),
-            ("beat", self._keep_going("beat", self._beat)),
-            ("health", self._keep_going("health", self._health, opened)),
-            ("prune", self._keep_going("prune", self._prune, opened)),
-            ("inspection", self._keep_going("inspection", self.inspection.step, opened)),
+            Part("settler", self.settler.run(), End.LAST),
+            Part("heartbeat", self._keep_going("heartbeat", self._heartbeat), End.CANCELLED),
+            *going,
         ]
 
-    async def take(self, references: Any, origin: str) -> None:
-        """Take a batch in hand; while the store is away, wait for it: it may be a foreign program's only message."""
-        pauses = _pauses()
-        while True:
-            try:
-                await self._take_once(references, origin)
-            except (StoreUnavailable, LedgerBroken) as error:
-                self._taking.begins(error)
-                if self.pool.draining:
-                    raise Draining(str(error)) from error
-                await asyncio.sleep(next(pauses))
-            except ForeignApi as error:
-                await asyncio.sleep(_BEAT_S)  # the next sign of life ends the process; the message is another worker's
-                raise Draining(str(error)) from error
-            else:
-                self._taking.ends()
-                self.sweep.made_room()
-                return
-
-    async def _take_once(self, references: Any, origin: str) -> None:
-        if not self._introduced.is_set():
-            raise StoreUnavailable("the store has not answered yet")
-        await self.pool.take(references, origin)
-
-    async def goodbye(self, background: list[asyncio.Task[None]]) -> None:
+    async def goodbye(self, supervisor: Supervisor) -> None:
         """In-flight calls end, what was not begun goes back at once, all is written down; then the connections."""
         self._stopping = True
         self._introduced.set()  # parts that have not begun must end, too
         self.sweep.poke()
-        settler, intake, sweep, *others = background
-        for task in others:
-            task.cancel()
-        # These two end their step: what they hold, read but not received, due but not published, would else wait until
-        # somebody misses it.
-        ending = asyncio.wait([intake, sweep])
-        await _within(
-            _DRAIN_S, asyncio.gather(ending, self.pool.drain()), "calls in flight did not end; their leases will"
+        supervisor.cancel(End.CANCELLED)
+        await within(
+            _DRAIN_S,
+            asyncio.gather(supervisor.finished(), self.pool.drain()),
+            "calls in flight did not end; their leases will",
         )
-        await _within(_SETTLE_S, self.settler.empty(), "the store did not take the last results; leases will end")
-        settler.cancel()
-        await _within(1.0, self.ledger.beat(self.name, None), "the store did not take this worker's goodbye")
+        await within(_SETTLE_S, self.settler.empty(), "the store did not take the last results; leases will end")
+        supervisor.cancel(End.LAST)
+        await within(1.0, self.ledger.beat(self.name, None), "the store did not take this worker's goodbye")
         with suppress(OSError, NotPrivate):  # a sign that is left behind is known to be a dead worker's
             health.remove(self._settings, os.getpid())
-        await _within(1.0, self.api.aclose(), "connections to the API did not close")
-        await _within(1.0, self.redis.aclose(), "connections to the store did not close")
+        await within(1.0, self.api.aclose(), "connections to the API did not close")
+        await within(1.0, self.redis.aclose(), "connections to the store did not close")
 
     async def _keep_going(self, name: str, step: Callable[[], Awaitable[None]], *after: asyncio.Event) -> None:
         """Repeat a step until the process stops; while the store is away, wait longer and longer, and say so once."""
         for event in after:
             await event.wait()
-        trouble, pauses = Trouble(name), _pauses()
+        trouble, waits = Trouble(name), pauses()
         while not self._stopping:
             try:
                 await step()
             except (StoreUnavailable, LedgerBroken) as error:
                 trouble.begins(error)
-                await asyncio.sleep(next(pauses))
+                await asyncio.sleep(next(waits))
             else:
                 trouble.ends()
-                pauses = _pauses()
+                waits = pauses()
 
     async def _probe_key(self, reference: str) -> None:
         """Attempt one closure although the key is suspended: a good reply ends that."""
         with suppress(Draining):
-            await self.pool.take([reference], "probe of the key")
+            await self.messages.receive([reference], "probe of the key")
 
     async def _health(self) -> None:
         stuck = self._watch.stuck(
             now_s=health.now_s(),
             on_their_way=self.sweep.on_their_way,
-            taken_s=self.pool.taken_at,
+            taken_s=self.messages.taken_at,
             busy=self.pool.busy or self.permission.suspended,
         )
         self._give_sign(stuck=stuck)
@@ -213,15 +190,15 @@ class Parts:
             self._signs.ends()
 
     def _trouble(self) -> str:
-        return redact(self.settler.trouble.text or self._taking.text)
+        return redact(self.settler.trouble.text or self.messages.trouble.text)
 
-    async def _beat(self) -> None:
+    async def _heartbeat(self) -> None:
         if self._introduced.is_set():
             await self.ledger.hold_api()  # the ledger may have been moved to another API meanwhile
             await self._say_alive()
         else:
             await self._introduce()
-        await asyncio.sleep(_BEAT_S)
+        await asyncio.sleep(_HEARTBEAT_S)
 
     async def _say_alive(self) -> None:
         await self.ledger.beat(
@@ -242,20 +219,3 @@ class Parts:
     async def _prune(self) -> None:
         forgotten = await self.ledger.prune(keep_s=self._settings.retain_closed_days * 86_400)
         await asyncio.sleep(0.1 if forgotten else _PRUNE_S)
-
-
-def _pauses() -> Iterator[float]:
-    """Longer and longer ones, in seconds."""
-    pause_s = _PAUSE_FIRST_S
-    while True:
-        yield pause_s
-        pause_s = min(pause_s * 2, _PAUSE_MOST_S)
-
-
-async def _within(seconds: float, ending: Awaitable[Any], otherwise: str) -> None:
-    started = time.monotonic()
-    try:
-        async with asyncio.timeout(seconds):
-            await ending
-    except (TimeoutError, StoreUnavailable, LedgerBroken) as error:
-        _log.warning("%s (%.1f s; %s)", otherwise, time.monotonic() - started, error)

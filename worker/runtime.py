@@ -18,6 +18,7 @@ from tasks.errors import CloserError, ConfigurationError
 from tasks.pool import Draining
 from worker.broker import BATCH_DEADLINE_S
 from worker.parts import GOODBYE_S, Parts
+from worker.process.supervisor import Supervisor
 from worker.settings import Settings
 from worker.sweep import Publish
 
@@ -62,9 +63,9 @@ class Runtime:
         with suppress(RuntimeError):  # told to stop, just before Celery was ready: the loop has ended
             self._loop.call_soon_threadsafe(self._open.set)
 
-    def take(self, references: Any, origin: str) -> None:
+    def receive(self, references: Any, origin: str) -> None:
         """Take a batch in hand, from a thread of Celery's pool; every wait in it ends. Raises NotTaken."""
-        batch = self._parts.take(references, origin)
+        batch = self._parts.messages.receive_when_possible(references, origin)
         try:
             future = asyncio.run_coroutine_threadsafe(batch, self._loop)
         except RuntimeError:  # the loop has ended, and Celery's consumer not yet
@@ -108,15 +109,13 @@ class Runtime:
         self._parts = Parts(self._settings, self._publish, self._consume, self.name)
         await self._parts.hello()
         self._ready.set_result(None)
-        background = [asyncio.create_task(part, name=name) for name, part in self._parts.background(self._open)]
-        stop = asyncio.create_task(self._drain.wait())
+        supervisor = Supervisor(self._parts.background(self._open))
         try:
-            ended, _ = await asyncio.wait([*background, stop], return_when=asyncio.FIRST_COMPLETED)
-            if stop not in ended:
-                self._give_up(ended.pop())
+            if ended := await supervisor.first_to_end(self._drain):
+                self._give_up(ended)
         finally:
             self._open.set()  # parts that have not begun must end, too
-            await self._parts.goodbye(background)
+            await self._parts.goodbye(supervisor)
 
     def _give_up(self, part: asyncio.Task[Any]) -> None:
         """Have the process stop, before the long goodbye: Celery must not deliver what is not taken any more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from tasks.attempted import Attempted, Written
 from tasks.closure import Attempt, Outcome, State
 from tasks.errors import StoreUnavailable
 from tasks.event import GroupComplete
-from tasks.ledger import Claim, Ledger, Settlement
+from tasks.ledger import Claim, Ledger, Received, Settlement
 from tasks.permission import Permission
 from tasks.pool import AttemptPool, Draining
 from tasks.reply import Reply
@@ -25,6 +25,7 @@ from tasks.retry import Again, Done, Policy
 from tasks.settler import Settler
 from tasks.verdict import Health, Retry
 from tests.tasks.standin import StandIn
+from worker.intake.task_message import TaskMessages
 
 LEASE_S, BUDGET_S = 20.0, 5.0
 GROUPS = [f"sg_{number}" for number in range(12)]
@@ -42,6 +43,7 @@ class Works:
         attempter = Attempter(api, Policy(), worker="w1", budget_s=BUDGET_S)
         chosen = {"concurrency": 2, "lease_s": LEASE_S, "budget_s": BUDGET_S} | options
         self.pool = AttemptPool(self.ledger, attempter, self.settler, worker="w1", **chosen)
+        self.messages = TaskMessages(self.ledger, self.pool, asyncio.Event())
         self.running = asyncio.create_task(self.settler.run())
 
     def _after(self) -> None:
@@ -92,11 +94,11 @@ async def test_a_batch(works: Callable[..., Works], let: asyncio.Event, standin:
     """Every reference of a batch is closed once, also those that no event had named, and repeats cost no call."""
     let.set()
     work = works()
-    await work.pool.take([*GROUPS[:5], GROUPS[0]], "task-1")
+    await work.messages.receive([*GROUPS[:5], GROUPS[0]], "task-1")
     await until(lambda: work.settler.settled == 5)
     await work.settler.empty()
     assert await work.states() == {State.CLOSED: set(GROUPS[:5])}
-    await work.pool.take(GROUPS[:5], "task-2")
+    await work.messages.receive(GROUPS[:5], "task-2")
     assert len(standin.requests) == 5
     assert work.written >= 1
     [closure] = await work.ledger.read(GROUPS[:1])
@@ -107,11 +109,11 @@ async def test_a_batch(works: Callable[..., Works], let: asyncio.Event, standin:
 async def test_limits(works: Callable[..., Works], let: asyncio.Event) -> None:
     """No more calls are in flight than allowed, a few more are claimed, and the next batch waits for room."""
     work = works(concurrency=2)
-    await work.pool.take(GROUPS[:6], "t")
+    await work.messages.receive(GROUPS[:6], "t")
     await until(lambda: work.pool.in_flight == 2)
     assert work.pool.waiting == 4
     assert work.pool.busy
-    more = asyncio.create_task(work.pool.take(GROUPS[6:], "t"))
+    more = asyncio.create_task(work.messages.receive(GROUPS[6:], "t"))
     await asyncio.sleep(0)
     assert not more.done()
     let.set()
@@ -123,8 +125,8 @@ async def test_limits(works: Callable[..., Works], let: asyncio.Event) -> None:
 async def test_drain(works: Callable[..., Works], let: asyncio.Event, standin: StandIn) -> None:
     """Stopping ends what is in flight, hands back at once what was not begun, and takes nothing more."""
     work = works(concurrency=2)
-    await work.pool.take(GROUPS[:6], "t")
-    waiting = asyncio.create_task(work.pool.take(GROUPS[6:], "t"))
+    await work.messages.receive(GROUPS[:6], "t")
+    waiting = asyncio.create_task(work.messages.receive(GROUPS[6:], "t"))
     await until(lambda: len(standin.requests) == 2)
     draining = asyncio.create_task(work.pool.drain())
     await until(lambda: work.pool.waiting == 0)
@@ -135,7 +137,7 @@ async def test_drain(works: Callable[..., Works], let: asyncio.Event, standin: S
         with pytest.raises(Draining):
             await waiting
         with pytest.raises(Draining):
-            await work.pool.take(["sg_9"], "t")
+            await work.messages.receive(["sg_9"], "t")
         await work.settler.empty()
     states = await work.states()
     assert states == {State.CLOSED: set(GROUPS[:2]), State.QUEUED: set(GROUPS[2:6])}
@@ -147,7 +149,7 @@ async def test_rate_limit(works: Callable[..., Works], let: asyncio.Event, stand
     """Under a rate limit a claimed closure waits for its turn; a stop hands it back instead of waiting."""
     let.set()
     work = works(concurrency=5, rate_limit=0.1)
-    await work.pool.take(GROUPS[:3], "t")
+    await work.messages.receive(GROUPS[:3], "t")
     await until(lambda: work.settler.settled == 1)
     assert work.pool.waiting == 2
     async with asyncio.timeout(5):
@@ -174,12 +176,12 @@ async def test_a_shut_gate(works: Callable[..., Works], standin: StandIn) -> Non
     standin.let = None
     standin.script.extend([(401, {}), (200, {"reference": GROUPS[5]})])
     work = works(concurrency=1)
-    await work.pool.take(GROUPS[:5], "t")
+    await work.messages.receive(GROUPS[:5], "t")
     await until(lambda: work.settler.settled == 5)
     assert len(standin.requests) == 1
     work.settler.permission.key = "another"
     await work.ledger.beat("w1", {"key": "another"})
-    await work.pool.take(GROUPS[5:6], "t")
+    await work.messages.receive(GROUPS[5:6], "t")
     await until(lambda: work.settler.settled == 6)
     assert len(standin.requests) == 2
     assert (await work.states())[State.CLOSED] == {GROUPS[5]}
@@ -188,7 +190,7 @@ async def test_a_shut_gate(works: Callable[..., Works], standin: StandIn) -> Non
 async def test_no_attempt_outlives_its_lease(works: Callable[..., Works], let: asyncio.Event, standin: StandIn) -> None:
     """A closure that had to wait so long for a slot that its lease could end before the call is handed back."""
     work = works(concurrency=1, lease_s=LEASE_S, budget_s=LEASE_S)
-    await work.pool.take(GROUPS[:2], "t")
+    await work.messages.receive(GROUPS[:2], "t")
     let.set()
     await until(lambda: work.settler.settled == 2)
     assert standin.requests == []
@@ -210,7 +212,7 @@ async def test_poison(works: Callable[..., Works], let: asyncio.Event, reference
     """What is no reference is put aside with its value and why, and the rest of the batch is closed."""
     let.set()
     work = works()
-    await work.pool.take(references, "task-1")
+    await work.messages.receive(references, "task-1")
     good = 1 if references and "sg_1" in references else 0
     await until(lambda: work.settler.settled == good)
     rejected: Any = await work.redis.xrange("closer:rejected")
@@ -227,7 +229,7 @@ async def test_a_reference_that_cannot_be_claimed(
     work = works()
     await work.pool._claim(["sg_1", "\ud800", "sg_2"])
     assert "cannot be claimed, and is not attempted" in caplog.text
-    await work.pool.take(["sg_1", "sg_2"], "t")
+    await work.messages.receive(["sg_1", "sg_2"], "t")
     await until(lambda: work.settler.settled == 2)
 
 
@@ -235,7 +237,7 @@ async def test_a_poisonous_origin(works: Callable[..., Works], let: asyncio.Even
     """A foreign task's id may be any text: half characters and separators in it stop nothing."""
     let.set()
     work = works()
-    await work.pool.take(["sg_1", "a/b"], "id \ud800 | \x00\n")
+    await work.messages.receive(["sg_1", "a/b"], "id \ud800 | \x00\n")
     await until(lambda: work.settler.settled == 1)
     assert await work.states() == {State.CLOSED: {"sg_1"}}
     assert await work.redis.xlen("closer:rejected") == 1
@@ -247,11 +249,11 @@ async def test_the_store_is_away(works: Callable[..., Works], let: asyncio.Event
     store.config_set("maxmemory", 1)
     try:
         with pytest.raises(StoreUnavailable):
-            await work.pool.take(["sg_1"], "t")
+            await work.messages.receive(["sg_1"], "t")
     finally:
         store.config_set("maxmemory", 0)
     await work.ledger.receive([GroupComplete("sg_1", "wms", "1")])
-    await work.pool.take(["sg_1"], "t")
+    await work.messages.receive(["sg_1"], "t")
     await until(lambda: work.pool.in_flight == 1)
     store.rpush("closer:closed", "not ours")
     let.set()
@@ -299,7 +301,7 @@ async def test_an_attempt_that_dies(
     work = works(concurrency=1)
     work.settler.put = None  # type: ignore[method-assign, assignment] # as if the settler were broken
     let.set()
-    await work.pool.take(["sg_1"], "t")
+    await work.messages.receive(["sg_1"], "t")
     await until(lambda: "an attempt died without a result" in caplog.text)
     assert (work.pool.in_flight, work.pool.waiting) == (0, 0)
 
@@ -308,7 +310,7 @@ async def test_an_attempt_is_told_after_it_is_written(works: Callable[..., Works
     """Observers are told once, when the ledger has the result: claim, replies, decision, and what was written."""
     let.set()
     work = works()
-    await work.pool.take(["sg_1"], "t")
+    await work.messages.receive(["sg_1"], "t")
     await until(lambda: bool(work.attempted))
     [attempted] = work.attempted
     [closure] = await work.ledger.read(["sg_1"])
@@ -325,7 +327,7 @@ async def test_nothing_is_told_before_it_is_written(
 ) -> None:
     """While the ledger cannot take a result nobody is told of it; afterwards everybody is, once."""
     work = works()
-    await work.pool.take(["sg_1"], "t")
+    await work.messages.receive(["sg_1"], "t")
     await until(lambda: work.pool.in_flight == 1)
     store.set("closer:closed", "not ours")
     let.set()
@@ -394,6 +396,36 @@ async def test_an_observer_that_fails(
     let.set()
     work = works()
     work.settler._observers = [fails, work._observe]
-    await work.pool.take(["sg_1", "sg_2"], "t")
+    await work.messages.receive(["sg_1", "sg_2"], "t")
     await until(lambda: len(work.attempted) == 2)
     assert "an observer failed for the attempt on sg_1" in caplog.text
+
+
+async def test_the_pool_receives_nothing(works: Callable[..., Works], store: Any) -> None:
+    """A reference that the ledger does not know is given back to the caller; the pool itself writes nothing for it."""
+    work = works()
+    assert await work.pool.claim(["sg_1", "sg_2"]) == ["sg_1", "sg_2"]
+    assert (store.keys("closer:c:*"), work.pool.waiting) == ([], 0)
+
+
+class PoisonedLedger(Ledger):
+    """A ledger whose script really fails for one group that it does not know."""
+
+    async def receive(self, events: Sequence[GroupComplete]) -> list[Received]:
+        """Receive."""
+        return await super().receive(
+            [replace(event, event_id="\ud800") if event.reference == "poison" else event for event in events]
+        )
+
+
+async def test_a_group_that_cannot_be_received(works: Callable[..., Works], let: asyncio.Event, store: Any) -> None:
+    """It is kept as rejected with its reference, and the others of its task message are received and closed."""
+    let.set()
+    work = works()
+    messages = TaskMessages(PoisonedLedger(work.redis), work.pool, asyncio.Event())
+    await messages.receive(["sg_1", "poison", "sg_2"], "task-1")
+    await until(lambda: work.settler.settled == 2)
+    assert await work.states() == {State.CLOSED: {"sg_1", "sg_2"}}
+    [(_, fields)] = store.xrange("closer:rejected")
+    assert fields[b"event"] == b'{"reference": "poison"}'
+    assert b"it cannot be received" in fields[b"problems"]

@@ -51,7 +51,7 @@ def test_after_the_end(runtime: Runtime, store: redis.Redis, died: threading.Eve
     """A message that Celery still delivers when the loop has ended goes back; being told to stop twice is no error."""
     runtime.stop()
     with pytest.raises(NotTaken, match="stopping"):
-        runtime.take(["sg_1"], "t")
+        runtime.receive(["sg_1"], "t")
     runtime.drain()
     runtime.stop()
     assert not died.is_set()
@@ -63,7 +63,7 @@ def test_while_it_ends(runtime: Runtime, store: redis.Redis) -> None:
     store.config_set("maxmemory", 1)
     try:
         with ThreadPoolExecutor(1) as celery:
-            taking = celery.submit(runtime.take, ["sg_1"], "t")
+            taking = celery.submit(runtime.receive, ["sg_1"], "t")
             until(lambda: store.info("commandstats").get("cmdstat_evalsha", {}).get("rejected_calls", 0), "a refusal")
             runtime.stop()
             with pytest.raises(NotTaken):
@@ -79,7 +79,7 @@ def test_a_part_that_dies_gives_its_messages_back(
     store.config_set("maxmemory", 1)
     try:
         with ThreadPoolExecutor(1) as celery:
-            taking = celery.submit(runtime.take, ["sg_1"], "t")
+            taking = celery.submit(runtime.receive, ["sg_1"], "t")
             no_settlement: Any = None
             runtime._loop.call_soon_threadsafe(runtime._parts.settler.put, no_settlement)
             assert died.wait(60), "nobody was told"
@@ -101,12 +101,12 @@ def test_a_broken_ledger(
         store.set(f"closer:{name}", "not ours")
     publish(store, ["sg_1"])
     runtime.open()
-    parts = ["intake", "sweep", "beat", "prune", "inspection"]
+    parts = ["intake", "sweep", "heartbeat", "prune", "inspection"]
     until(lambda: all(f"{part} waits" in caplog.text for part in parts), "each part's word")
     assert not died.is_set()
     for name in names:
         store.delete(f"closer:{name}")
-    parts = ["intake", "sweep", "beat"]
+    parts = ["intake", "sweep", "heartbeat"]
     until(lambda: all(f"{part} goes on" in caplog.text for part in parts), "each part's second word")
     publish(store, ["sg_2"])
     until(lambda: count(store, "queued"), "the next event")
@@ -125,7 +125,7 @@ def test_a_disk_that_is_full(
     runtime.open()
     until(lambda: "signs of life (`closer health`) waits" in caplog.text, "the trouble")
     assert not died.is_set()
-    runtime.take(["sg_1"], "t")
+    runtime.receive(["sg_1"], "t")
 
 
 def test_a_start_that_fails(settings: Settings, died: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,4 +145,4 @@ def test_a_start_that_fails(settings: Settings, died: threading.Event, monkeypat
 def test_a_message_before_the_start() -> None:
     """A worker that has not started, or has stopped, leaves every message in the queue."""
     with pytest.raises(NotTaken, match="not started"):
-        Worker().take(["sg_1"], "t")
+        Worker().hand_over(["sg_1"], "t")

@@ -1,0 +1,106 @@
+"""What task messages name: groups are claimed, groups that the ledger does not know are received first."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tasks.errors import ForeignApi, LedgerBroken, StoreUnavailable
+from tasks.event import GroupComplete, Rejection, is_reference
+from tasks.ledger import Ledger
+from tasks.pool import AttemptPool, Draining
+from tasks.sift import sift
+from tasks.task_message import Aside
+from tasks.trouble import Trouble
+from worker.process.patience import pauses
+
+_log = logging.getLogger("closer.messages")
+_NEEDED = "1 to 128 characters of A-Z a-z 0-9 _ - are needed"
+_FOREIGN_S = 5.0  # the next sign of life finds that the ledger is for another API, and ends the process
+
+
+class TaskMessages:
+    """Takes in batches of task messages. Any program may have sent them, and a batch may be its only word."""
+
+    def __init__(
+        self, ledger: Ledger, pool: AttemptPool, introduced: asyncio.Event, received: Callable[[], None] = lambda: None
+    ) -> None:
+        """`introduced`: set when the ledger knows this worker; before that no batch is taken in.
+
+        `received` is called after each batch: there may be room for what waits.
+        """
+        self._received = received
+        self._ledger = ledger
+        self._pool = pool
+        self._introduced = introduced
+        self.trouble = Trouble("taking batches")
+        self.taken_at = time.monotonic()
+
+    async def receive_when_possible(self, batch: Any, origin: str) -> None:
+        """Take a batch in; while the store is away, wait for it. Raises Draining: then the message must be kept."""
+        waits = pauses()
+        while True:
+            try:
+                await self._receive_once_introduced(batch, origin)
+            except (StoreUnavailable, LedgerBroken) as error:
+                self.trouble.begins(error)
+                if self._pool.draining:
+                    raise Draining(str(error)) from error
+                await asyncio.sleep(next(waits))
+            except ForeignApi as error:
+                await asyncio.sleep(_FOREIGN_S)  # the message is another worker's
+                raise Draining(str(error)) from error
+            else:
+                self.trouble.ends()
+                self._received()
+                return
+
+    async def _receive_once_introduced(self, batch: Any, origin: str) -> None:
+        if not self._introduced.is_set():
+            raise StoreUnavailable("the store has not answered yet")
+        await self.receive(batch, origin)
+
+    async def receive(self, batch: Any, origin: str) -> None:
+        """Take a batch in; returns when every group is claimed, or needs nothing now. What is to be put aside is kept.
+
+        From then on the lease keeps it, not the task message: a crash repeats the attempt when the lease ends.
+        `origin`: the message's id. Raises Draining, StoreUnavailable, LedgerBroken or ForeignApi: then the message must
+        be kept.
+        """
+        self.taken_at = time.monotonic()
+        origin = "".join(char if char.isprintable() else " " for char in origin)  # a foreign program may choose it
+        if isinstance(batch, Aside):
+            await self._ledger.reject(batch.body, Rejection((batch.problem,)), f"task {origin}")
+            return
+        unknown = await self._pool.claim(await self._references(batch, origin))
+        if unknown:
+            await self._receive_unknown(unknown, origin)
+            await self._pool.claim(unknown)
+
+    async def _receive_unknown(self, references: Sequence[str], origin: str) -> None:
+        async def receive(some: Sequence[str]) -> None:
+            await self._ledger.receive([GroupComplete(reference, "celery", origin) for reference in some])
+
+        async def fails(reference: str, error: LedgerBroken) -> None:
+            _log.error("%s of task %s cannot be received, and is kept as rejected: %s", reference, origin, error)
+            await self._put_aside({"reference": reference}, f"references: it cannot be received; {error}", origin)
+
+        await sift(references, receive, fails)
+
+    async def _references(self, batch: Any, origin: str) -> list[str]:
+        """The references without repeats. What is not one was put aside by our reader of messages, but for a defect."""
+        given = [batch] if isinstance(batch, str) else batch
+        if not isinstance(given, list):
+            await self._put_aside(given, "references: a list of strings is needed", origin)
+            return []
+        for index, reference in enumerate(given):
+            if not is_reference(reference):
+                await self._put_aside(reference, f"references[{index}]: {_NEEDED}", origin)
+        return list(dict.fromkeys(reference for reference in given if is_reference(reference)))
+
+    async def _put_aside(self, value: Any, problem: str, origin: str) -> None:
+        await self._ledger.reject(json.dumps(value).encode(), Rejection((problem,)), f"task {origin}")

@@ -1,0 +1,1 @@
+"""The running process: its background tasks, and how they wait."""

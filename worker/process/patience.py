@@ -1,0 +1,32 @@
+"""How the parts of a worker wait: longer and longer while the store is away, and never without an end when it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Iterator
+from typing import Any
+
+from tasks.errors import LedgerBroken, StoreUnavailable
+
+_log = logging.getLogger("closer.parts")
+_PAUSE_FIRST_S, _PAUSE_MOST_S = 0.1, 2.0
+
+
+def pauses() -> Iterator[float]:
+    """Pauses between two tries (s), each twice as long as the one before, up to two seconds."""
+    pause_s = _PAUSE_FIRST_S
+    while True:
+        yield pause_s
+        pause_s = min(pause_s * 2, _PAUSE_MOST_S)
+
+
+async def within(seconds: float, ending: Awaitable[Any], otherwise: str) -> None:
+    """Wait for an end, but not longer; log `otherwise` when it does not come, or the store fails meanwhile."""
+    started = time.monotonic()
+    try:
+        async with asyncio.timeout(seconds):
+            await ending
+    except (TimeoutError, StoreUnavailable, LedgerBroken) as error:
+        _log.warning("%s (%.1f s; %s)", otherwise, time.monotonic() - started, error)
