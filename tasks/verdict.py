@@ -64,7 +64,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """The API refuses us, not this group: the whole fleet must stop."""
+    """The API refuses the key, not this group: no worker that has it may call."""
 
     cause: str
 
