@@ -17,6 +17,7 @@ from tasks.event_data import (
     Unnamed,
     elsewhere,
     group_named,
+    in_words,
     misplaced,
     problem,
 )  # fmt: skip
@@ -159,7 +160,7 @@ def _type_problems(told: dict[str, Any], types: EventTypes) -> tuple[list[str], 
         try:
             event_type = _TEXT.validate_python(value)
         except ValidationError as error:
-            problems.append(f"type: the field {name} is wrong: {error.errors()[0]['msg']}")
+            problems.append(f"type: the field {name} is wrong: {in_words(error.errors()[0])}")
             continue
         if not types.accept(event_type):
             problems.append(types.problem(event_type))

@@ -17,7 +17,12 @@ _ACCEPTED = 'accepted is "data": {"reference": "sg_1"}'
 
 Reference = Annotated[str, Field(pattern=REFERENCE_PATTERN)]
 # CloudEvents 1.0, "Type System": a String holds no control characters and no lone surrogates.
-Text = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z")]
+_TEXT_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]+\Z"
+Text = Annotated[str, Field(min_length=1, max_length=512, pattern=_TEXT_PATTERN)]
+_WORDS = {
+    REFERENCE_PATTERN: "1 to 128 characters of A-Z a-z 0-9 _ - are needed",
+    _TEXT_PATTERN: "it holds a control character",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +86,12 @@ def content(data: Any, data_base64: Any) -> Any:
 def problem(detail: Any) -> str:
     """One line for one thing that pydantic found."""
     where = ".".join(str(part) for part in detail["loc"]) or "event"
-    return f"{where}: {detail['msg']}"
+    return f"{where}: {in_words(detail)}"
+
+
+def in_words(detail: Any) -> str:
+    """What pydantic found, without the pattern that a text does not match: nobody reads it at night."""
+    return str(_WORDS.get(detail.get("ctx", {}).get("pattern"), detail["msg"]))
 
 
 def _validated(value: dict[str, Any]) -> Named | Unnamed:

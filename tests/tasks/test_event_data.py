@@ -138,6 +138,20 @@ def test_an_extension_attribute_is_not_data(attribute: dict[str, Any]) -> None:
     assert read(EVENT | attribute) == GroupComplete("leeds-1", "/w", "1")
 
 
+@pytest.mark.parametrize(
+    ("event", "words"),
+    [
+        (EVENT | {"data": {"reference": "a b"}}, "data.reference: 1 to 128 characters of A-Z a-z 0-9 _ - are needed"),
+        ({"reference": ""}, "reference: 1 to 128 characters of A-Z a-z 0-9 _ - are needed"),
+        (EVENT | {"type": "x.complete\n", "data": {"reference": "sg_1"}}, "type: it holds a control character"),
+        ({"reference": "sg_1", "event": "a\tb"}, "type: the field event is wrong: it holds a control character"),
+    ],
+)
+def test_what_is_wrong_with_a_text_is_told_in_words(event: dict[str, Any], words: str) -> None:
+    """Not as the pattern that it does not match."""
+    assert str(read(event)) == words
+
+
 def test_without_data_and_subject_the_fields_are_named() -> None:
     """Whoever reads it sees what the sender does send."""
     rejection = read({"specversion": "1.0", "id": "1", "source": "/w", "type": "t.complete", "group": "sg_1"})
