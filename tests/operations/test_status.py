@@ -95,6 +95,20 @@ def test_every_reason_is_shown(cli: Cli) -> None:
         assert words in text
 
 
+def test_a_refused_key_that_nobody_has_any_more(cli: Cli) -> None:
+    """A suspended key whose workers have gone needs nothing, and nobody is told to restart them."""
+
+    async def refused(ledger: Ledger) -> None:
+        await ledger.settle([Settlement("x", 1, State.QUEUED, health=Health.UNAUTHORISED)], key="deadbeef")
+
+    at_ledger(cli.url, refused)
+    text = cli.text("status")
+    assert "deadbeef is suspended" in text
+    assert "no worker that is alive has it any more" in text
+    assert "restart them" not in text
+    assert "\\n" not in text
+
+
 def test_no_probe_is_promised_that_will_not_come(cli: Cli) -> None:
     """While a pause or a Retry-After stands nothing is probed, so the next probe is told as due after it."""
 

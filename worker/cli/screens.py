@@ -74,13 +74,16 @@ def _standing(one: Standing, gate: Gate) -> Text:
 
 def _suspended(status: Status) -> Text:
     """The keys that the API refuses, with the workers that have them."""
-    text = Text()
+    text, used = Text(), False
     for key in status.gate.suspended:
-        workers = ", ".join(status.workers_with(key)) or "no worker that is alive"
+        workers = status.workers_with(key)
+        used = used or bool(workers)
+        had_by = f"its workers: {', '.join(workers)}" if workers else "no worker that is alive has it any more"
         text.append("\n" if text else "").append_text(styled(f"{key.key} is suspended", "wrong"))
-        text.append(f" since {clock(iso(key.since_ms))} UTC").append("\n").append(plain(f"{key.cause}: {workers}"))
+        text.append(f" since {clock(iso(key.since_ms))} UTC\n").append(plain(key.cause))
+        text.append("\n").append(plain(had_by))
     remedy = "Set CLOSER_API_KEY of these workers to a key that the API accepts, and restart them."
-    return text.append(f"\n{remedy}", style="yellow")
+    return text.append(f"\n{remedy}", style="yellow") if used else text
 
 
 def _states(numbers: dict[State, int], *states: State) -> Text:
