@@ -40,7 +40,7 @@ _KNOWN: tuple[tuple[Layer, tuple[str, ...]], ...] = (
     (Layer.CELERY, ("worker/publisher.py", "worker/tolerant_consumer.py", "worker/consumer.py")),
     (Layer.CELERY, ("worker/redis_transport.py", "worker/amqp_transport.py")),
     (Layer.INTAKE, ("worker/intake/", "tasks/event.py")),
-    (Layer.SWEEP, ("worker/sweep.py", "worker/parts.py", "worker/health.py")),
+    (Layer.SWEEP, ("worker/sweep.py", "worker/parts.py", "worker/vitals.py", "worker/health.py")),
     (Layer.LOGS, ("logging/", "worker/logs.py")),
 )
 # Of what the loop calls by itself, and threads that wait for work: these decide only when no known package does.

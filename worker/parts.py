@@ -1,53 +1,45 @@
-"""The parts of a worker, put together here and nowhere else."""
+"""Builds one worker's components, wires them, runs them in the background and ends them in order."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from tasks.address import api_address
 from tasks.api import SortedApi
 from tasks.attempt import Attempter
-from tasks.errors import CloserError, LedgerBroken, StoreUnavailable
-from tasks.fleet_policy import FleetPolicy
+from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.ledger import Ledger
-from tasks.permission import Permission, key_name
+from tasks.permission import Permission
 from tasks.pool import AttemptPool, Draining
 from tasks.retry import Policy
 from tasks.settler import Settler
 from tasks.trouble import Trouble
-from worker import health, logs
+from worker import health
 from worker.inspection import Inspection
 from worker.intake.stream import StreamIntake
 from worker.intake.task_message import TaskMessages
 from worker.observe.attempt_log import log_attempt
-from worker.private import NotPrivate
 from worker.process.patience import pauses, within
 from worker.process.supervisor import End, Part, Supervisor
-from worker.redaction import redact
 from worker.settings import Settings
-from worker.store import connect, warn_of_eviction
+from worker.store import connect
 from worker.sweep import Publish, Sweep
+from worker.vitals import AtWork, Vitals
 
-_log = logging.getLogger("closer.parts")
 _DRAIN_S = 20.0  # calls in flight end; with what follows it stays under the 30 s that supervisors grant
 _SETTLE_S = 5.0
 GOODBYE_S = _DRAIN_S + _SETTLE_S + 3.0
-_HELLO_S = 5.0
-_HEARTBEAT_S = 5.0
 _PRUNE_S = 60.0
 
 
 class Parts:
-    """The parts of a worker, each a room of its own, and how they hang together."""
+    """The components of one worker."""
 
     def __init__(self, settings: Settings, publish: Publish, consume: Callable[[bool], None], name: str) -> None:
         """`consume` is told whether this worker may take task messages, from the loop's thread."""
-        health.prepare(settings)
-        self.name = name
+        health.prepare(settings)  # first: what it raises must find no connection open
         self._settings = settings
         self.permission = Permission(tell=consume)
         self.redis = connect(settings)
@@ -58,9 +50,6 @@ class Parts:
             version=settings.api_version,
             timeout_s=settings.request_timeout,
             connections=settings.concurrency,
-        )
-        self._policy = FleetPolicy(
-            settings.retry_deadline, settings.rate_limit, settings.events_stream, settings.event_types or ""
         )
         attempter = Attempter(
             self.api,
@@ -89,29 +78,9 @@ class Parts:
         self.inspection = Inspection(self.ledger, lease_s=settings.lease)
         self._introduced = asyncio.Event()
         self.messages = TaskMessages(self.ledger, self.pool, self._introduced, self.sweep.made_room)
-        self._signs = Trouble("signs of life (`closer health`)")
-        self._watch = health.Watch(health.IDLE_S)
+        work = AtWork(self.pool, self.settler, self.messages, self.sweep)
+        self.vitals = Vitals(settings, name, self.ledger, self.permission, self._introduced, work)
         self._stopping = False
-
-    async def hello(self) -> None:
-        """Introduce this worker; while the store is away, its first sign of life will. Raises ForeignApi."""
-        try:
-            async with asyncio.timeout(_HELLO_S):
-                await self._introduce()
-        except (StoreUnavailable, LedgerBroken, TimeoutError) as error:
-            _log.warning("%s; waiting for it", str(error) or "the store does not answer in time")
-
-    async def _introduce(self) -> None:
-        """Set the fleet's policy, name this worker's key to the ledger, and begin with few calls.
-
-        Whether the API knows the key is not yet seen.
-        """
-        await self.ledger.start(self._policy)
-        self.permission.key = key_name(await self.ledger.identity(), self._settings.need_api_key())
-        await self._say_alive()
-        await self.ledger.start_slowly(self.permission.key)
-        await warn_of_eviction(self.redis)
-        self._introduced.set()
 
     def background(self, opened: asyncio.Event) -> list[Part]:
         """Everything that runs for as long as the process, and how each ends."""
@@ -121,11 +90,11 @@ class Parts:
             Part("intake", self._keep_going("intake", self.intake.step, opened, self._introduced), End.FINISHES),
             Part("sweep", self._keep_going("sweep", self.sweep.step, opened, self._introduced), End.FINISHES),
         ]
-        steps = {"health": self._health, "prune": self._prune, "inspection": self.inspection.step}
+        steps = {"health": self.vitals.health, "prune": self._prune, "inspection": self.inspection.step}
         going += [Part(name, self._keep_going(name, step, opened), End.CANCELLED) for name, step in steps.items()]
         return [
             Part("settler", self.settler.run(), End.LAST),
-            Part("heartbeat", self._keep_going("heartbeat", self._heartbeat), End.CANCELLED),
+            Part("heartbeat", self._keep_going("heartbeat", self.vitals.heartbeat), End.CANCELLED),
             *going,
         ]
 
@@ -142,9 +111,7 @@ class Parts:
         )
         await within(_SETTLE_S, self.settler.empty(), "the store did not take the last results; leases will end")
         supervisor.cancel(End.LAST)
-        await within(1.0, self.ledger.beat(self.name, None), "the store did not take this worker's goodbye")
-        with suppress(OSError, NotPrivate):  # a sign that is left behind is known to be a dead worker's
-            health.remove(self._settings, os.getpid())
+        await self.vitals.goodbye()
         await within(1.0, self.api.aclose(), "connections to the API did not close")
         await within(1.0, self.redis.aclose(), "connections to the store did not close")
 
@@ -167,54 +134,6 @@ class Parts:
         """Attempt one closure although the key is suspended: a good reply ends that."""
         with suppress(Draining):
             await self.messages.receive([reference], "probe of the key")
-
-    async def _health(self) -> None:
-        stuck = self._watch.stuck(
-            now_s=health.now_s(),
-            on_their_way=self.sweep.on_their_way,
-            taken_s=self.messages.taken_at,
-            busy=self.pool.busy or self.permission.suspended,
-        )
-        self._give_sign(stuck=stuck)
-        if stuck:
-            raise CloserError("messages are on their way, and Celery's consumer, though connected, takes none")
-        await asyncio.sleep(health.BEAT_S)
-
-    def _give_sign(self, *, stuck: bool) -> None:
-        try:
-            sign = health.own_sign(self._trouble(), stuck=stuck, suspended=self.permission.suspended)
-            health.write(self._settings, sign)
-        except (OSError, NotPrivate) as error:  # a full disk is no reason to stop closing groups
-            self._signs.begins(error)
-        else:
-            self._signs.ends()
-
-    def _trouble(self) -> str:
-        return redact(self.settler.trouble.text or self.messages.trouble.text)
-
-    async def _heartbeat(self) -> None:
-        if self._introduced.is_set():
-            await self.ledger.hold_api()  # the ledger may have been moved to another API meanwhile
-            await self._say_alive()
-        else:
-            await self._introduce()
-        await asyncio.sleep(_HEARTBEAT_S)
-
-    async def _say_alive(self) -> None:
-        await self.ledger.beat(
-            self.name,
-            {
-                "api": api_address(self._settings.api_base_url),
-                "policy": self._policy.as_fields(),
-                "in_flight": self.pool.in_flight,
-                "waiting": self.pool.waiting,
-                "settled": self.settler.settled,
-                "lost_leases": self.settler.lost_leases,
-                "trouble": self._trouble(),
-                "key": self.permission.key,
-                "log_lines_lost": logs.lost(),
-            },
-        )
 
     async def _prune(self) -> None:
         forgotten = await self.ledger.prune(keep_s=self._settings.retain_closed_days * 86_400)

@@ -107,7 +107,7 @@ class Runtime:
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._parts = Parts(self._settings, self._publish, self._consume, self.name)
-        await self._parts.hello()
+        await self._parts.vitals.hello()
         self._ready.set_result(None)
         supervisor = Supervisor(self._parts.background(self._open))
         try:

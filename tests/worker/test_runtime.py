@@ -146,3 +146,11 @@ def test_a_message_before_the_start() -> None:
     """A worker that has not started, or has stopped, leaves every message in the queue."""
     with pytest.raises(NotTaken, match="not started"):
         Worker().hand_over(["sg_1"], "t")
+
+
+def test_trouble_of_any_characters(runtime: Runtime, store: redis.Redis) -> None:
+    """What keeps a worker from its work may be told in half characters: its heartbeat tells of it all the same."""
+    runtime._parts.settler.trouble._text = "half a character: \ud800"
+    until(
+        lambda: b"half a character: \\\\ud800" in (store.hget("closer:workers", runtime.name) or b""), "the heartbeat"
+    )
