@@ -131,7 +131,7 @@ def test_as_celery_starts_it(store: redis.Redis, store_url: str, tmp_path: Path,
 
 @pytest.mark.parametrize(
     ("module", "kind", "method"),
-    [("parts", "Parts", "__init__"), ("parts", "Parts", "hello"), ("runtime", "Runtime", "start")],
+    [("parts", "Parts", "__init__"), ("vitals", "Vitals", "hello"), ("runtime", "Runtime", "start")],
 )
 def test_a_defect_of_our_own(
     store: redis.Redis, store_url: str, tmp_path: Path, module: str, kind: str, method: str
