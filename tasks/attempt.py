@@ -18,8 +18,8 @@ from tasks.retry import (
     Again,
     Decision,
     Done,
+    GiveBack,
     GiveUp,
-    HandBack,
     Policy,
     Tries,
     Uniform,
@@ -199,7 +199,7 @@ def _settlement(claim: Claim, trail: _Trail, decision: Decision, packed: str) ->
             return replace(settlement, to=State.RETRYING, delay_s=delay_s, missing=missing)
         case GiveUp(reason, _):
             return replace(settlement, to=State.FAILED, reason=reason)
-        case HandBack():
+        case GiveBack():
             return settlement
 
 
@@ -215,7 +215,7 @@ def _decided(decision: Decision) -> str:
             return f"retry in {delay_s:.1f} s"
         case GiveUp(reason):
             return f"failed: {reason.value}"
-        case HandBack():
+        case GiveBack():
             return "queued"
 
 

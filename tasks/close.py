@@ -11,8 +11,8 @@ from typing import Any
 from celery import Celery, Task
 from celery.exceptions import Reject
 
+from tasks.outage_log import Seldom
 from tasks.task_message import KEPT_BYTES, TASK_NAME, Aside, asides
-from tasks.trouble import Seldom
 
 __all__ = ["TASK_NAME", "NotTaken", "register"]
 

@@ -216,9 +216,9 @@ class Ledger:
             raise ForeignApi(_text(rows[0][1]), self._api)
         return {ref: _claim(ref, row) for ref, row in zip(references, rows, strict=True)}
 
-    async def hand_back(self, references: Sequence[str]) -> None:
+    async def undispatch(self, references: Sequence[str]) -> None:
         """Make queued closures due at once: their task message was not sent, or will not be worked on."""
-        await self._scripts.run("hand_back", *references)
+        await self._scripts.run("undispatch", *references)
 
     async def settle(self, settlements: Sequence[Settlement], *, key: str = "", again: bool = False) -> Settled:
         """Write down what attempts came to. `key`: the name of the key that they were made with.
@@ -348,11 +348,11 @@ class Ledger:
         _, *others = await self._scripts.run("policy", "move", address, by, why, door)
         return [_text(name) for name in others]
 
-    async def beat(
+    async def heartbeat(
         self, worker: str = "", said: dict[str, Any] | None = None
     ) -> tuple[int, list[Heartbeat | Unreadable]]:
         """Write down a worker's sign of life (None: its goodbye); returns the time (ms) and what every worker said."""
-        now, *flat = await self._scripts.run("beat", worker, "" if said is None else _json(said))
+        now, *flat = await self._scripts.run("heartbeat", worker, "" if said is None else _json(said))
         return int(now), list(map(read_heartbeat, flat[::2], flat[1::2]))
 
     async def read(self, references: Sequence[str]) -> list[Closure | None]:

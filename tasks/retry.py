@@ -74,13 +74,13 @@ class GiveUp:
 
 
 @dataclass(frozen=True, slots=True)
-class HandBack:
+class GiveBack:
     """Nothing was learnt about the group: queue it again as it was."""
 
     cause: str
 
 
-Decision = Done | Again | GiveUp | HandBack
+Decision = Done | Again | GiveUp | GiveBack
 
 
 def decide(verdict: Verdict, tries: Tries, remaining_s: float, policy: Policy, uniform: Uniform) -> Decision:
@@ -93,7 +93,7 @@ def decide(verdict: Verdict, tries: Tries, remaining_s: float, policy: Policy, u
         case NotLocked(cause):
             return GiveUp(Reason.NOT_LOCKED, cause)
         case Halt(cause):
-            return HandBack(cause)
+            return GiveBack(cause)
         case Retry():
             return _again(verdict, tries, remaining_s, policy, uniform)
         case Ambiguous(cause, _):

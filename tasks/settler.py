@@ -13,9 +13,9 @@ from typing import NamedTuple
 from tasks.attempted import Attempted, Observer, Written
 from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.ledger import Ledger, Settlement
+from tasks.outage_log import OutageLog
 from tasks.permission import Permission
 from tasks.sift import sift
-from tasks.trouble import Trouble
 
 _log = logging.getLogger("closer.settler")
 LONG_WAIT_S = 3600.0
@@ -56,7 +56,7 @@ class Settler:
         self._emptied = asyncio.Event()
         self._emptied.set()
         self._again = False  # the store did not answer: what was sent may be written all the same
-        self.trouble = Trouble("settling")
+        self.trouble = OutageLog("settling")
         self.settled = 0  # settlements that were written
         self.lost_leases = 0  # attempts whose lease had ended before their result came
         self._told_until_s = float("-inf")

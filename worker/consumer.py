@@ -10,8 +10,8 @@ from celery import bootsteps
 from kombu import Message
 
 from tasks.envelope import Unreadable, unpacked
+from tasks.outage_log import OutageLog
 from tasks.task_message import TaskMessage, put_aside, read
-from tasks.trouble import Trouble
 from worker.rabbitmq import DEAD_LETTERS, ForeignQueue, declare
 from worker.remote_control import RemoteControl
 from worker.tolerant_consumer import Steps, TolerantConsumer, without
@@ -26,7 +26,7 @@ class Queues(bootsteps.StartStopStep):
 
     def __init__(self, parent: Any, **options: Any) -> None:
         super().__init__(parent, **options)
-        self._trouble = Trouble("consumer")
+        self._trouble = OutageLog("consumer")
 
     def start(self, parent: Any) -> None:
         """Celery has connected. After an error it connects again."""

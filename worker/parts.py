@@ -11,11 +11,11 @@ from tasks.api import SortedApi
 from tasks.attempt import Attempter
 from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.ledger import Ledger
+from tasks.outage_log import OutageLog
 from tasks.permission import Permission
 from tasks.pool import AttemptPool, Draining
 from tasks.retry import Policy
 from tasks.settler import Settler
-from tasks.trouble import Trouble
 from worker import health
 from worker.inspection import Inspection
 from worker.intake.stream import StreamIntake
@@ -119,7 +119,7 @@ class Parts:
         """Repeat a step until the process stops; while the store is away, wait longer and longer, and say so once."""
         for event in after:
             await event.wait()
-        trouble, waits = Trouble(name), pauses()
+        trouble, waits = OutageLog(name), pauses()
         while not self._stopping:
             try:
                 await step()

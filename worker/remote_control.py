@@ -16,7 +16,7 @@ from celery.worker import pidbox
 from celery.worker.consumer import control
 
 from tasks.envelope import Unreadable, load_json
-from tasks.trouble import Seldom
+from tasks.outage_log import Seldom
 
 MAX_BYTES = 64 * 1024  # of a control message
 _SAY_AGAIN_S = 10.0

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.ledger import Ledger
+from tasks.outage_log import OutageLog
 from tasks.permission import Permission
-from tasks.trouble import Trouble
 
 Publish = Callable[[list[str]], Awaitable[None]]
 Probe = Callable[[str], Awaitable[None]]
@@ -42,7 +42,7 @@ class Sweep:
         self._most = most
         self._poked = asyncio.Event()
         self._blocked = False
-        self._broker = Trouble("dispatch")
+        self._broker = OutageLog("dispatch")
         self.on_their_way = 0
 
     def poke(self) -> None:
@@ -84,7 +84,7 @@ class Sweep:
                 await self._publish(references[start : start + BATCH])
             except BrokerUnavailable as error:
                 self._broker.begins(error)
-                await self._ledger.hand_back(references[start:])
+                await self._ledger.undispatch(references[start:])
                 await self._wait(_IDLE_S)
                 return
         self._broker.ends()

@@ -12,10 +12,10 @@ from tasks.address import api_address
 from tasks.errors import CloserError, LedgerBroken, StoreUnavailable
 from tasks.fleet_policy import FleetPolicy
 from tasks.ledger import Ledger
+from tasks.outage_log import OutageLog
 from tasks.permission import Permission, key_name
 from tasks.pool import AttemptPool
 from tasks.settler import Settler
-from tasks.trouble import Trouble
 from worker import health, logs
 from worker.intake.task_message import TaskMessages
 from worker.private import NotPrivate
@@ -61,7 +61,7 @@ class Vitals:
         self._policy = FleetPolicy(
             settings.retry_deadline, settings.rate_limit, settings.events_stream, settings.event_types or ""
         )
-        self._signs = Trouble("signs of life (`closer health`)")
+        self._signs = OutageLog("signs of life (`closer health`)")
         self._watch = health.Watch(health.IDLE_S)
 
     async def hello(self) -> None:
@@ -96,7 +96,7 @@ class Vitals:
 
     async def goodbye(self) -> None:
         """Take the worker's signs away."""
-        await within(1.0, self._ledger.beat(self._name, None), "the store did not take this worker's goodbye")
+        await within(1.0, self._ledger.heartbeat(self._name, None), "the store did not take this worker's goodbye")
         with suppress(OSError, NotPrivate):  # a sign that is left behind is known to be a dead worker's
             health.remove(self._settings, os.getpid())
 
@@ -125,7 +125,7 @@ class Vitals:
             "key": self._permission.key,
             "log_lines_lost": logs.lost(),
         }
-        await self._ledger.beat(self._name, said)
+        await self._ledger.heartbeat(self._name, said)
 
     def _give_sign(self, *, stuck: bool) -> None:
         try:

@@ -1,7 +1,7 @@
 -- What the whole fleet goes by. First which API the ledger is for: one only, for its closures are groups there.
 -- KEYS, ARGV[1..2]  see lib/base.lua; policy  hash  api: the API's address, see tasks/address.py; deadline_ms, pause_ms,
 --                   stream, event_types: what the worker that started last was set to, see tasks/fleet_policy.py
---                   workers  hash  see beat.lua; a worker says the address it calls as "api"
+--                   workers  hash  see heartbeat.lua; a worker says the address it calls as "api"
 -- ARGV[3]  hold: take this address if there is none; start: the same, and if it is this address, take the policy;
 --          move: take this address instead
 -- ARGV[4]  the address    ARGV[5]  for a move: by whom    ARGV[6]  why    ARGV[7]  the door    ARGV[5..]  for a start: fields and values

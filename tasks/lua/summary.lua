@@ -2,7 +2,7 @@
 -- Counts everything that an operator sees first.
 -- KEYS[1], ARGV[1..2]  see lib/base.lua    KEYS[2]  the stream that events come on
 -- ARGV[3]  failure reasons, separated by spaces    ARGV[4]  our consumer group on that stream
--- Returns  { counts, the gate (JSON, see lib/keys.lua), workers: what each said last, JSON (see beat.lua) }; counts and
+-- Returns  { counts, the gate (JSON, see lib/keys.lua), workers: what each said last, JSON (see heartbeat.lua) }; counts and
 --          workers are flat lists, name, value, …; counts are: now (ms), each state, failed:{reason} where there is one,
 --          closed in the last minute and hour, received (ms) of the oldest closure not yet ended (absent: none), rejected,
 --          backlog, waiting_type:{type} and seen_type:{type}, see reject.lua and seen.lua

@@ -80,7 +80,7 @@ def test_every_reason_is_shown(cli: Cli) -> None:
     """The status has each reason with its since, by and end, and each suspended key with its workers."""
 
     async def shut(ledger: Ledger) -> None:
-        await ledger.beat("host:1", {"key": "deadbeef"})
+        await ledger.heartbeat("host:1", {"key": "deadbeef"})
         await ledger.settle([Settlement("x", 1, State.QUEUED, health=Health.UNAUTHORISED)], key="deadbeef")
         await ledger.throttle(60.0)
         await ledger.pause(by="pia", why="upgrade")

@@ -51,7 +51,7 @@ class Book:
     async def alive(self, **keys: str) -> None:
         """Workers give a sign of life, each with its key."""
         for worker, key in keys.items():
-            await self.ledger.beat(worker, {"key": key})
+            await self.ledger.heartbeat(worker, {"key": key})
 
     async def open_gate(self, key: str) -> None:
         """An operator ends every pause and wait, and a worker comes whose key was never refused."""

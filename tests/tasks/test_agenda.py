@@ -73,7 +73,7 @@ async def test_handed_back_is_due_at_once(book: Book) -> None:
     await book.receive("sg_1", "sg_2", "sg_3")
     await book.due()
     claim = await book.claim("sg_2")
-    await book.ledger.hand_back(["sg_1", "sg_2", "nobody"])
+    await book.ledger.undispatch(["sg_1", "sg_2", "nobody"])
     assert await book.due() == ["sg_1"]
     assert await book.closed(claim)
 

@@ -32,9 +32,9 @@ class World:
 
     async def jump(self, seconds: float) -> None:
         """Set the store's clock; workers look at it every second, so one does before and after."""
-        await self.book.ledger.beat()
+        await self.book.ledger.heartbeat()
         self.book.clock.forward(seconds)
-        await self.book.ledger.beat()
+        await self.book.ledger.heartbeat()
 
     async def retrying(self, reference: str, delay_s: float) -> None:
         """A closure whose next attempt is that far off."""

@@ -376,7 +376,7 @@ async def test_a_foreign_field(book: Book, field: str, value: bytes) -> None:
     await book.redis.hset("closer:gate", field, value)
     await book.ledger.gate()
     await book.due()
-    await book.ledger.beat("w1", {"key": ""})
+    await book.ledger.heartbeat("w1", {"key": ""})
     claims = await book.ledger.claim(["sg_2"], worker="w", lease_s=LEASE_S)
     assert (claims["sg_2"] is Unclaimed.LATER) == (field in ("paused", "outage", "throttled"))
     await book.ledger.settle([Settlement("sg_1", 1, State.RETRYING, "x", health=Health.BAD)])

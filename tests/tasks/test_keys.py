@@ -81,7 +81,7 @@ async def test_nothing_is_said_of_workers_that_are_not_there(book: Book) -> None
     await book.alive(good="good", bad="bad")
     await refused(book, "sg_1", "bad")
     for worker in ("bad", "good"):
-        await book.ledger.beat(worker)
+        await book.ledger.heartbeat(worker)
     [standing] = (await book.ledger.gate()).standing
     assert standing.why == "no worker that is alive has a key that the API accepts"
 

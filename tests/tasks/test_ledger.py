@@ -277,15 +277,15 @@ async def test_a_worker_with_a_strange_name(book: Book) -> None:
 
 async def test_signs_of_life(book: Book) -> None:
     """Every worker says how it fares, its goodbye takes it off, and one that is silent for an hour is forgotten."""
-    now_ms, [sign] = await book.ledger.beat("w1", {"in_flight": 3, "more": "x"})
+    now_ms, [sign] = await book.ledger.heartbeat("w1", {"in_flight": 3, "more": "x"})
     assert now_ms == START_MS
     assert sign == Heartbeat("w1", START_MS, 3, 0, 0, 0, "", 0, {"in_flight": 3, "more": "x"})
     book.clock.forward(1800)
-    _, workers = await book.ledger.beat("w2", {})
+    _, workers = await book.ledger.heartbeat("w2", {})
     assert sorted(worker.name for worker in workers) == ["w1", "w2"]
     book.clock.forward(1801)
-    assert [worker.name for worker in (await book.ledger.beat())[1]] == ["w2"]
-    assert (await book.ledger.beat("w2"))[1] == []
+    assert [worker.name for worker in (await book.ledger.heartbeat())[1]] == ["w2"]
+    assert (await book.ledger.heartbeat("w2"))[1] == []
 
 
 async def test_rejected(book: Book) -> None:

@@ -115,9 +115,9 @@ class LedgerMachine(RuleBasedStateMachine):
         assert len(taken) <= limit
 
     @rule(reference=references)
-    def hand_back(self, reference: str) -> None:
+    def undispatch(self, reference: str) -> None:
         """A message was not sent."""
-        self.do(self.book.ledger.hand_back([reference]))
+        self.do(self.book.ledger.undispatch([reference]))
 
     @rule(reference=references, rate=st.sampled_from([0.0, 10.0]))
     def claim(self, reference: str, rate: float) -> None:

@@ -22,9 +22,9 @@ STEPS: dict[str, Step] = {
     "claim": lambda ledger: ledger.claim(["sg_retry", "sg_leased"], worker="new", lease_s=LEASE_S),
     "settle": lambda ledger: ledger.settle([Settlement("sg_none", 1, State.QUEUED)]),
     "requeue": lambda ledger: ledger.requeue(["sg_none"]),
-    "hand back": lambda ledger: ledger.hand_back(["sg_retry"]),
+    "hand back": lambda ledger: ledger.undispatch(["sg_retry"]),
     "gate": lambda ledger: ledger.start_slowly(),
-    "beat": lambda ledger: ledger.beat("new", {}),
+    "beat": lambda ledger: ledger.heartbeat("new", {}),
     "prune": lambda ledger: ledger.prune(keep_s=86_400),
 }
 
@@ -50,7 +50,7 @@ class Fleet:
         self.passed_s += seconds
         self.book.clock.forward(seconds)
         if self.lives:
-            await self.book.ledger.beat("w1", {})
+            await self.book.ledger.heartbeat("w1", {})
 
     async def _sleep(self, seconds: float) -> None:
         self.waited_s += seconds
@@ -105,10 +105,10 @@ async def test_what_it_plans_itself(fleet: Fleet, jump_s: float) -> None:
 
 async def test_it_does_not_wait_where_all_is_well(fleet: Fleet) -> None:
     """While a worker looks, or where none is known, a newcomer goes on at once."""
-    await fleet.newcomer().beat()
+    await fleet.newcomer().heartbeat()
     await fleet.plan()
     await fleet.newcomer().start_slowly()
-    await fleet.book.ledger.beat("w1", None)
+    await fleet.book.ledger.heartbeat("w1", None)
     fleet.lives = False
     await fleet.wait(8 * HOUR_S)
     assert (await fleet.newcomer().due(limit=10, grace_s=10, most=10)).references
@@ -152,7 +152,7 @@ async def test_a_worker_that_comes_back_late(fleet: Fleet) -> None:
     agenda = []
     for ledger in (fleet.book.ledger, *newcomers, fleet.book.ledger, *newcomers):
         await fleet.wait(1)
-        await ledger.beat()
+        await ledger.heartbeat()
         agenda.append(await fleet.book.redis.zscore("closer:agenda", "sg_retry"))
     assert len(set(agenda)) == 1
     assert await fleet.book.agenda("sg_retry") == pytest.approx(100 - fleet.passed_s, abs=0.1)
@@ -162,12 +162,12 @@ async def test_one_that_sees_half_of_it(fleet: Fleet) -> None:
     """The clock is set twice while a newcomer waits between the two: the worker's word counts, whoever looks next."""
     await fleet.plan()
     newcomer = fleet.newcomer()
-    await newcomer.beat()
+    await newcomer.heartbeat()
     for jump_s in (HOUR_S, -2 * HOUR_S):
         fleet.book.clock.forward(jump_s)
         await fleet.wait(1)
-    await newcomer.beat()
-    await fleet.newcomer().beat()
+    await newcomer.heartbeat()
+    await fleet.newcomer().heartbeat()
     assert await fleet.book.agenda("sg_retry") == pytest.approx(98, abs=0.1)
 
 
@@ -187,7 +187,7 @@ async def test_a_spoilt_memory(fleet: Fleet, how: str) -> None:
         await redis.hset("closer:gate", mapping={"clock": spoilt, "moved": spoilt})
     for ledger in (fleet.newcomer(), fleet.book.ledger, fleet.newcomer(), fleet.book.ledger):
         await fleet.wait(1)
-        await ledger.beat()
+        await ledger.heartbeat()
     assert await fleet.book.agenda("sg_retry") == pytest.approx(100 - fleet.passed_s, abs=0.1)
 
 

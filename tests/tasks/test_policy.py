@@ -80,7 +80,7 @@ async def test_no_claim_for_another_api(book: Book) -> None:
 async def test_moved_when_nobody_calls_the_old_one(book: Book, said: dict[str, Any], keeps: bool) -> None:
     """A worker seen in the last minute that calls another API, or does not say which, keeps a ledger where it is."""
     await ledger(book, REAL).hold_api()
-    await book.ledger.beat("w1", said)
+    await book.ledger.heartbeat("w1", said)
     book.clock.forward(59)
     assert await book.ledger.move_api(REHEARSAL, by="olga", why="moved") == (["w1"] if keeps else [])
     assert await book.ledger.api() == (REAL if keeps else REHEARSAL)

@@ -55,7 +55,7 @@ WRITES: dict[str, Step] = {
     "discard": lambda book: book.ledger.discard(["failed"]),
     "pause": lambda book: book.ledger.pause(),
     "reject": lambda book: book.ledger.reject(b"x", Rejection(("event: x",)), "test"),
-    "beat": lambda book: book.ledger.beat("w", {}),
+    "beat": lambda book: book.ledger.heartbeat("w", {}),
 }
 STEPS = WRITES | {"settle": lambda book: book.ledger.settle([Settlement("claimed", 1, State.QUEUED)])}
 

@@ -110,7 +110,7 @@ class ThrottleMachine(RuleBasedStateMachine):
         elif verb == "start":
             self.do(ledger.start_slowly("a"))
         elif verb == "gone":
-            self.do(ledger.beat("one", None))
+            self.do(ledger.heartbeat("one", None))
         elif verb == "new key":
             self.do(self.book.alive(three="c"))
         else:

@@ -67,7 +67,7 @@ class Visitors:
         """Each step of a worker's, though others fail."""
         book = self.book
         steps: list[Callable[[], Awaitable[object]]] = [
-            lambda: book.receive("sg_1"), book.due, lambda: book.ledger.beat("w1", {}),
+            lambda: book.receive("sg_1"), book.due, lambda: book.ledger.heartbeat("w1", {}),
             lambda: book.ledger.claim(["sg_1"], worker="w1", lease_s=1), lambda: book.ledger.prune(keep_s=86_400),
             lambda: book.ledger.settle([Settlement("sg_1", 1, State.QUEUED)]), book.ledger.gate,
             lambda: book.ledger.reject(b"x", Rejection(("event: x",)), "test"),
@@ -87,7 +87,7 @@ class Visitors:
             for reference in await self.book.due():
                 await self.book.closed(await self.book.claim(reference))
                 closed.add(reference)
-            await self.book.ledger.beat("w1", {"in_flight": 1})
+            await self.book.ledger.heartbeat("w1", {"in_flight": 1})
             await self.book.ledger.prune(keep_s=86_400)
         assert closed == set(references)
         assert [await self.book.state(reference) for reference in references] == [State.CLOSED] * len(references)
@@ -114,7 +114,7 @@ async def test_a_strange_name_among_the_workers(visitors: Visitors, name: bytes)
     """Whatever bytes a field's name is made of, every worker's own name is read."""
     await visitors.book.redis.hset("closer:workers", name, b"x")
     await visitors.work("sg_1")
-    _, signs = await visitors.book.ledger.beat()
+    _, signs = await visitors.book.ledger.heartbeat()
     assert "w1" in {sign.name for sign in signs}
     assert len(signs) == 2
 

@@ -12,10 +12,10 @@ from typing import Any
 from tasks.errors import ForeignApi, LedgerBroken, StoreUnavailable
 from tasks.event import GroupComplete, Rejection, is_reference
 from tasks.ledger import Ledger
+from tasks.outage_log import OutageLog
 from tasks.pool import AttemptPool, Draining
 from tasks.sift import sift
 from tasks.task_message import Aside
-from tasks.trouble import Trouble
 from worker.process.patience import pauses
 
 _log = logging.getLogger("closer.messages")
@@ -37,7 +37,7 @@ class TaskMessages:
         self._ledger = ledger
         self._pool = pool
         self._introduced = introduced
-        self.trouble = Trouble("taking batches")
+        self.trouble = OutageLog("taking batches")
         self.taken_at = time.monotonic()
 
     async def receive_when_possible(self, batch: Any, origin: str) -> None:

@@ -15,7 +15,7 @@ from worker.operations.event_types import Waiting, waiting
 from worker.operations.operator import Verb
 
 _SILENT_S = 20.0  # four signs of life missed
-_FORGOTTEN_S = 3600.0  # as in beat.lua
+_FORGOTTEN_S = 3600.0  # as in heartbeat.lua
 
 
 @dataclass(frozen=True, slots=True)

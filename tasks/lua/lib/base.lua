@@ -10,7 +10,7 @@
 --   audit            stream  operators' actions, see audit.lua
 --   gate             hash    see gate.lua; absent: open
 --   policy           hash    what the whole fleet goes by, see policy.lua
---   workers          hash    each worker's last sign of life, see beat.lua
+--   workers          hash    each worker's last sign of life, see heartbeat.lua
 --   rejected         stream  what is not an event, see reject.lua
 --   inspection       hash    see inspection.lua
 --   shared           hash    streams that other consumer groups read, too, see take_off.lua

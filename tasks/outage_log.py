@@ -10,8 +10,8 @@ from collections.abc import Callable
 _log = logging.getLogger("closer.trouble")
 
 
-class Trouble:
-    """What keeps one part from its work, if anything."""
+class OutageLog:
+    """Tells of what keeps one part from its work: when it begins, when it becomes another, and when it is over."""
 
     def __init__(self, part: str) -> None:
         self._part = part

@@ -1,15 +1,15 @@
-"""Trouble: said once, and once that it is over."""
+"""What is wrong is said once, and once that it is over."""
 
 from __future__ import annotations
 
 import pytest
 
-from tasks.trouble import Trouble
+from tasks.outage_log import OutageLog
 
 
 def test_said_once(caplog: pytest.LogCaptureFixture) -> None:
     """The same error is logged once, another one again, the end once; and the same error later is said anew."""
-    trouble = Trouble("intake")
+    trouble = OutageLog("intake")
     trouble.ends()
     for text in ("away", "away", "full", "full"):
         trouble.begins(ValueError(text))
