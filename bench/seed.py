@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 
 from tasks.closure import Attempt, Outcome, State
 from tasks.event import GroupComplete
-from tasks.ledger import Claim, Ledger, Settlement
+from tasks.ledger import Ledger
+from tasks.ledger_values import Claim, Settlement
 from tasks.verdict import Health
 
 _BATCH = 500

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from tasks.api import SortedApi
 from tasks.attempted import Attempted
 from tasks.closure import Attempt, State
-from tasks.ledger import Claim, Settlement
+from tasks.ledger_values import Claim, Settlement
 from tasks.reply import NoReply, Reply
 from tasks.retry import (
     DOUBTFUL,

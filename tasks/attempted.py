@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from tasks.closure import Attempt
-from tasks.ledger import Claim, Settlement
+from tasks.ledger_values import Claim, Settlement
 from tasks.reply import NoReply, Reply
 from tasks.retry import Decision
 from tasks.verdict import Verdict

@@ -7,19 +7,15 @@ decides: no worker's clock is ever compared with another's.
 from __future__ import annotations
 
 import asyncio
-import json
-import math
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from tasks.batch import Element
-from tasks.closure import Closure, Outcome, Reason, State
+from tasks.closure import Closure, Reason, State
 from tasks.dead_letters import rejected, rejected_once
 from tasks.errors import ForeignApi, LedgerBroken
 from tasks.event import GroupComplete, Rejection
@@ -27,123 +23,24 @@ from tasks.fleet_policy import FleetPolicy
 from tasks.gate import Gate
 from tasks.heartbeat import Heartbeat, Unreadable, read_heartbeat
 from tasks.inspected import Inspected
+from tasks.ledger_values import (
+    Claim,
+    Due,
+    Observation,
+    Received,
+    Settled,
+    Settlement,
+    Slot,
+    Unclaimed,
+    Word,
+    compact_json,
+    round_up_ms,
+)
 from tasks.scripts import CONSUMER_GROUP, Scripts, translated
-from tasks.verdict import Health
 
 T = TypeVar("T")
 DEFAULT_PREFIX = "closer:"
 _REASONS = " ".join(Reason)
-
-
-class Received(StrEnum):
-    """What an event came to."""
-
-    NEW = "new"
-    REQUEUED = "requeued"
-    DUPLICATE = "duplicate"
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A closure leased to this worker. (`reference`, `lease`) identifies the attempt.
-
-    `sent_ms`: for how long it had been on its way in a task message of the sweep, when it was in one.
-    """
-
-    reference: str
-    lease: int
-    failures: int
-    missing: int
-    remaining_s: float
-    wait_s: float
-    at_ms: int
-    trigger: str = ""
-    lock_first: bool = False
-    custom_reference: str | None = None
-    traceparent: str | None = None
-    sent_ms: int | None = None
-
-
-class Unclaimed(StrEnum):
-    """Why a reference was not claimed: no (readable) record of it, the gate is shut, or there is nothing to do now."""
-
-    UNKNOWN = "unknown"
-    UNREADABLE = "unreadable"
-    LATER = "later"
-    NO = "no"
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """What an attempt came to. `packed` is None when no call was made; `told`: `delay_s` is the API's wish."""
-
-    reference: str
-    lease: int
-    to: State
-    packed: str | None = None
-    outcome: Outcome | None = None
-    reason: Reason | None = None
-    delay_s: float = 0.0
-    missing: bool = False
-    health: Health = Health.UNKNOWN
-    hold_s: float = 0.0
-    told: bool = False
-
-    def as_argument(self) -> str:
-        """The settlement as `settle.lua` reads it."""
-        item: dict[str, Any] = {"ref": self.reference, "x": self.lease, "to": self.to, "health": self.health}
-        # Rounded up, here and below: a Retry-After is never undercut, not even by half a millisecond.
-        optional = {"h": self.packed, "o": self.outcome, "r": self.reason, "miss": int(self.missing) or None,
-                    "told": int(self.told) or None, "hold": math.ceil(self.hold_s * 1000) or None}  # fmt: skip
-        item.update({name: value for name, value in optional.items() if value is not None})
-        return _json(item | {"delay": _round_up_ms(self.delay_s)})
-
-
-class Word(NamedTuple):
-    """What the ledger tells a worker of its permission to call, see `tasks.permission`."""
-
-    at_ms: int = 0
-    stop_ms: int = 0
-    suspended_ms: int = 0
-
-
-NOTHING_TOLD = Word()
-
-
-class Settled(NamedTuple):
-    """Per settlement, False where the lease was lost and nothing was written; and whether this worker may go on."""
-
-    written: list[bool]
-    word: Word
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """References to name in task messages now, how long until more are due (None: unknown), and what was on its way.
-
-    `probe`: the closure that this worker is to attempt itself, to find out whether the API accepts its key again.
-    """
-
-    references: list[str]
-    next_s: float | None
-    on_their_way: int = 0
-    word: Word = NOTHING_TOLD
-    probe: str | None = None
-
-
-class Observation(NamedTuple):
-    """What the API says of a group, and when the closure had entered the state it was in when it was asked."""
-
-    reference: str
-    closed: bool
-    since_ms: int
-
-
-class Slot(NamedTuple):
-    """`wait_s`: how long before the call (None: the gate is shut, nothing was reserved); the gate as it is."""
-
-    wait_s: float | None
-    gate: Gate
 
 
 class Ledger:
@@ -252,7 +149,7 @@ class Ledger:
         flat = [
             word for ref, closed, since_ms in observations for word in (ref, "closed" if closed else "open", since_ms)
         ]
-        return [word.decode() for word in await self._scripts.run("reconcile", audit, _json(others), *flat)]
+        return [word.decode() for word in await self._scripts.run("reconcile", audit, compact_json(others), *flat)]
 
     async def dismiss(self, rejected_ids: Sequence[str], *, audit: str) -> int:
         """Take rejected events off their stream; returns how many were there."""
@@ -300,7 +197,7 @@ class Ledger:
 
     async def throttle(self, hold_s: float) -> Gate:
         """The API asked for this many seconds without calls: the whole fleet holds back."""
-        return Gate.parse(await self._scripts.run("gate", "throttle", "", "", _round_up_ms(hold_s)))
+        return Gate.parse(await self._scripts.run("gate", "throttle", "", "", round_up_ms(hold_s)))
 
     async def start_slowly(self, key: str = "") -> Gate:
         """A worker starts: few calls at first, unless its key is known to be refused."""
@@ -352,7 +249,7 @@ class Ledger:
         self, worker: str = "", said: dict[str, Any] | None = None
     ) -> tuple[int, list[Heartbeat | Unreadable]]:
         """Write down a worker's sign of life (None: its goodbye); returns the time (ms) and what every worker said."""
-        now, *flat = await self._scripts.run("heartbeat", worker, "" if said is None else _json(said))
+        now, *flat = await self._scripts.run("heartbeat", worker, "" if said is None else compact_json(said))
         return int(now), list(map(read_heartbeat, flat[::2], flat[1::2]))
 
     async def read(self, references: Sequence[str]) -> list[Closure | None]:
@@ -370,11 +267,6 @@ def _pause_ms(rate_limit: float) -> float:
     return 1000 / rate_limit if rate_limit else 0
 
 
-def _round_up_ms(seconds: float) -> int:
-    """A Retry-After is never undercut, not even by half a millisecond."""
-    return int(seconds * 1000) + 1
-
-
 def _arguments(as_argument: Callable[[T], str], items: Iterable[T]) -> list[str]:
     """The items as a script reads them. Raises LedgerBroken for one that cannot be written so, as the script would."""
     try:
@@ -386,7 +278,7 @@ def _arguments(as_argument: Callable[[T], str], items: Iterable[T]) -> list[str]
 def _event_argument(event: GroupComplete) -> str:
     fields = {"ref": event.reference, "e": event.source, "i": event.event_id, "u": event.custom_reference,
               "t": event.time, "p": event.traceparent}  # fmt: skip
-    return _json({name: value for name, value in fields.items() if value is not None})
+    return compact_json({name: value for name, value in fields.items() if value is not None})
 
 
 def _claim(reference: str, row: list[Any]) -> Claim | Unclaimed:
@@ -406,7 +298,3 @@ def _closure(reference: str, row: list[Any]) -> Closure | None:
     raw, entered, agenda, state = row
     due = float(agenda) if agenda else None
     return Closure.from_record(reference, raw, float(entered), due, State(state.decode()))
-
-
-def _json(value: dict[str, Any]) -> str:
-    return json.dumps(value, separators=(",", ":"))

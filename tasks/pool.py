@@ -11,7 +11,8 @@ from contextlib import suppress
 from tasks.attempt import Attempter
 from tasks.closure import State
 from tasks.errors import LedgerBroken
-from tasks.ledger import Claim, Ledger, Settlement, Unclaimed
+from tasks.ledger import Ledger
+from tasks.ledger_values import Claim, Settlement, Unclaimed
 from tasks.settler import Settler
 from tasks.sift import sift
 from tasks.verdict import Health

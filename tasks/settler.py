@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from tasks.attempted import Attempted, Observer, Written
 from tasks.errors import LedgerBroken, StoreUnavailable
-from tasks.ledger import Ledger, Settlement
+from tasks.ledger import Ledger
+from tasks.ledger_values import Settlement
 from tasks.outage_log import OutageLog
 from tasks.permission import Permission
 from tasks.sift import sift

@@ -19,7 +19,8 @@ from tasks.attempt import Attempter
 from tasks.closure import Attempt, State
 from tasks.event import GroupComplete, parse
 from tasks.event_type import EventTypes
-from tasks.ledger import Claim, Ledger, Received, Settlement
+from tasks.ledger import Ledger
+from tasks.ledger_values import Claim, Received, Settlement
 from tasks.retry import Policy
 from tests.fuzz.strategies import REF, RawReply, mutated_events, replies
 from tests.support import FakeStore

@@ -10,7 +10,8 @@ import pytest
 import redis
 
 from tasks.closure import Reason, State
-from tasks.ledger import Ledger, Settlement
+from tasks.ledger import Ledger
+from tasks.ledger_values import Settlement
 from tasks.verdict import Health
 from tests.faults.inside import planted
 from tests.operations.conftest import Cli, at_ledger

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tasks.closure import Reason, State
-from tasks.ledger import Ledger, Settlement
+from tasks.ledger import Ledger
+from tasks.ledger_values import Settlement
 from tasks.reply import Body, Failure, NoReply, Reply
 from tasks.verdict import Health
 from tests.end_to_end.standin import Say, Script, StandIn, running

@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 from tasks.closure import Attempt, Closure, Outcome, Reason, State
 from tasks.event import GroupComplete
 from tasks.inspected import Inspected
-from tasks.ledger import Claim, Ledger, Received, Settlement
+from tasks.ledger import Ledger
+from tasks.ledger_values import Claim, Received, Settlement
 from tasks.verdict import Health
 
 START_MS = 1_700_000_000_000

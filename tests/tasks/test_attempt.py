@@ -12,7 +12,7 @@ import pytest
 from tasks.api import SortedApi
 from tasks.attempt import Attempter
 from tasks.closure import Attempt, Outcome, Reason, State
-from tasks.ledger import Claim, Settlement
+from tasks.ledger_values import Claim, Settlement
 from tasks.retry import Policy
 from tasks.retry_after import MAX_RETRY_AFTER_S
 from tasks.verdict import Health

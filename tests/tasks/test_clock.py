@@ -9,7 +9,8 @@ from redis.asyncio import Redis
 
 from tasks.catalogue import Catalogue
 from tasks.closure import State
-from tasks.ledger import DEFAULT_PREFIX, Ledger, Unclaimed
+from tasks.ledger import DEFAULT_PREFIX, Ledger
+from tasks.ledger_values import Unclaimed
 from tasks.verdict import Health
 from tests.support import STREAM, FakeStore
 from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, Book

@@ -9,7 +9,8 @@ from redis.asyncio import Redis
 
 from tasks.catalogue import Catalogue, GroupBy, Query
 from tasks.closure import Outcome, Reason, State
-from tasks.ledger import DEFAULT_PREFIX, Received, Settlement, Unclaimed
+from tasks.ledger import DEFAULT_PREFIX
+from tasks.ledger_values import Received, Settlement, Unclaimed
 from tests.tasks.book import LEASE_S, Book
 
 # Cut short, of another program, of another version; and fields of a type that is never written.

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.closure import Outcome, Reason, State
 from tasks.gate import Standing
-from tasks.ledger import Claim, Settlement, Unclaimed
+from tasks.ledger_values import Claim, Settlement, Unclaimed
 from tasks.verdict import Health
 from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, Book
 

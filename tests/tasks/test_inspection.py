@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from tasks.closure import OPEN_STATES, Attempt, Reason, State
-from tasks.ledger import Received, Settlement, Unclaimed
+from tasks.ledger_values import Received, Settlement, Unclaimed
 from tests.support import FakeStore
 from tests.tasks.book import LEASE_S, START_MS, Book
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from tasks.closure import Outcome, Reason, State
-from tasks.ledger import Claim, Unclaimed
+from tasks.ledger_values import Claim, Unclaimed
 from tasks.permission import Permission, key_name
 from tasks.verdict import Health
 from tests.tasks.book import DEADLINE_S, LEASE_S, Book

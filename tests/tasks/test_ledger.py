@@ -10,7 +10,7 @@ from tasks.batch import Element
 from tasks.closure import HISTORY_LIMIT, Outcome, Reason, State
 from tasks.event import GroupComplete, Rejection
 from tasks.heartbeat import Heartbeat
-from tasks.ledger import Received, Settlement, Unclaimed
+from tasks.ledger_values import Received, Settlement, Unclaimed
 from tasks.verdict import Health
 from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, START_MS, Book
 

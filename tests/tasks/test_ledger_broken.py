@@ -15,7 +15,8 @@ from redis.exceptions import ClusterCrossSlotError, DataError, MovedError, Redis
 from tasks.closure import Attempt, Outcome, Reason, State
 from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.event import GroupComplete, Rejection
-from tasks.ledger import Claim, Ledger, Settlement
+from tasks.ledger import Ledger
+from tasks.ledger_values import Claim, Settlement
 from tasks.permission import Permission
 from tasks.scripts import translated
 from tasks.settler import Settler

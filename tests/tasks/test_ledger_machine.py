@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from redis.asyncio import Redis
 
 from tasks.closure import OPEN_STATES, TRANSITIONS, Outcome, Reason, State
-from tasks.ledger import Claim, Observation, Settlement
+from tasks.ledger_values import Claim, Observation, Settlement
 from tasks.verdict import Health
 from tests.support import FakeStore
 from tests.tasks.book import GRACE_S, LEASE_S, Book

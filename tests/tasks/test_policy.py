@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 from tasks.address import api_address
 from tasks.errors import ForeignApi
 from tasks.fleet_policy import FleetPolicy
-from tasks.ledger import Claim, Ledger
+from tasks.ledger import Ledger
+from tasks.ledger_values import Claim
 from tests.tasks.book import DEADLINE_S, Book
 
 REAL, REHEARSAL = "https://api.sorted.com/pro", "http://127.0.0.1:8083/pro"

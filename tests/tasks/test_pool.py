@@ -17,7 +17,8 @@ from tasks.attempted import Attempted, Written
 from tasks.closure import Attempt, Outcome, State
 from tasks.errors import StoreUnavailable
 from tasks.event import GroupComplete
-from tasks.ledger import Claim, Ledger, Received, Settlement
+from tasks.ledger import Ledger
+from tasks.ledger_values import Claim, Received, Settlement
 from tasks.permission import Permission
 from tasks.pool import AttemptPool, Draining
 from tasks.reply import Reply

@@ -15,7 +15,8 @@ from tasks.catalogue import Catalogue, Query
 from tasks.closure import Outcome, State
 from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.event import Rejection
-from tasks.ledger import DEFAULT_PREFIX, Settlement
+from tasks.ledger import DEFAULT_PREFIX
+from tasks.ledger_values import Settlement
 from tests.support import until, url_of, valkey
 from tests.tasks.book import Book
 

@@ -14,7 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from redis.asyncio import Redis
 
 from tasks.closure import Outcome, Reason, State
-from tasks.ledger import Claim, Ledger
+from tasks.ledger import Ledger
+from tasks.ledger_values import Claim
 from tasks.verdict import Health
 from tests.support import FakeStore
 from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, Book

@@ -15,7 +15,8 @@ from tasks.closure import Reason, State
 from tasks.errors import LedgerBroken
 from tasks.event import Rejection
 from tasks.heartbeat import Heartbeat, Unreadable
-from tasks.ledger import DEFAULT_PREFIX, Received, Settlement
+from tasks.ledger import DEFAULT_PREFIX
+from tasks.ledger_values import Received, Settlement
 from tests.support import STREAM
 from tests.tasks.book import LEASE_S, START_MS, Book
 

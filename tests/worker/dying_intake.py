@@ -13,7 +13,8 @@ from redis.asyncio import Redis
 from tasks.batch import Element
 from tasks.event import GroupComplete
 from tasks.event_type import EventTypes
-from tasks.ledger import Ledger, Received
+from tasks.ledger import Ledger
+from tasks.ledger_values import Received
 from worker.intake.stream import StreamIntake
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.attempted import Attempted, Written
 from tasks.closure import Attempt, Outcome, State
-from tasks.ledger import Claim, Settlement
+from tasks.ledger_values import Claim, Settlement
 from tasks.retry import Done
 from tasks.verdict import Closed
 from worker.observe.attempt_log import log_attempt

@@ -17,7 +17,8 @@ from tasks.catalogue import Catalogue
 from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.event import GroupComplete
 from tasks.event_type import EventTypes
-from tasks.ledger import DEFAULT_PREFIX, Ledger, Received
+from tasks.ledger import DEFAULT_PREFIX, Ledger
+from tasks.ledger_values import Received
 from tasks.scripts import CONSUMER_GROUP
 from tests.support import STREAM, cloud_event, count
 from worker.intake import stream as module

@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 from tasks.closure import Outcome, State
 from tasks.errors import StoreUnavailable
 from tasks.event import GroupComplete
-from tasks.ledger import Claim, Ledger, Settlement
+from tasks.ledger import Ledger
+from tasks.ledger_values import Claim, Settlement
 from tasks.permission import Permission
 from tests.support import url_of, valkey
 from worker.sweep import BATCH, BrokerUnavailable, Sweep
