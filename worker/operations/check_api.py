@@ -20,10 +20,14 @@ NOBODY = "sg_" + "0" * 32
 
 
 async def held_back(operator: Operator, settings: Settings) -> Line | None:
-    """That the API is not asked, because it wants no calls for a time. None when it may be asked."""
+    """Why the API is not asked: the ledger is for another one, or it wants no calls for a time. None: it may be."""
     try:
         async with open_context(operator, settings) as context:
+            await refuse_other_api(context)
             throttled = (await context.ledger.gate()).get("throttled")
+    except ForeignApi:
+        message = f"{settings.api_base_url} was not asked: the ledger is for another API"
+        return Line("api", Finding.WARNING, message, "see what `ledger` says above")
     except (StoreUnavailable, LedgerBroken):
         return None
     if throttled is None or throttled.until_ms is None:
