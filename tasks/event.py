@@ -214,7 +214,7 @@ def _by_subject(subject: str | None, document: dict[str, Any]) -> Named | Unname
 
 def _unused(event: _CloudEvent) -> Iterator[str]:
     subject = str(event.subject)[:128]
-    yield f"subject: {subject} is not used, because there are data; an operator can replay it by its subject"
+    yield f'subject: "{subject}" is not used, because there are data; an operator can replay it by its subject'
 
 
 def _trace(traceparent: object) -> str | None:

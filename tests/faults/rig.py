@@ -94,6 +94,8 @@ class Rig:
     def publish(self, references: Sequence[str] | None = None) -> None:
         """Put an event on the stream for every group, or for these."""
         publish(self.store, list(self.references if references is None else references))
+        # On disk before anything is killed: with `everysec` a store whose disk is slow answers before it has written.
+        self.store.waitaof(1, 0, 30_000)
 
     def closed(self) -> int:
         """How many closures the ledger shows closed; 0 while the store does not answer."""

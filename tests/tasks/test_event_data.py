@@ -82,7 +82,7 @@ def test_data_that_name_no_group_are_refused(data: dict[str, Any], words: str) -
     assert missing.startswith("data.reference: missing; ")
     assert words in missing
     assert '"data": {"reference": "sg_1"}' in missing
-    assert unused.startswith("subject: leeds-1 is not used")
+    assert unused.startswith('subject: "leeds-1" is not used')
     assert read(EVENT | data, use_subject=True) == GroupComplete("leeds-1", "/w", "1")
 
 
@@ -127,7 +127,7 @@ def test_what_may_be_data_under_another_name_keeps_the_subject_from_counting(els
     """Such an event may mean another group; its field is named, and an operator may use its subject."""
     (name,) = elsewhere
     assert f"there may be data in the field {name};" in str(read(EVENT | elsewhere))
-    assert "subject: leeds-1 is not used" in str(read(EVENT | elsewhere))
+    assert 'subject: "leeds-1" is not used' in str(read(EVENT | elsewhere))
     assert read(EVENT | elsewhere, use_subject=True) == GroupComplete("leeds-1", "/w", "1")
     assert read(EVENT | elsewhere | {"data": {"reference": "sg_7"}}) == GroupComplete("sg_7", "/w", "1")
 
