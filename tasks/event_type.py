@@ -50,8 +50,8 @@ class EventTypes:
     def problem(self, event_type: str) -> str:
         """Why a type that is not accepted is not, and what to do if it ought to be."""
         if self.patterns:
-            return f"type: {event_type} is not in CLOSER_EVENT_TYPES; if it means complete, name it there, too"
-        return f"type: {event_type} is not taken for complete; if it means complete, name it in CLOSER_EVENT_TYPES"
+            return f'type: "{event_type}" is not in CLOSER_EVENT_TYPES; if it means complete, name it there, too'
+        return f'type: "{event_type}" is not taken for complete; if it means complete, name it in CLOSER_EVENT_TYPES'
 
     def setting(self, event_type: str, seen: Iterable[str] = ()) -> str:
         """The variable, for a shell, as it would accept this type and those of `seen` that are accepted now."""

@@ -26,6 +26,7 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 @example(b'{"reference":"sg_1","custom_reference":"\xed\xa0\x80"}')
 @example(b'{"specversion":"1.0","id":"\\ud800","source":"s","type":"t","subject":"sg_1"}')
 @example(b'{"specversion":"1.0","id":"1","source":"w","type":"g","subject":"","data":true}')
+@example(b'{"specversion":"1.0","id":"1","source":"w","type":"\xe2\x80\xa8"}')
 def test_events(body: bytes) -> None:
     """`parse` never raises; a reference is always a safe path segment; every problem says where it is."""
     event = parse(body, source="stream", event_id="1-0", types=EventTypes())
