@@ -32,21 +32,20 @@ class Layer(StrEnum):
 _KNOWN: tuple[tuple[Layer, tuple[str, ...]], ...] = (
     (Layer.WIRE, ("aiohttp/",)),
     (Layer.HTTPX, ("httpx/", "httpx_aiohttp/", "httpcore/")),
-    (Layer.CALL, ("tasks/api.py", "tasks/attempt.py", "tasks/reply.py", "tasks/retry.py", "tasks/verdict.py")),
-    (Layer.RUNNERS, ("tasks/pool.py", "bench/limits/")),
-    (Layer.LEDGER, ("tasks/ledger.py", "tasks/scripts.py", "tasks/settler.py")),
+    (Layer.CALL, ("tasks/api/", "tasks/attempt.py", "tasks/retry.py", "tasks/verdict.py")),
+    (Layer.RUNNERS, ("worker/attempts/pool.py", "bench/limits/")),
+    (Layer.LEDGER, ("tasks/ledger/", "worker/attempts/settler.py")),
     (Layer.CELERY, ("celery/", "kombu/", "amqp/", "vine/", "billiard/")),
-    (Layer.CELERY, ("tasks/close.py", "tasks/task_message.py", "tasks/envelope.py", "worker/app.py")),
-    (Layer.CELERY, ("worker/publisher.py", "worker/tolerant_consumer.py", "worker/consumer.py")),
-    (Layer.CELERY, ("worker/redis_transport.py", "worker/amqp_transport.py")),
-    (Layer.INTAKE, ("worker/intake/", "tasks/event.py")),
-    (Layer.SWEEP, ("worker/sweep.py", "worker/parts.py", "worker/vitals.py", "worker/health.py")),
-    (Layer.LOGS, ("logging/", "worker/logs.py")),
+    (Layer.CELERY, ("tasks/celery_task.py", "tasks/task_message.py", "tasks/envelope.py", "worker/app.py")),
+    (Layer.CELERY, ("worker/dispatch/publisher.py", "worker/broker/")),
+    (Layer.INTAKE, ("worker/intake/", "tasks/events/")),
+    (Layer.SWEEP, ("worker/dispatch/sweep.py", "worker/process/")),
+    (Layer.LOGS, ("logging/", "worker/observe/logs.py")),
 )
 # Of what the loop calls by itself, and threads that wait for work: these decide only when no known package does.
 _ALONE: tuple[tuple[Layer, tuple[str, ...]], ...] = (
     (Layer.LEDGER, ("redis/", "asyncio/streams.py")),  # nothing else here uses asyncio's streams
-    (Layer.CELERY, ("worker/runtime.py", "concurrent/futures/", "threading.py")),
+    (Layer.CELERY, ("worker/process/runtime.py", "concurrent/futures/", "threading.py")),
     (Layer.WIRE, ("asyncio/selector_events.py", "asyncio/sslproto.py")),
 )
 # Further out is who has started the loop, which is no news.

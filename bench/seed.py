@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 
 from redis.asyncio import Redis
 
-from tasks.closure import Attempt, Outcome, State
-from tasks.event import GroupComplete
-from tasks.ledger import Ledger
-from tasks.ledger_values import Claim, Settlement
-from tasks.verdict import Health
+from tasks.api_health import ApiHealth
+from tasks.closure import Outcome, State
+from tasks.events.event import GroupComplete
+from tasks.history import Attempt
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.values import Claim, Settlement
 
 _BATCH = 500
 Event = Callable[[str], GroupComplete]
@@ -40,7 +41,7 @@ def rich(reference: str) -> GroupComplete:
 def closed(claim: Claim) -> Settlement:
     """What a good attempt comes to."""
     attempt = Attempt(claim.at_ms, "warehouse-7f9c:12345", "", 200, None, None, 104, "closed", "closed", sent_ms=5)
-    return Settlement(claim.reference, claim.lease, State.CLOSED, attempt.pack(), Outcome.CLOSED, health=Health.GOOD)
+    return Settlement(claim.reference, claim.lease, State.CLOSED, attempt.pack(), Outcome.CLOSED, health=ApiHealth.GOOD)
 
 
 def parked(claim: Claim) -> Settlement:

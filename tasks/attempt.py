@@ -8,11 +8,13 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
-from tasks.api import SortedApi
+from tasks.api.client import SortedApi
+from tasks.api.reply import NoReply, Reply
+from tasks.api_health import ApiHealth, health, throttle_s
 from tasks.attempted import Attempted
-from tasks.closure import Attempt, State
-from tasks.ledger_values import Claim, Settlement
-from tasks.reply import NoReply, Reply
+from tasks.closure import State
+from tasks.history import Attempt
+from tasks.ledger.values import Claim, Settlement
 from tasks.retry import (
     DOUBTFUL,
     Again,
@@ -28,18 +30,15 @@ from tasks.retry import (
 )
 from tasks.verdict import (
     Ambiguous,
-    Health,
     Locked,
     NotLocked,
     Retry,
     Verdict,
-    health,
     judge_close,
     judge_lock,
     judge_locked_state,
     judge_state,
     still_not_locked,
-    throttle_s,
 )
 
 _log = logging.getLogger("closer.attempt")
@@ -59,7 +58,7 @@ class _Trail:
     ends: float
     close: Reply | NoReply | None = None
     asked: bool = False
-    health: Health = Health.UNKNOWN
+    health: ApiHealth = ApiHealth.UNKNOWN
     replies: list[Reply | NoReply] = field(default_factory=list)
 
     @property

@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from tasks.closure import Attempt
-from tasks.ledger_values import Claim, Settlement
-from tasks.reply import NoReply, Reply
+from tasks.api.reply import NoReply, Reply
+from tasks.history import Attempt
+from tasks.ledger.values import Claim, Settlement
 from tasks.retry import Decision
 from tasks.verdict import Verdict
 

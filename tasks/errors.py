@@ -20,7 +20,7 @@ class ForeignApi(ConfigurationError):
     """The ledger's closures are groups at another API: calling this one for them would close the wrong groups."""
 
     def __init__(self, ledgers: str, ours: str) -> None:
-        """`ledgers`, `ours`: the two addresses, see `tasks.address.api_address`."""
+        """`ledgers`, `ours`: the two addresses, see `tasks.api.address.api_address`."""
         ledgers = ledgers if ledgers.isprintable() else ascii(ledgers)
         super().__init__(
             f"this ledger is for the API at {ledgers}, but CLOSER_API_BASE_URL is {ours}: its groups are not there.\n"
@@ -37,5 +37,5 @@ class LedgerBroken(CloserError):
     """The store answered, and a script failed: a key holds something else, an argument is wrong, or the script is.
 
     A script fails before its first write, so nothing is half-done and a repeat counts nothing twice. The cause is what
-    the script was given, or what the store holds: `tasks.sift` finds out which.
+    the script was given, or what the store holds: `tasks.ledger.sift` finds out which.
     """

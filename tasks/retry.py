@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
+from tasks.api.reply import NoReply, Reply
 from tasks.closure import Outcome, Reason
-from tasks.reply import NoReply, Reply
 from tasks.verdict import (
     CLOSED,
     Ambiguous,
@@ -15,9 +15,9 @@ from tasks.verdict import (
     Halt,
     Locked,
     NotLocked,
-    Pace,
     Refused,
     Retry,
+    RetryPace,
     Verdict,
     group_state,
 )
@@ -127,13 +127,13 @@ def backoff_s(failures: int, policy: Policy, uniform: Uniform, *, slow: bool = F
 
 
 def _again(retry: Retry, tries: Tries, remaining_s: float, policy: Policy, uniform: Uniform) -> Decision:
-    missing = retry.pace is Pace.MISSING
+    missing = retry.pace is RetryPace.MISSING
     if missing and tries.missing + 1 >= MISSING_TRIES:
         return GiveUp(Reason.NOT_FOUND, retry.cause)
     if remaining_s <= 0:
         return GiveUp(Reason.NOT_FOUND if missing else retry.at_deadline, retry.cause)
     failures = tries.missing if missing else tries.failures
-    delay_s = backoff_s(failures, policy, uniform, slow=retry.pace is Pace.SLOW)
+    delay_s = backoff_s(failures, policy, uniform, slow=retry.pace is RetryPace.SLOW)
     told_s = retry.retry_after_s
     earliest_s = told_s + uniform(0, min(policy.base_s, 1.0)) if told_s else 0.0
     # The last attempt falls on the deadline itself, or on a Retry-After that lies beyond it.

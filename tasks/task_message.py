@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from tasks.envelope import Envelope, Unreadable, load_json
-from tasks.event import is_reference
+from tasks.events.event import is_reference
 
 TASK_NAME = "tasks.close_groups"
 KEPT_BYTES = 1024 * 1024  # of a message that is put aside

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tasks.api.reply import NoReply, Reply
 from tasks.closure import Outcome, Reason
-from tasks.reply import Failure, NoReply, Reply
 
 
-class Pace(StrEnum):
+class RetryPace(StrEnum):
     """How soon another attempt makes sense."""
 
     NORMAL = "normal"
@@ -49,7 +49,7 @@ class Retry:
     """Try again later, not before `retry_after_s`; at the deadline it fails with `at_deadline`."""
 
     cause: str
-    pace: Pace = Pace.NORMAL
+    pace: RetryPace = RetryPace.NORMAL
     retry_after_s: float = 0.0
     at_deadline: Reason = Reason.DEADLINE_EXCEEDED
 
@@ -73,16 +73,6 @@ class Halt:
 OPEN, LOCKED, CLOSED, UNSAID = "open", "locked", "closed", ""
 
 Verdict = Closed | Ambiguous | NotLocked | Locked | Retry | Refused | Halt
-
-
-class Health(StrEnum):
-    """What a reply tells about the API itself, for the gate."""
-
-    GOOD = "good"
-    BAD = "bad"
-    UNAUTHORISED = "unauthorised"
-    FORBIDDEN = "forbidden"
-    UNKNOWN = "unknown"
 
 
 def group_state(reply: Reply | NoReply, reference: str) -> str | None:
@@ -125,10 +115,10 @@ def judge_state(reply: Reply | NoReply, asked: Ambiguous, reference: str) -> Ver
         return Closed(Outcome.ALREADY_CLOSED if asked.conflict else Outcome.CLOSED)
     cause = f"{asked.cause}; group is {state or 'in no state'}"
     if state not in (OPEN, LOCKED):
-        return Retry(cause, Pace.SLOW, at_deadline=Reason.UNEXPECTED_REPLY)
+        return Retry(cause, RetryPace.SLOW, at_deadline=Reason.UNEXPECTED_REPLY)
     if not asked.conflict:
         return Retry(cause)
-    return NotLocked(cause) if state == OPEN else Retry(cause, Pace.SLOW, at_deadline=Reason.NOT_CLOSABLE)
+    return NotLocked(cause) if state == OPEN else Retry(cause, RetryPace.SLOW, at_deadline=Reason.NOT_CLOSABLE)
 
 
 def judge_lock(reply: Reply | NoReply, reference: str) -> Verdict:
@@ -155,32 +145,8 @@ def judge_locked_state(reply: Reply | NoReply, asked: Ambiguous, reference: str)
 def still_not_locked(verdict: Verdict) -> Verdict:
     """A group that is open although we locked it: somebody unlocks it, so give people time."""
     if isinstance(verdict, NotLocked):
-        return Retry(verdict.cause, Pace.SLOW, at_deadline=Reason.NOT_LOCKED)
+        return Retry(verdict.cause, RetryPace.SLOW, at_deadline=Reason.NOT_LOCKED)
     return verdict
-
-
-def health(reply: Reply | NoReply) -> Health:
-    """What a reply says about the API: an error that concerns one group only is a sign of good health.
-
-    A body that is not an error's and names no group may be anybody's: it says nothing.
-    """
-    if isinstance(reply, NoReply):
-        return Health.UNKNOWN if reply.failure is Failure.OWN else Health.BAD
-    if reply.status >= 500 or reply.status == 408 or (reply.status == 429 and reply.code != "conflict"):
-        return Health.BAD
-    if reply.status == 401:
-        return Health.UNAUTHORISED
-    if reply.status == 403:
-        return Health.FORBIDDEN
-    usable = reply.body is not None and (reply.status >= 400 or reply.body.reference is not None)
-    return Health.GOOD if usable or reply.status == 304 else Health.UNKNOWN
-
-
-def throttle_s(reply: Reply | NoReply) -> float:
-    """How long the whole fleet must hold back, in seconds: the `Retry-After` of a 429 or 503, whatever its body is."""
-    if reply.status not in (429, 503) or (isinstance(reply, Reply) and reply.code == "conflict"):
-        return 0.0
-    return reply.retry_after_s or 0.0
 
 
 def _judge_error(reply: Reply | NoReply) -> Verdict:
@@ -195,7 +161,7 @@ def _judge_error(reply: Reply | NoReply) -> Verdict:
         case 403:
             return Refused(Reason.FORBIDDEN, cause)
         case 404:
-            return Retry(cause, Pace.NORMAL if _processing(reply) else Pace.MISSING, wait_s)
+            return Retry(cause, RetryPace.NORMAL if _processing(reply) else RetryPace.MISSING, wait_s)
         case 410:
             return Refused(Reason.GONE, cause)
         case 400 if _malformed(reply):

@@ -15,17 +15,19 @@ from typing import Any
 from celery import Celery, signals
 from celery.worker import state as celery_state
 
-from tasks.close import NotTaken, register
+from tasks.celery_task import NotTaken, register
 from tasks.errors import CloserError, ConfigurationError
-from worker import celery_variables, logs, open_files, streams
-from worker.broker import celery_settings
-from worker.consuming import Consuming
-from worker.embedded import EmbeddedStore
-from worker.publisher import Publisher
-from worker.redaction import guard_tracebacks, redact
-from worker.runtime import WRONG_CONFIGURATION, Runtime
+from worker import open_files
+from worker.broker import celery_variables
+from worker.broker.celery_settings import celery_settings
+from worker.broker.consuming import Consuming
+from worker.dispatch.publisher import Publisher
+from worker.observe import logs, stdio
+from worker.observe.redaction import guard_tracebacks, redact
+from worker.process.runtime import WRONG_CONFIGURATION, Runtime
 from worker.settings import Settings, load, unknown_variables
-from worker.url_check import check_broker
+from worker.settings.url_check import check_broker
+from worker.store.embedded import EmbeddedStore
 
 _log = logging.getLogger("closer.app")
 _LAST_RESORT_S = 40.0
@@ -110,7 +112,7 @@ class Closer(Celery):
         self.ignored = celery_variables.forget()
 
 
-app = Closer("closer", set_as_current=False, amqp="worker.transports:TolerantAMQP", fixups=[])
+app = Closer("closer", set_as_current=False, amqp="worker.broker.transports:TolerantAMQP", fixups=[])
 app.add_defaults(_configuration)
 worker = Worker()
 close_groups = register(app, worker.hand_over)
@@ -153,7 +155,7 @@ def _log_from_now_on(instance: Any, **_: Any) -> None:
     settings = load()
     guard_tracebacks()
     logs.configure(settings.log_level, settings.log_format)
-    streams.take_over()
+    stdio.take_over()
     instance.quiet = True  # its banner says less than our first line
     instance.exitcode = os.EX_SOFTWARE  # unless it is told to stop: Celery ends with 0 even when it gives up
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -13,7 +13,7 @@ import pytest
 from bench.measure import middle_rate, rate, usage, whole_waves
 from bench.report import percentile
 from bench.standin import Close, Report, StandIn, stand_in
-from tasks.reply import parse_body
+from tasks.api.reply import parse_body
 
 WAIT_S = 30.0
 

@@ -17,11 +17,12 @@ LOOP = (
     f"BaseEventLoop._run_once ({LIB}/asyncio/base_events.py:1922)"
 )
 RUN = f"{LOOP};Handle._run ({LIB}/asyncio/events.py:80)"
-RUNNER = f"{RUN};AttemptPool._run ({TREE}/tasks/pool.py:147)"
-CALL = f"{RUNNER};Attempter._close ({TREE}/tasks/attempt.py:110);SortedApi.close ({TREE}/tasks/api.py:74)"
+RUNNER = f"{RUN};AttemptPool._run ({TREE}/worker/attempts/pool.py:147)"
+KEEP_GOING = f"{RUN};Components._keep_going ({TREE}/worker/process/compose.py:138)"
+CALL = f"{RUNNER};Attempter._close ({TREE}/tasks/attempt.py:110);SortedApi.close ({TREE}/tasks/api/client.py:74)"
 HTTPX = f"{CALL};AsyncClient.send ({SITE}/httpx/_client.py:1629)"
 AIOHTTP = f"{HTTPX};ClientSession._request ({SITE}/aiohttp/client.py:819)"
-SETTLER = f"{RUN};Settler.run ({TREE}/tasks/settler.py:40)"
+SETTLER = f"{RUN};Settler.run ({TREE}/worker/attempts/settler.py:40)"
 REDIS = f"Redis.execute_command ({SITE}/redis/asyncio/client.py:929)"
 WRITE = f"_SelectorSocketTransport.write ({LIB}/asyncio/selector_events.py:1057)"
 DUMPS = f"dumps ({LIB}/json/__init__.py:238)"
@@ -37,14 +38,14 @@ STACKS = {
     f"{HTTPX};urlparse ({SITE}/httpx/_urlparse.py:210);search ({LIB}/re/__init__.py:176)": Layer.HTTPX,
     f"{HTTPX};send ({SITE}/httpx_aiohttp/transport.py:1);URL.__new__ ({SITE}/yarl/_url.py:9)": Layer.HTTPX,
     f"{CALL};timeout ({LIB}/asyncio/timeouts.py:145)": Layer.CALL,
-    f"{CALL};parse_body ({TREE}/tasks/reply.py:9);validate ({SITE}/pydantic/main.py:847)": Layer.CALL,
+    f"{CALL};parse_body ({TREE}/tasks/api/reply.py:9);validate ({SITE}/pydantic/main.py:847)": Layer.CALL,
     f"{RUNNER};Queue.get ({LIB}/asyncio/queues.py:158)": Layer.RUNNERS,
-    f"{SETTLER};Ledger.settle ({TREE}/tasks/ledger.py:120);{REDIS};{WRITE}": Layer.LEDGER,
-    f"{SETTLER};Ledger.settle ({TREE}/tasks/ledger.py:120);{DUMPS}": Layer.LEDGER,
+    f"{SETTLER};Ledger.settle ({TREE}/tasks/ledger/closures.py:120);{REDIS};{WRITE}": Layer.LEDGER,
+    f"{SETTLER};Ledger.settle ({TREE}/tasks/ledger/closures.py:120);{DUMPS}": Layer.LEDGER,
     f"{READ};StreamReaderProtocol.data_received ({LIB}/asyncio/streams.py:285)": Layer.LEDGER,
     f"{RUN};StreamIntake._new ({TREE}/worker/intake/stream.py:64);{REDIS}": Layer.INTAKE,
-    f"{RUN};Parts._keep_going ({TREE}/worker/parts.py:138);Sweep.step ({TREE}/worker/sweep.py:60)": Layer.SWEEP,
-    f"{CALL};Logger.info ({LIB}/logging/__init__.py:1489);Held.emit ({TREE}/worker/logs.py:95)": Layer.LOGS,
+    f"{KEEP_GOING};Sweep.step ({TREE}/worker/dispatch/sweep.py:60)": Layer.SWEEP,
+    f"{CALL};Logger.info ({LIB}/logging/__init__.py:1);LogWriter.emit ({TREE}/worker/observe/logs.py:95)": Layer.LOGS,
     f"{CELERY};ack ({SITE}/kombu/transport/redis.py:500);Pipeline.execute ({SITE}/redis/client.py:2233)": Layer.CELERY,
     f"{CELERY};{DUMPS}": Layer.CELERY,
     f"{THREAD};_worker ({LIB}/concurrent/futures/thread.py:81)": Layer.CELERY,
@@ -73,8 +74,8 @@ def test_empty_stack_is_rest() -> None:
 
 def test_line_of_samples() -> None:
     """Thread, frames and count are read; a path may have blanks, a frame may have no file."""
-    line = "thread (22607): closer-loop;<lambda> (/my files/tasks/api.py:9);run (<frozen runpy>:88);<native> 12"
-    frames = (Frame("<lambda>", "/my files/tasks/api.py"), Frame("run", "<frozen runpy>"), Frame("<native>", ""))
+    line = "thread (22607): closer-loop;<lambda> (/my files/tasks/api/client.py:9);run (<frozen runpy>:88);<native> 12"
+    frames = (Frame("<lambda>", "/my files/tasks/api/client.py"), Frame("run", "<frozen runpy>"), Frame("<native>", ""))
     assert parse(line) == Sample(22607, frames, 12)
 
 

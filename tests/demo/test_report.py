@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.closure import Attempt, Closure, Outcome, Reason, State
-from worker.demo.faults import Faults, GroupFault
-from worker.demo.groups import Groups
+from tasks.closure import Closure, Outcome, Reason, State
+from tasks.history import Attempt
 from worker.demo.report import Report
 from worker.demo.scenario import Scenario
+from worker.simulator.faults import Faults, GroupFault
+from worker.simulator.groups import Groups
 
 CLOSED = Closure(
     reference="sg_1", state=State.CLOSED, outcome=Outcome.CLOSED, reason=None, attempts=1, source="s", event_id="1",

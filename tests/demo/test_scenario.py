@@ -9,12 +9,12 @@ from typing import get_args
 import pytest
 from rich.console import Console
 
-from tasks.event import GroupComplete, Rejection, parse
-from tasks.event_type import EventTypes
-from worker.demo.faults import GroupFault
-from worker.demo.groups import Groups
+from tasks.events.event import GroupComplete, Rejection, parse
+from tasks.events.event_type import EventTypes
 from worker.demo.progress import Look, Silence, view
 from worker.demo.scenario import Entry, draw_scenario
+from worker.simulator.faults import GroupFault
+from worker.simulator.groups import Groups
 
 LOOK = Look(1.0, 4, 3, 1, {"queued": 2, "closed": 1, "failed": 0}, 2, 7, shut="throttled")
 

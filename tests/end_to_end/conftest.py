@@ -9,7 +9,7 @@ import pytest
 from tests.end_to_end.fleet import SETTINGS, own_store
 from tests.end_to_end.hostile import Fleet
 from tests.support import Process
-from worker.demo.simulator import Simulator, run_in_thread
+from worker.simulator.server import Simulator, run_in_thread
 
 
 @pytest.fixture(scope="module")

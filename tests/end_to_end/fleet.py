@@ -11,7 +11,7 @@ import redis
 from redis.asyncio import Redis
 
 from tasks.closure import Closure
-from tasks.ledger import Ledger
+from tasks.ledger.ledger import Ledger
 from tests.support import STREAM, Process, count, until, url_of, valkey
 
 # Fast enough to wait for, slow enough for a machine that is busy with other things.

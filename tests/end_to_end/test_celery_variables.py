@@ -17,7 +17,7 @@ from celery import Celery
 from tests.end_to_end.fleet import SETTINGS
 from tests.operations.test_check import findings
 from tests.support import Process, environment, publish, run, until
-from worker.demo.simulator import Simulator, run_in_thread
+from worker.simulator.server import Simulator, run_in_thread
 
 ROOT = Path(__file__).parents[2]
 FOREIGN = 5  # the number of a database that belongs to another program

@@ -19,7 +19,7 @@ from tasks.closure import Closure
 from tasks.task_message import TASK_NAME
 from tests.end_to_end.fleet import SETTINGS, closures, own_store
 from tests.support import API_KEY, STREAM, Process, cloud_event, until
-from worker.demo.simulator import Simulator, run_in_thread
+from worker.simulator.server import Simulator, run_in_thread
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import redis
 
 from tests.support import Process, count, publish, until
-from worker.demo.simulator import Simulator, run_in_thread
+from worker.simulator.server import Simulator, run_in_thread
 
 
 def test_events_become_closed_groups(store: redis.Redis, store_url: str, tmp_path: Path) -> None:

@@ -10,14 +10,14 @@ from typing import Any
 import redis
 from redis.asyncio import Redis
 
-from tasks.gate import SuspendedKey
-from tasks.ledger import Ledger
+from tasks.ledger.gate import SuspendedKey
+from tasks.ledger.ledger import Ledger
 from tests.end_to_end.cases import CLOSED, error
 from tests.end_to_end.fleet import SETTINGS, closures, end_of, wait_for_all
 from tests.end_to_end.standin import Script, StandIn, running
 from tests.support import API_KEY, Process, count, publish, run, until
-from worker.demo.faults import Faults
-from worker.demo.simulator import Simulator, run_in_thread
+from worker.simulator.faults import Faults
+from worker.simulator.server import Simulator, run_in_thread
 
 GROUPS = [f"sg_{number}" for number in range(60)]
 MANY = [f"sg_{number}" for number in range(300)]

@@ -11,21 +11,21 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
-from tasks.ledger import Ledger
+from tasks.ledger.ledger import Ledger
 from tests.end_to_end.fleet import wait_for_all
 from tests.faults.inside import planted
 from tests.support import STREAM, Process, cloud_event, count, publish, run, until
-from worker.demo.faults import Faults
-from worker.demo.simulator import Simulator, run_in_thread
+from worker.simulator.faults import Faults
+from worker.simulator.server import Simulator, run_in_thread
 
 SETTINGS = {"retry_base": 0.05, "retry_cap": 0.2, "request_timeout": 2, "lease": 3}
 SOFTWARE_ERROR = 70
 
 # The limit of 40 s, shortened; and a consumer that is connected, and asks the broker for nothing.
 DEAF = """
-import worker.health
-from worker.redis_transport import Channel
-worker.health.IDLE_S = 2.0
+import worker.process.liveness
+from worker.broker.redis_transport import Channel
+worker.process.liveness.IDLE_S = 2.0
 Channel._brpop_start = lambda self, *arguments: None
 """
 # A part breaks as soon as there is a file `break` in the worker's folder.
@@ -41,8 +41,8 @@ async def {method}(self, *arguments):
 """
 PARTS = {
     "intake": ("worker.intake.stream", "StreamIntake", "step"),
-    "sweep": ("worker.sweep", "Sweep", "step"),
-    "settler": ("tasks.settler", "Settler", "_write"),
+    "sweep": ("worker.dispatch.sweep", "Sweep", "step"),
+    "settler": ("worker.attempts.settler", "Settler", "_write"),
 }
 
 

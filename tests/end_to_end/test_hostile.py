@@ -19,7 +19,7 @@ from tests.end_to_end.fleet import SETTINGS, own_store
 from tests.end_to_end.hostile import QUEUE, Fleet, changed, message, nested, without
 from tests.faults.inside import planted
 from tests.support import STREAM, Process, cloud_event, until
-from worker.demo.simulator import Simulator, run_in_thread
+from worker.simulator.server import Simulator, run_in_thread
 
 
 class Bomb:
@@ -247,7 +247,7 @@ def test_what_lies_among_the_unacknowledged(tmp_path: Path) -> None:
 # Reading a message fails for as long as there is a file `break` in the worker's folder.
 BREAKS = """
 import os
-from worker.tolerant_consumer import TolerantConsumer
+from worker.broker.tolerant_consumer import TolerantConsumer
 def made_anew(self, message):
     if os.path.exists("break"):
         raise LookupError("a defect of our own")

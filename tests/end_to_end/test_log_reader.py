@@ -21,15 +21,15 @@ import redis
 from tests.end_to_end.fleet import SETTINGS
 from tests.faults.inside import planted
 from tests.support import CLOSER, count, environment, publish, run, until
-from worker.demo.simulator import Simulator, run_in_thread
+from worker.simulator.server import Simulator, run_in_thread
 
 A_PAGE = 4096
 END_S = 45.0
 GROUPS = [f"sg_{number:03d}" for number in range(100)]
 # The 8 MiB that may wait for a reader, shortened.
 LITTLE = """
-import worker.logs
-worker.logs.MOST_HELD = 5_000
+import worker.observe.logs
+worker.observe.logs.MOST_HELD = 5_000
 """
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import redis
 
 from tests.support import Process, count, publish, run, until
-from worker.demo.simulator import Simulator, run_in_thread
+from worker.simulator.server import Simulator, run_in_thread
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import redis
 
 from tests.operations.conftest import Cli
 from tests.support import Process, count, publish, until
-from worker.demo.simulator import Simulator, run_in_thread
+from worker.simulator.server import Simulator, run_in_thread
 
 REFERENCES = [f"sg_{number}" for number in range(20)]
 

@@ -15,12 +15,12 @@ import pytest
 import redis
 from celery import Celery
 
-from tasks.close import TASK_NAME
+from tasks.celery_task import TASK_NAME
 from tests.end_to_end.fleet import SETTINGS, own_store
 from tests.faults.inside import planted
 from tests.support import Process, environment, free_port, until, url_of, valkey
-from worker.demo.simulator import Simulator, run_in_thread
 from worker.settings import load
+from worker.simulator.server import Simulator, run_in_thread
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = {"closer": ["-m", "worker", "worker"], "celery": ["-m", "celery", "-A", "worker.app", "worker"]}
@@ -30,7 +30,7 @@ WRONG, DEFECT = 2, os.EX_SOFTWARE
 
 # A defect of our own in the last of the parts that are started.
 DEFECT_IN = """
-from worker.{module} import {kind}
+from worker.process.{module} import {kind}
 def fail(*arguments, **more):
     raise LookupError("a defect of our own")
 {kind}.{method} = fail
@@ -131,7 +131,7 @@ def test_as_celery_starts_it(store: redis.Redis, store_url: str, tmp_path: Path,
 
 @pytest.mark.parametrize(
     ("module", "kind", "method"),
-    [("parts", "Parts", "__init__"), ("vitals", "Vitals", "hello"), ("runtime", "Runtime", "start")],
+    [("compose", "Components", "__init__"), ("vitals", "Vitals", "hello"), ("runtime", "Runtime", "start")],
 )
 def test_a_defect_of_our_own(
     store: redis.Redis, store_url: str, tmp_path: Path, module: str, kind: str, method: str

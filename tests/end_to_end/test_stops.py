@@ -16,8 +16,8 @@ import redis
 
 from tests.end_to_end.fleet import ended, wait_for_all
 from tests.support import STREAM, Process, count, environment, publish, until
-from worker.demo.faults import Faults
-from worker.demo.simulator import Simulator, run_in_thread
+from worker.simulator.faults import Faults
+from worker.simulator.server import Simulator, run_in_thread
 
 SETTINGS = {"retry_base": 0.05, "retry_cap": 0.2, "request_timeout": 2, "lease": 3}
 SLOW = Faults(latency_s=0.2)

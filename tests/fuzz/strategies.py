@@ -17,7 +17,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tasks.retry_after import MAX_RETRY_AFTER_S
+from tasks.api.retry_after import MAX_RETRY_AFTER_S
 
 NASTY = [
     "",

@@ -17,15 +17,15 @@ from kombu.transport.virtual import Message
 from kombu.utils.json import loads
 
 from tasks.envelope import Envelope, Unreadable, from_redis
-from tasks.event import is_reference
+from tasks.events.event import is_reference
 from tasks.task_message import TASK_NAME, TaskMessage, asides, read
 from tests.end_to_end.fleet import SETTINGS, own_store
 from tests.end_to_end.hostile import CONTROL, QUEUE, Fleet
 from tests.fuzz.messages import control_bodies, envelopes, task_bodies
 from tests.support import Process
-from worker import remote_control
-from worker.demo.simulator import Simulator, run_in_thread
-from worker.redis_transport import control_item, queue_item
+from worker.broker import remote_control
+from worker.broker.redis_transport import control_item, queue_item
+from worker.simulator.server import Simulator, run_in_thread
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 CHANNEL: Any = SimpleNamespace(decode_body=lambda body, encoding: base64.b64decode(body))

@@ -11,12 +11,12 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks import batch
-from tasks.closure import Attempt
-from tasks.event import GroupComplete, Rejection, parse
-from tasks.event_type import EventTypes
-from tasks.reply import Body, parse_body
-from tasks.retry_after import MAX_RETRY_AFTER_S, parse_retry_after
+from tasks.api.reply import Body, parse_body
+from tasks.api.retry_after import MAX_RETRY_AFTER_S, parse_retry_after
+from tasks.events import batch
+from tasks.events.event import GroupComplete, Rejection, parse
+from tasks.events.event_type import EventTypes
+from tasks.history import Attempt
 from tests.fuzz.strategies import batches, bodies, http_dates, texts, valid_events
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)

@@ -14,13 +14,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from tasks.api import SortedApi
+from tasks.api.client import SortedApi
 from tasks.attempt import Attempter
-from tasks.closure import Attempt, State
-from tasks.event import GroupComplete, parse
-from tasks.event_type import EventTypes
-from tasks.ledger import Ledger
-from tasks.ledger_values import Claim, Received, Settlement
+from tasks.closure import State
+from tasks.events.event import GroupComplete, parse
+from tasks.events.event_type import EventTypes
+from tasks.history import Attempt
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.values import Claim, Received, Settlement
 from tasks.retry import Policy
 from tests.fuzz.strategies import REF, RawReply, mutated_events, replies
 from tests.support import FakeStore

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from redis.asyncio import Redis
 
-from tasks.ledger import Ledger
+from tasks.ledger.ledger import Ledger
 from tests.operations.seed import Seed, sow
 from tests.support import environment, run
 from worker.cli.main import cli as cli_group

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from redis.asyncio import Redis
 
-from tasks.closure import Attempt, Outcome, Reason, State
-from tasks.event import GroupComplete
-from tasks.ledger import Ledger
-from tasks.ledger_values import Claim, Settlement
+from tasks.closure import Outcome, Reason, State
+from tasks.events.event import GroupComplete
+from tasks.history import Attempt
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.values import Claim, Settlement
 
 _CHUNK = 500
 

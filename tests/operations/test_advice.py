@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tasks.closure import Reason
-from tasks.gate import REASONS
-from tasks.scripts import source
+from tasks.ledger.gate import REASONS
+from tasks.ledger.scripts import source
 from worker.cli.main import COMMANDS
 from worker.cli.phrase import command
 from worker.operations.advice import FAILURES, GATES, Advice

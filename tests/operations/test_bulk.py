@@ -12,7 +12,7 @@ from tasks.closure import Reason
 from tests.operations.conftest import Cli
 from tests.operations.seed import Seed
 from tests.support import API_KEY, Process, count, until
-from worker.demo.simulator import Simulator, run_in_thread
+from worker.simulator.server import Simulator, run_in_thread
 
 CAUSES = [(Reason.NOT_LOCKED, 409, "conflict"), (Reason.NOT_FOUND, 404, "not_found"), (Reason.GONE, 410, "gone")]
 

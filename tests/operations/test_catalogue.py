@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from redis.asyncio import Redis
 
-from tasks.catalogue import Catalogue, Cursor, Order, Query
 from tasks.closure import Reason, State
+from tasks.ledger.catalogue import Catalogue, Cursor, Order, Query
 from tests.operations.seed import Seed, plant
 from tests.tasks.book import Book
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import redis
 
-from tasks.ledger import Ledger
-from tasks.reply import Body, Failure, NoReply, Reply
+from tasks.api.reply import Body, Failure, NoReply, Reply
+from tasks.ledger.ledger import Ledger
 from tests.end_to_end.standin import Say, Script, StandIn, running
 from tests.operations.conftest import Cli, at_ledger
 from tests.support import API_KEY, STREAM, run, url_of, valkey
-from worker.demo.simulator import Simulator, run_in_thread
 from worker.operations.check_api import NOBODY, judge
 from worker.operations.finding import Finding
+from worker.simulator.server import Simulator, run_in_thread
 
 
 @pytest.fixture

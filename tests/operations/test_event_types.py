@@ -11,12 +11,12 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
-from tasks.fleet_policy import FleetPolicy
-from tasks.ledger import Ledger
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.policy import FleetPolicy
 from tests.operations.conftest import Cli
 from tests.operations.test_replay import reject
 from tests.support import API_KEY, STREAM, cloud_event
-from worker.demo.simulator import Simulator, run_in_thread
+from worker.simulator.server import Simulator, run_in_thread
 
 DISPATCHED = {"reference": "sg_1", "event": "trailer.dispatched"}
 

@@ -11,7 +11,7 @@ import redis
 from tests.support import run
 from worker.operations.ledger_keys import KINDS
 
-LUA = Path(__file__).parents[2] / "tasks" / "lua"
+LUA = Path(__file__).parents[2] / "tasks" / "ledger" / "lua"
 
 
 def test_every_key_of_the_scripts_is_known() -> None:

@@ -14,7 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tasks.closure import State
-from tasks.event import Rejection
+from tasks.events.event import Rejection
 from tests.operations.conftest import Cli
 from tests.tasks.book import Book
 from worker.cli import phrase

@@ -10,8 +10,8 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from tasks.api import SortedApi
-from tasks.ledger import Ledger
+from tasks.api.client import SortedApi
+from tasks.ledger.ledger import Ledger
 from tests.support import API_KEY
 from tests.tasks.standin import StandIn, stand_in, state
 from worker.operations.questions import Questions

@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tasks.closure import Outcome, Reason, State
-from tasks.ledger_values import Observation
+from tasks.ledger.values import Observation
 from tests.tasks.book import Book
 
 

@@ -13,9 +13,9 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
-from tasks.event import Rejection, parse
-from tasks.event_type import EventTypes
-from tasks.ledger import Ledger
+from tasks.events.event import Rejection, parse
+from tasks.events.event_type import EventTypes
+from tasks.ledger.ledger import Ledger
 from tests.operations.conftest import Cli
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext

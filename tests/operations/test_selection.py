@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.catalogue import Query
 from tasks.closure import Reason, State
+from tasks.ledger.catalogue import Query
 from worker.cli import phrase
 from worker.operations.audit import Announced
 from worker.operations.dead_letter_selection import DeadLetterSelection

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import redis
 
+from tasks.api_health import ApiHealth
 from tasks.closure import Reason, State
-from tasks.ledger import Ledger
-from tasks.ledger_values import Settlement
-from tasks.verdict import Health
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.values import Settlement
 from tests.faults.inside import planted
 from tests.operations.conftest import Cli, at_ledger
 from tests.operations.seed import Seed
 from tests.support import API_KEY, Process, run, until
-from worker.demo.simulator import Simulator, run_in_thread
+from worker.simulator.server import Simulator, run_in_thread
 
 NOT_LOCKED = Seed("sg_1", Reason.NOT_LOCKED, 409, "conflict", "wms-a", "HTTP 409 conflict; group is open")
 # A process whose clock is off, however it asks for the time.
@@ -82,7 +82,7 @@ def test_every_reason_is_shown(cli: Cli) -> None:
 
     async def shut(ledger: Ledger) -> None:
         await ledger.heartbeat("host:1", {"key": "deadbeef"})
-        await ledger.settle([Settlement("x", 1, State.QUEUED, health=Health.UNAUTHORISED)], key="deadbeef")
+        await ledger.settle([Settlement("x", 1, State.QUEUED, health=ApiHealth.UNAUTHORISED)], key="deadbeef")
         await ledger.throttle(60.0)
         await ledger.pause(by="pia", why="upgrade")
 
@@ -100,7 +100,7 @@ def test_a_refused_key_that_nobody_has_any_more(cli: Cli) -> None:
     """A suspended key whose workers have gone needs nothing, and nobody is told to restart them."""
 
     async def refused(ledger: Ledger) -> None:
-        await ledger.settle([Settlement("x", 1, State.QUEUED, health=Health.UNAUTHORISED)], key="deadbeef")
+        await ledger.settle([Settlement("x", 1, State.QUEUED, health=ApiHealth.UNAUTHORISED)], key="deadbeef")
 
     at_ledger(cli.url, refused)
     text = cli.text("status")
@@ -114,7 +114,7 @@ def test_no_probe_is_promised_that_will_not_come(cli: Cli) -> None:
     """While a pause or a Retry-After stands nothing is probed, so the next probe is told as due after it."""
 
     async def shut(ledger: Ledger) -> None:
-        await ledger.settle([Settlement("x", 1, State.QUEUED, health=Health.UNAUTHORISED)])
+        await ledger.settle([Settlement("x", 1, State.QUEUED, health=ApiHealth.UNAUTHORISED)])
         await ledger.throttle(7200.0)
         await ledger.pause(by="pia", why="upgrade")
 

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from tasks.api.reply import Body, Failure, NoReply, Reply
+from tasks.api_health import ApiHealth
 from tasks.closure import Reason, State
-from tasks.ledger import Ledger
-from tasks.ledger_values import Settlement
-from tasks.reply import Body, Failure, NoReply, Reply
-from tasks.verdict import Health
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.values import Settlement
 from tests.end_to_end.standin import Say, Script, StandIn, running
 from tests.operations.conftest import Cli, at_ledger
 from tests.operations.seed import Seed
 from tests.support import API_KEY
-from worker.demo.simulator import Simulator, run_in_thread
 from worker.operations.questions import read_state
+from worker.simulator.server import Simulator, run_in_thread
 
 SEEDS = [
     Seed("sg_late", Reason.DEADLINE_EXCEEDED, None, "timeout"),
@@ -193,7 +193,7 @@ def shut(url: str, reason: str) -> None:
         if reason == "paused":
             await ledger.pause(by="ann")
             return
-        health = Health.UNAUTHORISED if reason == "unauthorised" else Health.BAD
+        health = ApiHealth.UNAUTHORISED if reason == "unauthorised" else ApiHealth.BAD
         await ledger.settle([Settlement(f"x{number}", 1, State.QUEUED, health=health) for number in range(20)])
 
     at_ledger(url, change)

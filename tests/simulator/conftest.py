@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.simulator.support import HEADERS, LIMIT_S
-from worker.demo.simulator import Simulator
+from worker.simulator.server import Simulator
 
 
 @pytest.fixture

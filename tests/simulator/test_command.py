@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from tests.simulator.support import CLOSE, HEADERS, LIMIT_S
 from worker.cli.simulate import simulate
-from worker.demo.faults import CallFault
+from worker.simulator.faults import CallFault
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

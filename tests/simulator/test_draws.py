@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from tests.simulator.support import DROPPED, HEADERS, LIMIT_S
-from worker.demo.faults import Faults, call_fault, group_fault, latency_s
-from worker.demo.simulator import Simulator
+from worker.simulator.faults import Faults, call_fault, group_fault, latency_s
+from worker.simulator.server import Simulator
 
 MIXED = Faults(
     unlocked=0.1, gone=0.1, processing_404=0.2, already_closed=0.1,

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from tests.simulator.support import CLOSE, DROPPED, GET, REFERENCE, assert_error
-from worker.demo.replies import PROCESSING_CODE
-from worker.demo.simulator import Simulator
+from worker.simulator.replies import PROCESSING_CODE
+from worker.simulator.server import Simulator
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.simulator.support import CLOSE, GET, HEADERS, LIMIT_S, REFERENCE, assert_error
-from worker.demo.simulator import Simulator, run_in_thread
+from worker.simulator.server import Simulator, run_in_thread
 
 
 async def test_close_of_a_locked_group_answers_the_documented_resource_result(

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from tests.simulator.support import CLOSE, DROPPED, HEADERS, IMPATIENT, LIMIT_S, REFERENCE, assert_error
 from worker.cli.simulate import simulate
-from worker.demo.groups import Groups
-from worker.demo.simulator import Simulator, run_in_thread
+from worker.simulator.groups import Groups
+from worker.simulator.server import Simulator, run_in_thread
 
 
 async def test_latency_delays_the_reply(simulator: Simulator, api: httpx.AsyncClient) -> None:

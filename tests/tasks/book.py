@@ -7,12 +7,13 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from tasks.closure import Attempt, Closure, Outcome, Reason, State
-from tasks.event import GroupComplete
-from tasks.inspected import Inspected
-from tasks.ledger import Ledger
-from tasks.ledger_values import Claim, Received, Settlement
-from tasks.verdict import Health
+from tasks.api_health import ApiHealth
+from tasks.closure import Closure, Outcome, Reason, State
+from tasks.events.event import GroupComplete
+from tasks.history import Attempt
+from tasks.ledger.inspection import Inspected
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.values import Claim, Received, Settlement
 
 START_MS = 1_700_000_000_000
 LEASE_S, GRACE_S, DEADLINE_S = 60.0, 30.0, 1000.0
@@ -69,7 +70,7 @@ class Book:
     async def settle(self, claim: Claim, to: State, key: str = "", **more: Any) -> bool:
         """Settle a claim after a call; the API was in good health unless said otherwise."""
         packed = Attempt(claim.at_ms, "w1", verdict=to.value).pack()
-        settlement = Settlement(claim.reference, claim.lease, to, packed, **({"health": Health.GOOD} | more))
+        settlement = Settlement(claim.reference, claim.lease, to, packed, **({"health": ApiHealth.GOOD} | more))
         [written], _ = await self.ledger.settle([settlement], key=key)
         return written
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
-from tasks.api import SortedApi
+from tasks.api.client import SortedApi
 from tests.support import API_KEY
 from tests.tasks.book import Book
 from tests.tasks.standin import StandIn, stand_in

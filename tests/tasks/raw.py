@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from pydantic import SecretStr
 
-from tasks.api import SortedApi
+from tasks.api.client import SortedApi
 from tests.support import API_KEY
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.address import UNREADABLE, is_readable, public_address
+from tasks.api.address import UNREADABLE, is_readable, public_address
 
 # How an address is written, and what may be shown of it.
 FORMS = {

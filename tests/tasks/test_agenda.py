@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tasks.closure import State
-from tasks.ledger_values import Received
+from tasks.ledger.values import Received
 from tests.tasks.book import GRACE_S, LEASE_S, Book
 
 REFERENCES = [f"sg_{number:02d}" for number in range(30)]

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 from pydantic import SecretStr
 
-from tasks.api import SortedApi
-from tasks.content import MAX_BYTES
-from tasks.reply import Body, Failure, NoReply, Reply
+from tasks.api.client import SortedApi
+from tasks.api.content import MAX_BYTES
+from tasks.api.reply import Body, Failure, NoReply, Reply
 from tests.support import API_KEY
 from tests.tasks.raw import raw_server
 from tests.tasks.standin import REF, StandIn

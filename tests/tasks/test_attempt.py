@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from tasks.api import SortedApi
+from tasks.api.client import SortedApi
+from tasks.api.retry_after import MAX_RETRY_AFTER_S
+from tasks.api_health import ApiHealth
 from tasks.attempt import Attempter
-from tasks.closure import Attempt, Outcome, Reason, State
-from tasks.ledger_values import Claim, Settlement
+from tasks.closure import Outcome, Reason, State
+from tasks.history import Attempt
+from tasks.ledger.values import Claim, Settlement
 from tasks.retry import Policy
-from tasks.retry_after import MAX_RETRY_AFTER_S
-from tasks.verdict import Health
 from tests.tasks.standin import CLOSED, REF, Answer, StandIn, state
 
 CLAIM = Claim(REF, 3, 0, 0, remaining_s=1000.0, wait_s=0.0, at_ms=1_000, trigger="requeue")
@@ -128,7 +129,7 @@ async def test_what_is_kept(api: SortedApi, standin: StandIn) -> None:
     assert kept.decision.startswith("retry in 3")
     assert kept.detail == "HTTP 409 conflict; state: HTTP 503"
     assert kept.duration_ms is not None
-    assert (settlement.health, settlement.hold_s, settlement.told) == (Health.BAD, 30, True)
+    assert (settlement.health, settlement.hold_s, settlement.told) == (ApiHealth.BAD, 30, True)
     assert settlement.delay_s >= 30
 
 
@@ -137,7 +138,7 @@ async def test_no_reply_is_kept(api: SortedApi, standin: StandIn) -> None:
     settlement, kept = await attempt(api, standin, ["cut"])
     assert (kept.status, kept.code, kept.correlation_id) == (None, "connection_cut", None)
     assert kept.detail.startswith("connection_cut; ")
-    assert (settlement.health, settlement.told) == (Health.BAD, False)
+    assert (settlement.health, settlement.told) == (ApiHealth.BAD, False)
 
 
 @pytest.mark.parametrize("first", [CONFLICT, (302, None), (200, b"page")])
@@ -164,15 +165,15 @@ async def test_a_retry_after_holds_the_fleet_as_long_as_it_says(
 
 
 HEADER = {"code": "validation_error", "details": [{"property": "x-api-version", "code": "required"}]}
-DOUBTFUL: list[tuple[Answer, dict[str, Any], Reason, Health]] = [
-    ((403, {"code": "forbidden", "message": "already closed"}), {}, Reason.FORBIDDEN, Health.FORBIDDEN),
-    ((404, {"code": "not_found"}), {"missing": 4}, Reason.NOT_FOUND, Health.GOOD),
-    ((404, {"code": "not_found"}), {"remaining_s": 0.0}, Reason.NOT_FOUND, Health.GOOD),
-    ((410, {"code": "gone"}), {}, Reason.GONE, Health.GOOD),
-    ((400, HEADER), {}, Reason.INVALID_REQUEST, Health.GOOD),
-    ((500, {"code": "already_closed"}), {"remaining_s": 0.0}, Reason.DEADLINE_EXCEEDED, Health.BAD),
-    ((429, None, {"Retry-After": "9"}), {"remaining_s": 0.0}, Reason.DEADLINE_EXCEEDED, Health.BAD),
-    ("cut", {"remaining_s": 0.0}, Reason.DEADLINE_EXCEEDED, Health.BAD),
+DOUBTFUL: list[tuple[Answer, dict[str, Any], Reason, ApiHealth]] = [
+    ((403, {"code": "forbidden", "message": "already closed"}), {}, Reason.FORBIDDEN, ApiHealth.FORBIDDEN),
+    ((404, {"code": "not_found"}), {"missing": 4}, Reason.NOT_FOUND, ApiHealth.GOOD),
+    ((404, {"code": "not_found"}), {"remaining_s": 0.0}, Reason.NOT_FOUND, ApiHealth.GOOD),
+    ((410, {"code": "gone"}), {}, Reason.GONE, ApiHealth.GOOD),
+    ((400, HEADER), {}, Reason.INVALID_REQUEST, ApiHealth.GOOD),
+    ((500, {"code": "already_closed"}), {"remaining_s": 0.0}, Reason.DEADLINE_EXCEEDED, ApiHealth.BAD),
+    ((429, None, {"Retry-After": "9"}), {"remaining_s": 0.0}, Reason.DEADLINE_EXCEEDED, ApiHealth.BAD),
+    ("cut", {"remaining_s": 0.0}, Reason.DEADLINE_EXCEEDED, ApiHealth.BAD),
 ]
 UNHELPFUL: list[Answer] = [
     state("open"),
@@ -193,14 +194,14 @@ UNHELPFUL: list[Answer] = [
 
 @pytest.mark.parametrize(("refusal", "claim", "reason", "felt"), DOUBTFUL)
 async def test_a_closed_group_does_not_fail(
-    api: SortedApi, standin: StandIn, refusal: Answer, claim: dict[str, Any], reason: Reason, felt: Health
+    api: SortedApi, standin: StandIn, refusal: Answer, claim: dict[str, Any], reason: Reason, felt: ApiHealth
 ) -> None:
     """Before a closure fails its state is asked: one that is closed counts as that, and the API as healthy."""
     standin.script.extend([refusal, state("closed")])
     settlement = (await attempter(api).attempt(replace(CLAIM, **claim))).settlement
     assert standin.calls == ["close", "state"]
     assert (settlement.to, settlement.outcome, settlement.reason) == (State.CLOSED, Outcome.ALREADY_CLOSED, None)
-    assert settlement.health is Health.GOOD
+    assert settlement.health is ApiHealth.GOOD
     assert settlement.packed is not None
     kept = Attempt.unpack(settlement.packed)
     assert kept.decision == "already_closed"
@@ -215,7 +216,7 @@ async def test_any_other_state_changes_nothing(
     refusal: Answer,
     claim: dict[str, Any],
     reason: Reason,
-    felt: Health,
+    felt: ApiHealth,
     answer: Answer,
 ) -> None:
     """Any other answer, or none, fails as before and never postpones; what the close says of the API stands."""
@@ -262,7 +263,7 @@ async def test_no_call_outlives_the_lease(api: SortedApi, standin: StandIn) -> N
     standin.requests.clear()
     settlement, kept = await attempt(api, standin, [], budget_s=0.0)
     assert standin.requests == []
-    assert settlement.health is Health.UNKNOWN
+    assert settlement.health is ApiHealth.UNKNOWN
     assert kept.detail == "the attempt took as long as its lease allows"
 
 

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tasks.batch import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, Element, read, split
-from tasks.event import MAX_EVENT_BYTES, GroupComplete, Rejection
-from tasks.event_type import EventTypes
+from tasks.events.batch import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, Element, read, split
+from tasks.events.event import MAX_EVENT_BYTES, GroupComplete, Rejection
+from tasks.events.event_type import EventTypes
 
 
 def elements(body: bytes) -> list[Element]:

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from tasks.catalogue import Catalogue
+from tasks.api_health import ApiHealth
 from tasks.closure import State
-from tasks.ledger import DEFAULT_PREFIX, Ledger
-from tasks.ledger_values import Unclaimed
-from tasks.verdict import Health
+from tasks.ledger.catalogue import Catalogue
+from tasks.ledger.ledger import DEFAULT_PREFIX, Ledger
+from tasks.ledger.values import Unclaimed
 from tests.support import STREAM, FakeStore
 from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, Book
 
@@ -219,7 +219,7 @@ async def test_the_probe_keeps_its_time(world: World, jump_s: float) -> None:
     """A refused key is tried again when its pause is over."""
     await world.book.receive("sg_1", "sg_2")
     claim = await world.book.claim("sg_1")
-    await world.book.settle(claim, State.RETRYING, delay_s=1, health=Health.UNAUTHORISED)
+    await world.book.settle(claim, State.RETRYING, delay_s=1, health=ApiHealth.UNAUTHORISED)
     await world.jump(jump_s)
     world.wait(14)
     assert await world.book.due() == []

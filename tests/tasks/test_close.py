@@ -11,7 +11,7 @@ import pytest
 from celery import Celery
 from celery.exceptions import Reject
 
-from tasks.close import NotTaken, register
+from tasks.celery_task import NotTaken, register
 from tasks.task_message import TASK_NAME, Aside, TaskMessage
 
 

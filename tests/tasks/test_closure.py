@@ -8,7 +8,8 @@ import re
 import pytest
 
 from tasks import closure as module
-from tasks.closure import OPEN_STATES, TRANSITIONS, Attempt, Closure, Outcome, Reason, State, iso
+from tasks.closure import OPEN_STATES, TRANSITIONS, Closure, Outcome, Reason, State
+from tasks.history import Attempt, iso
 
 # The promise in the design, in its order; what is added to it may stand anywhere.
 PROMISED = ["reference", "state", "outcome", "reason", "attempts", "source", "event_id", "received_at",

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.api import SortedApi
-from tasks.content import MAX_BYTES, TooLarge, read, unpack
-from tasks.reply import Body, Failure, NoReply, Reply
-from tasks.verdict import throttle_s
+from tasks.api.client import SortedApi
+from tasks.api.content import MAX_BYTES, TooLarge, read, unpack
+from tasks.api.reply import Body, Failure, NoReply, Reply
+from tasks.api_health import throttle_s
 from tests.tasks.raw import raw_server
 from tests.tasks.standin import REF, StandIn
 
@@ -109,7 +109,7 @@ async def test_reading_stops_at_the_limit() -> None:
 # A process of its own, whose highest memory is told before and after the call.
 BOMB = """
 import asyncio, gzip, resource, zlib
-from tasks.api import SortedApi
+from tasks.api.client import SortedApi
 from pydantic import SecretStr
 
 def bomb():

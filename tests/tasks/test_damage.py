@@ -7,10 +7,10 @@ import json
 import pytest
 from redis.asyncio import Redis
 
-from tasks.catalogue import Catalogue, GroupBy, Query
 from tasks.closure import Outcome, Reason, State
-from tasks.ledger import DEFAULT_PREFIX
-from tasks.ledger_values import Received, Settlement, Unclaimed
+from tasks.ledger.catalogue import Catalogue, GroupBy, Query
+from tasks.ledger.ledger import DEFAULT_PREFIX
+from tasks.ledger.values import Received, Settlement, Unclaimed
 from tests.tasks.book import LEASE_S, Book
 
 # Cut short, of another program, of another version; and fields of a type that is never written.

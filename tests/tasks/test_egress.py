@@ -8,7 +8,7 @@ from pathlib import Path
 import certifi
 import pytest
 
-from tasks.egress import certificates, proxy_of
+from tasks.api.egress import certificates, proxy_of
 from tasks.errors import ConfigurationError
 
 API = "https://api.sorted.com/pro"

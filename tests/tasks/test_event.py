@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tasks.event import MAX_EVENT_BYTES, GroupComplete, Rejection, is_reference, parse
-from tasks.event_type import EventTypes
+from tasks.events.event import MAX_EVENT_BYTES, GroupComplete, Rejection, is_reference, parse
+from tasks.events.event_type import EventTypes
 
 EVENT: dict[str, Any] = {"specversion": "1.0", "id": "e1", "source": "/wms/1", "type": "group.complete"}
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tasks.binary_mode import structured
-from tasks.event import GroupComplete, Rejection, parse
-from tasks.event_type import EventTypes
+from tasks.events.binary_mode import structured
+from tasks.events.event import GroupComplete, Rejection, parse
+from tasks.events.event_type import EventTypes
 
 EVENT: dict[str, Any] = {"specversion": "1.0", "id": "1", "source": "/w", "type": "t.complete", "subject": "leeds-1"}
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.event import GroupComplete, Rejection, parse
-from tasks.event_type import OWN_TYPE, EventTypes
+from tasks.events.event import GroupComplete, Rejection, parse
+from tasks.events.event_type import OWN_TYPE, EventTypes
 
 RULE = EventTypes()
 

@@ -14,10 +14,10 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from tasks.api import SortedApi
-from tasks.failures import no_reply
-from tasks.reply import Failure, NoReply
-from tasks.standstill import Standstill
+from tasks.api.client import SortedApi
+from tasks.api.failures import no_reply
+from tasks.api.reply import Failure, NoReply
+from tasks.api.standstill import Standstill
 from tests.tasks.standin import CLOSED, REF, Answer, StandIn
 
 OWN = [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL]
@@ -57,7 +57,7 @@ def test_an_address_of_another_kind() -> None:
 # A process of its own that may open no more files calls, and calls again when it may.
 WITHOUT = """
 import asyncio, os, resource, sys
-from tasks.api import SortedApi
+from tasks.api.client import SortedApi
 from pydantic import SecretStr
 
 async def main():

@@ -6,21 +6,21 @@ from typing import Any
 
 import pytest
 
+from tasks.api_health import ApiHealth
 from tasks.closure import Outcome, Reason, State
-from tasks.gate import Standing
-from tasks.ledger_values import Claim, Settlement, Unclaimed
-from tasks.verdict import Health
+from tasks.ledger.gate import Standing
+from tasks.ledger.values import Claim, Settlement, Unclaimed
 from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, Book
 
 GROUPS = [f"sg_{number:03d}" for number in range(80)]
-RETRY: dict[str, Any] = {"delay_s": 1.0, "health": Health.BAD}
+RETRY: dict[str, Any] = {"delay_s": 1.0, "health": ApiHealth.BAD}
 
 
-async def fail(book: Book, reference: str, health: Health = Health.BAD, **more: Any) -> None:
+async def fail(book: Book, reference: str, health: ApiHealth = ApiHealth.BAD, **more: Any) -> None:
     """One attempt that finds the API as `health` says."""
     await book.receive(reference)
-    to = State.FAILED if health is Health.FORBIDDEN else State.RETRYING
-    reason = Reason.FORBIDDEN if health is Health.FORBIDDEN else None
+    to = State.FAILED if health is ApiHealth.FORBIDDEN else State.RETRYING
+    reason = Reason.FORBIDDEN if health is ApiHealth.FORBIDDEN else None
     await book.settle(await book.claim(reference), to, health=health, reason=reason, delay_s=1.0, **more)
 
 
@@ -88,10 +88,10 @@ async def test_settling_tells_whether_the_gate_is_shut(book: Book) -> None:
     await book.receive("sg_1", "sg_2")
     claims = [await book.claim("sg_1"), await book.claim("sg_2")]
     book.clock.forward(1)
-    refused = Settlement("sg_1", claims[0].lease, State.RETRYING, "x", health=Health.BAD, hold_s=5.0)
+    refused = Settlement("sg_1", claims[0].lease, State.RETRYING, "x", health=ApiHealth.BAD, hold_s=5.0)
     assert await book.ledger.settle([refused]) == ([True], (book.clock.ms, book.clock.ms, 0))
     book.clock.forward(5.1)
-    good = Settlement("sg_2", claims[1].lease, State.CLOSED, "x", Outcome.CLOSED, health=Health.GOOD)
+    good = Settlement("sg_2", claims[1].lease, State.CLOSED, "x", Outcome.CLOSED, health=ApiHealth.GOOD)
     assert await book.ledger.settle([good]) == ([True], (book.clock.ms, 0, 0))
 
 
@@ -225,11 +225,11 @@ async def test_throttled(book: Book) -> None:
 async def test_403_now_and_then(book: Book) -> None:
     """Groups refused one by one, with others closed in between, have failed for themselves and stay so."""
     for reference in GROUPS[:8]:
-        await fail(book, reference, Health.FORBIDDEN)
+        await fail(book, reference, ApiHealth.FORBIDDEN)
         await book.receive(f"good-{reference}")
         await book.closed(await book.claim(f"good-{reference}"))
     assert await reason(book) is None
-    await fail(book, "last", Health.FORBIDDEN)
+    await fail(book, "last", ApiHealth.FORBIDDEN)
     await book.ledger.pause()
     await book.ledger.resume()
     assert {await book.state(reference) for reference in [*GROUPS[:8], "last"]} == {State.FAILED}
@@ -297,7 +297,7 @@ async def test_a_refused_key_does_not_undercut_retry_after(book: Book) -> None:
     await book.receive("sg_1", "sg_2", "sg_3")
     first, second = await book.claim("sg_1"), await book.claim("sg_2")
     await book.settle(first, State.RETRYING, hold_s=60.0, **RETRY)
-    await book.settle(second, State.QUEUED, health=Health.UNAUTHORISED)
+    await book.settle(second, State.QUEUED, health=ApiHealth.UNAUTHORISED)
     for _ in range(6):
         book.clock.forward(9.9)
         assert await book.due() == []
@@ -379,7 +379,7 @@ async def test_a_foreign_field(book: Book, field: str, value: bytes) -> None:
     await book.ledger.heartbeat("w1", {"key": ""})
     claims = await book.ledger.claim(["sg_2"], worker="w", lease_s=LEASE_S)
     assert (claims["sg_2"] is Unclaimed.LATER) == (field in ("paused", "outage", "throttled"))
-    await book.ledger.settle([Settlement("sg_1", 1, State.RETRYING, "x", health=Health.BAD)])
+    await book.ledger.settle([Settlement("sg_1", 1, State.RETRYING, "x", health=ApiHealth.BAD)])
     await book.ledger.pause(by="ann")
     await book.ledger.resume(by="ann", override_retry_after=True)
     assert (await book.ledger.gate()).open == (field != "outage")
@@ -402,7 +402,7 @@ async def test_retry_after_during_an_outage(book: Book) -> None:
     await outage(book)
     book.clock.forward(1)
     claim = await probe(book)
-    await book.settle(claim, State.RETRYING, delay_s=100.0, health=Health.BAD, hold_s=100.0, told=True)
+    await book.settle(claim, State.RETRYING, delay_s=100.0, health=ApiHealth.BAD, hold_s=100.0, told=True)
     for _ in range(10):
         book.clock.forward(9.9)
         assert await book.due() == []
@@ -416,7 +416,7 @@ async def test_a_late_word_opens_the_gate(book: Book) -> None:
     book.clock.forward(1)
     first = await probe(book)
     book.clock.forward(LEASE_S)
-    await book.settle(await book.claim(first.reference), State.FAILED, reason=Reason.GONE, health=Health.UNKNOWN)
+    await book.settle(await book.claim(first.reference), State.FAILED, reason=Reason.GONE, health=ApiHealth.UNKNOWN)
     assert await book.closed(first, Outcome.CLOSED)
     assert await reason(book) is None
     assert await book.state(first.reference) is State.CLOSED

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from tasks.closure import OPEN_STATES, Attempt, Reason, State
-from tasks.ledger_values import Received, Settlement, Unclaimed
+from tasks.closure import OPEN_STATES, Reason, State
+from tasks.history import Attempt
+from tasks.ledger.values import Received, Settlement, Unclaimed
 from tests.support import FakeStore
 from tests.tasks.book import LEASE_S, START_MS, Book
 

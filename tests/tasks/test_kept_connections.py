@@ -14,9 +14,9 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 from pydantic import SecretStr
 
-from tasks import transport
-from tasks.api import SortedApi
-from tasks.reply import Body, Failure, NoReply, Reply
+from tasks.api import transport
+from tasks.api.client import SortedApi
+from tasks.api.reply import Body, Failure, NoReply, Reply
 from tests.support import API_KEY
 from tests.tasks.raw import raw_server
 from tests.tasks.standin import CLOSED, REF, StandIn

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
+from tasks.api_health import ApiHealth
 from tasks.closure import Outcome, Reason, State
-from tasks.ledger_values import Claim, Unclaimed
-from tasks.permission import Permission, key_name
-from tasks.verdict import Health
+from tasks.ledger.values import Claim, Unclaimed
 from tests.tasks.book import DEADLINE_S, LEASE_S, Book
+from worker.attempts.permission import Permission, key_name
 
 GROUPS = [f"sg_{number:03d}" for number in range(20)]
 
@@ -17,13 +17,13 @@ GROUPS = [f"sg_{number:03d}" for number in range(20)]
 async def refused(book: Book, reference: str, key: str) -> None:
     """One attempt that is answered with 401."""
     await book.receive(reference)
-    await book.settle(await book.claim(reference, key=key), State.QUEUED, key=key, health=Health.UNAUTHORISED)
+    await book.settle(await book.claim(reference, key=key), State.QUEUED, key=key, health=ApiHealth.UNAUTHORISED)
 
 
 async def forbidden(book: Book, reference: str, key: str) -> None:
     """One attempt that is answered with 403."""
     claim = await book.claim(reference, key=key)
-    await book.settle(claim, State.FAILED, key=key, reason=Reason.FORBIDDEN, health=Health.FORBIDDEN)
+    await book.settle(claim, State.FAILED, key=key, reason=Reason.FORBIDDEN, health=ApiHealth.FORBIDDEN)
 
 
 async def probe(book: Book, key: str) -> Claim | None:
@@ -98,7 +98,7 @@ async def test_each_key_has_its_own_probe(book: Book) -> None:
         assert await probe(book, "a") is None
         pauses.append((book.clock.ms - last) / 1000)
         last = book.clock.ms
-        await book.settle(claim, State.QUEUED, key="a", health=Health.UNAUTHORISED)
+        await book.settle(claim, State.QUEUED, key="a", health=ApiHealth.UNAUTHORISED)
         assert (await book.ledger.gate()).reason == "unauthorised"
     assert pauses == pytest.approx([15, 30, 60, 60], abs=0.6)
 
@@ -185,7 +185,7 @@ async def test_403_of_one_key_are_left_to_the_others(book: Book) -> None:
     await book.receive(*GROUPS[:7])
     claims = [await book.claim(reference, key="bad") for reference in GROUPS[:7]]
     for claim in claims:
-        await book.settle(claim, State.FAILED, key="bad", reason=Reason.FORBIDDEN, health=Health.FORBIDDEN)
+        await book.settle(claim, State.FAILED, key="bad", reason=Reason.FORBIDDEN, health=ApiHealth.FORBIDDEN)
     assert (await book.ledger.gate()).open
     assert set(await book.due(key="good")) == set(GROUPS[:7])
 
@@ -232,7 +232,7 @@ async def test_rotating_the_key_while_working(book: Book) -> None:
     for claim in claims[:6]:
         await book.closed(claim, key="old")
     for claim in claims[6:]:
-        await book.settle(claim, State.QUEUED, key="old", health=Health.UNAUTHORISED)
+        await book.settle(claim, State.QUEUED, key="old", health=ApiHealth.UNAUTHORISED)
     await book.alive(new="new")
     await book.ledger.start_slowly("new")
     for _ in range(10):
@@ -249,7 +249,7 @@ async def test_a_thousand_403_cost_little(book: Book) -> None:
     claims = await book.ledger.claim(references, worker="w", lease_s=LEASE_S, key="a")
     for claim in claims.values():
         assert isinstance(claim, Claim)
-        await book.settle(claim, State.FAILED, key="a", reason=Reason.FORBIDDEN, health=Health.FORBIDDEN)
+        await book.settle(claim, State.FAILED, key="a", reason=Reason.FORBIDDEN, health=ApiHealth.FORBIDDEN)
     fields = await book.redis.hgetall("closer:gate")
     assert sum(len(value) for value in fields.values()) < 2000
     await book.open_gate("b")

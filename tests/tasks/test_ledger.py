@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tasks.batch import Element
+from tasks.api_health import ApiHealth
 from tasks.closure import HISTORY_LIMIT, Outcome, Reason, State
-from tasks.event import GroupComplete, Rejection
-from tasks.heartbeat import Heartbeat
-from tasks.ledger_values import Received, Settlement, Unclaimed
-from tasks.verdict import Health
+from tasks.events.batch import Element
+from tasks.events.event import GroupComplete, Rejection
+from tasks.ledger.heartbeat import Heartbeat
+from tasks.ledger.values import Received, Settlement, Unclaimed
 from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, START_MS, Book
 
 NEW, DUPLICATE, REQUEUED = Received.NEW, Received.DUPLICATE, Received.REQUEUED
@@ -122,7 +122,7 @@ async def test_a_hold_is_never_undercut(book: Book) -> None:
     await book.receive("sg_1")
     for hold_s in (0.0004, 366 * 24 * 3600.0):
         claim = await book.claim("sg_1")
-        await book.settle(claim, State.QUEUED, hold_s=hold_s, health=Health.UNKNOWN)
+        await book.settle(claim, State.QUEUED, hold_s=hold_s, health=ApiHealth.UNKNOWN)
         throttled = (await book.ledger.gate()).get("throttled")
         assert throttled is not None
         till_ms = throttled.until_ms or 0

@@ -12,16 +12,17 @@ import redis as sync_redis
 from redis.asyncio import Redis
 from redis.exceptions import ClusterCrossSlotError, DataError, MovedError, RedisError, ResponseError
 
-from tasks.closure import Attempt, Outcome, Reason, State
+from tasks.closure import Outcome, Reason, State
 from tasks.errors import LedgerBroken, StoreUnavailable
-from tasks.event import GroupComplete, Rejection
-from tasks.ledger import Ledger
-from tasks.ledger_values import Claim, Settlement
-from tasks.permission import Permission
-from tasks.scripts import translated
-from tasks.settler import Settler
-from tasks.sift import sift
+from tasks.events.event import GroupComplete, Rejection
+from tasks.history import Attempt
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.scripts import translated
+from tasks.ledger.sift import sift
+from tasks.ledger.values import Claim, Settlement
 from tests.tasks.book import LEASE_S, Book
+from worker.attempts.permission import Permission
+from worker.attempts.settler import Settler
 
 NOT_TEXT = "\ud800"  # half a character: Python's JSON has a way to write it, and the store's scripts cannot read it
 GROUPS = [f"sg_{number}" for number in range(7)]
@@ -91,7 +92,7 @@ def test_what_breaks_the_ledger(error: RedisError | OSError, kind: type[Exceptio
 
 def test_the_reasons_of_the_scripts() -> None:
     """The scripts know exactly the reasons of failure that Python knows."""
-    source = (Path(__file__).parents[2] / "tasks/lua/lib/record.lua").read_text()
+    source = (Path(__file__).parents[2] / "tasks/ledger/lua/lib/record.lua").read_text()
     [listed] = re.findall(r"local FAILURES = \{(.*?)\}", source, re.DOTALL)
     assert re.findall(r"'(\w+)'", listed) == [reason.value for reason in Reason]
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 from redis.asyncio import Redis
 
+from tasks.api_health import ApiHealth
 from tasks.closure import OPEN_STATES, TRANSITIONS, Outcome, Reason, State
-from tasks.ledger_values import Claim, Observation, Settlement
-from tasks.verdict import Health
+from tasks.ledger.values import Claim, Observation, Settlement
 from tests.support import FakeStore
 from tests.tasks.book import GRACE_S, LEASE_S, Book
 
@@ -26,12 +26,12 @@ ENDS: list[dict[str, Any]] = [
     {"to": State.CLOSED, "outcome": Outcome.CLOSED},
     {"to": State.CLOSED, "outcome": Outcome.ALREADY_CLOSED},
     {"to": State.FAILED, "reason": Reason.GONE},
-    {"to": State.FAILED, "reason": Reason.FORBIDDEN, "health": Health.FORBIDDEN},
-    {"to": State.RETRYING, "delay_s": 20.0, "health": Health.BAD},
+    {"to": State.FAILED, "reason": Reason.FORBIDDEN, "health": ApiHealth.FORBIDDEN},
+    {"to": State.RETRYING, "delay_s": 20.0, "health": ApiHealth.BAD},
     {"to": State.RETRYING, "delay_s": 20.0, "missing": True},
-    {"to": State.RETRYING, "delay_s": 20.0, "health": Health.BAD, "hold_s": 15.0, "told": True},
-    {"to": State.QUEUED, "health": Health.UNAUTHORISED},
-    {"to": State.QUEUED, "health": Health.UNKNOWN},
+    {"to": State.RETRYING, "delay_s": 20.0, "health": ApiHealth.BAD, "hold_s": 15.0, "told": True},
+    {"to": State.QUEUED, "health": ApiHealth.UNAUTHORISED},
+    {"to": State.QUEUED, "health": ApiHealth.UNKNOWN},
 ]
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from tasks.closure import State
-from tasks.ledger import Ledger
-from tasks.ledger_values import Settlement
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.values import Settlement
 from tests.support import FakeStore
 from tests.tasks.book import DEADLINE_S, LEASE_S, Book
 from tests.tasks.test_clock import HOUR_S, JUMPS

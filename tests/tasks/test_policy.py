@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from tasks.address import api_address
+from tasks.api.address import api_address
 from tasks.errors import ForeignApi
-from tasks.fleet_policy import FleetPolicy
-from tasks.ledger import Ledger
-from tasks.ledger_values import Claim
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.policy import FleetPolicy
+from tasks.ledger.values import Claim
 from tests.tasks.book import DEADLINE_S, Book
 
 REAL, REHEARSAL = "https://api.sorted.com/pro", "http://127.0.0.1:8083/pro"

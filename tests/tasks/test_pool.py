@@ -11,21 +11,23 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from tasks.api import SortedApi
+from tasks.api.client import SortedApi
+from tasks.api.reply import Reply
+from tasks.api_health import ApiHealth
 from tasks.attempt import Attempter
 from tasks.attempted import Attempted, Written
-from tasks.closure import Attempt, Outcome, State
+from tasks.closure import Outcome, State
 from tasks.errors import StoreUnavailable
-from tasks.event import GroupComplete
-from tasks.ledger import Ledger
-from tasks.ledger_values import Claim, Received, Settlement
-from tasks.permission import Permission
-from tasks.pool import AttemptPool, Draining
-from tasks.reply import Reply
+from tasks.events.event import GroupComplete
+from tasks.history import Attempt
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.values import Claim, Received, Settlement
 from tasks.retry import Again, Done, Policy
-from tasks.settler import Settler
-from tasks.verdict import Health, Retry
+from tasks.verdict import Retry
 from tests.tasks.standin import StandIn
+from worker.attempts.permission import Permission
+from worker.attempts.pool import AttemptPool, Draining
+from worker.attempts.settler import Settler
 from worker.intake.task_message import TaskMessages
 
 LEASE_S, BUDGET_S = 20.0, 5.0
@@ -271,7 +273,7 @@ async def test_a_long_retry_after_is_told_loudly(real: Redis, caplog: pytest.Log
     """Three hours without calls are told once, with what an operator can do, however many replies ask for them."""
     settler = Settler(Ledger(real), Permission())
     for number in range(5):
-        settler.put(Settlement(f"sg_{number}", 1, State.QUEUED, health=Health.BAD, hold_s=10_800.0))
+        settler.put(Settlement(f"sg_{number}", 1, State.QUEUED, health=ApiHealth.BAD, hold_s=10_800.0))
         await settler._write()
     [record] = [record for record in caplog.records if record.levelname == "CRITICAL"]
     assert "3.0 h" in record.getMessage()
@@ -377,7 +379,7 @@ async def test_a_poisoned_result_is_told(works: Callable[..., Works]) -> None:
 async def test_a_lost_answer_is_no_lost_lease(works: Callable[..., Works]) -> None:
     """A result that was written, but whose answer did not come, is sent again: it counts once, for the gate, too."""
     work = works()
-    settlement = (await claimed(work, "sg_1", health=Health.BAD)).settlement
+    settlement = (await claimed(work, "sg_1", health=ApiHealth.BAD)).settlement
     assert (await work.ledger.settle([settlement])).written == [True]
     share = await work.redis.hget("closer:gate", "bad")
     await work.redis.hdel("closer:gate", "ill")

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 import pytest
 from pydantic import SecretStr
 
-from tasks.api import SortedApi
-from tasks.egress import proxy_of
+from tasks.api.client import SortedApi
+from tasks.api.egress import proxy_of
+from tasks.api.reply import Body, Failure, NoReply, Reply
 from tasks.errors import ConfigurationError
-from tasks.reply import Body, Failure, NoReply, Reply
 from tests.support import API_KEY
 from tests.tasks.standin import CLOSED, REF, StandIn, stand_in
 from tests.tasks.tunnel import TLS, Tunnel, server_tls, tunnel

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.reply import Body, Failure, NoReply, Reply, parse_body
+from tasks.api.reply import Body, Failure, NoReply, Reply, parse_body
 
 
 def body(**fields: Any) -> Body:

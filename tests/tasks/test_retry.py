@@ -22,7 +22,7 @@ from tasks.retry import (
     backoff_s,
     decide,
 )
-from tasks.verdict import Ambiguous, Closed, Halt, Locked, NotLocked, Pace, Refused, Retry, Verdict
+from tasks.verdict import Ambiguous, Closed, Halt, Locked, NotLocked, Refused, Retry, RetryPace, Verdict
 
 DAY_S = 86_400.0
 POLICY = Policy(base_s=5, cap_s=900)
@@ -30,7 +30,7 @@ policies = st.tuples(st.floats(0.01, 100), st.floats(1, 1000)).map(lambda pair: 
 retries = st.builds(
     Retry,
     cause=st.just("x"),
-    pace=st.sampled_from(Pace),
+    pace=st.sampled_from(RetryPace),
     retry_after_s=st.just(0.0) | st.floats(0, 1e5),
     at_deadline=st.sampled_from(Reason),
 )
@@ -56,8 +56,8 @@ def highest(low: float, high: float) -> float:
         (NotLocked("x"), GiveUp(Reason.NOT_LOCKED, "x")),
         (Halt("x"), GiveBack("x")),
         (Retry("x"), Again(5, "x")),
-        (Retry("x", Pace.SLOW), Again(20, "x")),
-        (Retry("x", Pace.MISSING), Again(5, "x", missing=True)),
+        (Retry("x", RetryPace.SLOW), Again(20, "x")),
+        (Retry("x", RetryPace.MISSING), Again(5, "x", missing=True)),
         (Retry("x", retry_after_s=60), Again(60, "x")),
         (Ambiguous("x", conflict=True), Again(5, "x")),
         (Locked(), Again(5, "locked but not closed")),
@@ -82,21 +82,21 @@ def test_pauses(retry: Retry, tries: Tries, remaining_s: float, policy: Policy, 
             assert decision.delay_s <= remaining_s, "the last attempt falls on the deadline"
         else:
             assert decision.delay_s <= retry.retry_after_s + 1, "the last attempt falls on the time that was told"
-        assert decision.missing == (retry.pace is Pace.MISSING)
+        assert decision.missing == (retry.pace is RetryPace.MISSING)
 
 
 @given(retries, all_tries, st.floats(-1e5, 0), policies, seeds)
 def test_gives_up_at_the_deadline(retry: Retry, tries: Tries, remaining_s: float, policy: Policy, seed: int) -> None:
     """At the deadline it fails, with the verdict's reason; a missing group is `not_found`."""
     decision = decide(retry, tries, remaining_s, policy, random.Random(seed).uniform)
-    assert decision == GiveUp(Reason.NOT_FOUND if retry.pace is Pace.MISSING else retry.at_deadline, "x")
+    assert decision == GiveUp(Reason.NOT_FOUND if retry.pace is RetryPace.MISSING else retry.at_deadline, "x")
 
 
 @given(retries, all_tries, st.floats(0.001, 1e6), policies)
 def test_tries_on_before_the_deadline(retry: Retry, tries: Tries, remaining_s: float, policy: Policy) -> None:
     """Before the deadline it tries on, also when Retry-After lies behind it, unless it was missing five times."""
     decision = decide(retry, tries, remaining_s, policy, highest)
-    missed = retry.pace is Pace.MISSING and tries.missing + 1 >= MISSING_TRIES
+    missed = retry.pace is RetryPace.MISSING and tries.missing + 1 >= MISSING_TRIES
     assert isinstance(decision, GiveUp) == missed
 
 
@@ -125,7 +125,7 @@ def test_a_retry_after_beyond_the_deadline_gives_one_last_attempt() -> None:
     assert decide(told, Tries(), 10.0, POLICY, highest) == Again(3601, "x")
     assert decide(told, Tries(failures=99), 10.0, Policy(5, 9000), highest) == Again(3601, "x")
     assert decide(told, Tries(), -3591.0, POLICY, highest) == GiveUp(Reason.DEADLINE_EXCEEDED, "x")
-    missing = Retry("x", Pace.MISSING, 3600)
+    missing = Retry("x", RetryPace.MISSING, 3600)
     assert decide(missing, Tries(), 10.0, POLICY, lowest) == Again(3600, "x", missing=True)
     assert decide(missing, Tries(), -3591.0, POLICY, lowest) == GiveUp(Reason.NOT_FOUND, "x")
 

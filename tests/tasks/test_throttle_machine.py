@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from redis.asyncio import Redis
 
+from tasks.api_health import ApiHealth
 from tasks.closure import Outcome, Reason, State
-from tasks.ledger import Ledger
-from tasks.ledger_values import Claim
-from tasks.verdict import Health
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.values import Claim
 from tests.support import FakeStore
 from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, Book
 
@@ -26,11 +26,11 @@ REFERENCES = [f"sg_{number}" for number in range(4)]
 HOLDS_S = [0.0, 0.001, 3.0, 30.0, 4000.0]
 ENDS: list[dict[str, Any]] = [
     {"to": State.CLOSED, "outcome": Outcome.CLOSED},
-    {"to": State.FAILED, "reason": Reason.FORBIDDEN, "health": Health.FORBIDDEN},
-    {"to": State.RETRYING, "delay_s": 1.0, "health": Health.BAD},
-    {"to": State.RETRYING, "delay_s": 1.0, "health": Health.BAD, "told": True},
-    {"to": State.QUEUED, "health": Health.UNAUTHORISED},
-    {"to": State.QUEUED, "health": Health.UNKNOWN},
+    {"to": State.FAILED, "reason": Reason.FORBIDDEN, "health": ApiHealth.FORBIDDEN},
+    {"to": State.RETRYING, "delay_s": 1.0, "health": ApiHealth.BAD},
+    {"to": State.RETRYING, "delay_s": 1.0, "health": ApiHealth.BAD, "told": True},
+    {"to": State.QUEUED, "health": ApiHealth.UNAUTHORISED},
+    {"to": State.QUEUED, "health": ApiHealth.UNKNOWN},
 ]
 keys, holds = st.sampled_from(KEYS), st.sampled_from(HOLDS_S)
 

@@ -10,13 +10,13 @@ from typing import Any, cast
 import pytest
 from redis.asyncio import Redis
 
-from tasks.catalogue import Catalogue, Query
 from tasks.closure import Reason, State
 from tasks.errors import LedgerBroken
-from tasks.event import Rejection
-from tasks.heartbeat import Heartbeat, Unreadable
-from tasks.ledger import DEFAULT_PREFIX
-from tasks.ledger_values import Received, Settlement
+from tasks.events.event import Rejection
+from tasks.ledger.catalogue import Catalogue, Query
+from tasks.ledger.heartbeat import Heartbeat, Unreadable
+from tasks.ledger.ledger import DEFAULT_PREFIX
+from tasks.ledger.values import Received, Settlement
 from tests.support import STREAM
 from tests.tasks.book import LEASE_S, START_MS, Book
 

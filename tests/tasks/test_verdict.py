@@ -10,26 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.api.reply import Body, Failure, NoReply, Reply
+from tasks.api_health import ApiHealth, health, throttle_s
 from tasks.closure import Outcome, Reason
-from tasks.reply import Body, Failure, NoReply, Reply
 from tasks.verdict import (
     Ambiguous,
     Closed,
     Halt,
-    Health,
     Locked,
     NotLocked,
-    Pace,
     Refused,
     Retry,
+    RetryPace,
     Verdict,
-    health,
     judge_close,
     judge_lock,
     judge_locked_state,
     judge_state,
     still_not_locked,
-    throttle_s,
 )
 
 REF = "sg_1"
@@ -80,8 +78,8 @@ CLOSE = [
     (Reply(401, error("unauthorised")), Halt("HTTP 401")),
     (Reply(401), Halt("HTTP 401")),
     (Reply(403), Refused(Reason.FORBIDDEN, "HTTP 403")),
-    (Reply(404, error("not_found")), Retry("HTTP 404", Pace.MISSING)),
-    (Reply(404, retry_after_s=9), Retry("HTTP 404", Pace.MISSING, 9)),
+    (Reply(404, error("not_found")), Retry("HTTP 404", RetryPace.MISSING)),
+    (Reply(404, retry_after_s=9), Retry("HTTP 404", RetryPace.MISSING, 9)),
     (Reply(404, error("not_found", "shipment_group_processing")), Retry("HTTP 404")),
     (Reply(408), Retry("HTTP 408")),
     (Reply(409), Ambiguous("HTTP 409", conflict=True)),
@@ -100,10 +98,10 @@ STATE = [
     (state("closed"), UNUSABLE, Closed(Outcome.CLOSED)),
     (state("open"), CONFLICT, NotLocked("HTTP 409; group is open")),
     (state("open"), UNUSABLE, Retry("unusable HTTP 200; group is open")),
-    (state("locked"), CONFLICT, Retry("group is locked", Pace.SLOW, at_deadline=Reason.NOT_CLOSABLE)),
+    (state("locked"), CONFLICT, Retry("group is locked", RetryPace.SLOW, at_deadline=Reason.NOT_CLOSABLE)),
     (state("locked"), UNUSABLE, Retry("group is locked")),
-    (state("frozen"), CONFLICT, Retry("group is frozen", Pace.SLOW, at_deadline=Reason.UNEXPECTED_REPLY)),
-    (state(None), CONFLICT, Retry("in no state", Pace.SLOW, at_deadline=Reason.UNEXPECTED_REPLY)),
+    (state("frozen"), CONFLICT, Retry("group is frozen", RetryPace.SLOW, at_deadline=Reason.UNEXPECTED_REPLY)),
+    (state(None), CONFLICT, Retry("in no state", RetryPace.SLOW, at_deadline=Reason.UNEXPECTED_REPLY)),
     *(
         (state("closed", other), asked, Retry("unusable state reply"))
         for other in (None, "sg_2", "SG_1", " sg_1", "sg_1 ", "sg_11")
@@ -118,7 +116,7 @@ STATE = [
     (Reply(409), CONFLICT, Retry("state: HTTP 409")),
     (Reply(401), CONFLICT, Halt("HTTP 401")),
     (Reply(403), CONFLICT, Refused(Reason.FORBIDDEN, "HTTP 403")),
-    (Reply(404), CONFLICT, Retry("state: HTTP 404", Pace.MISSING)),
+    (Reply(404), CONFLICT, Retry("state: HTTP 404", RetryPace.MISSING)),
     (Reply(410), CONFLICT, Refused(Reason.GONE, "HTTP 410")),
     (Reply(503, retry_after_s=60), CONFLICT, Retry("state: HTTP 503", retry_after_s=60)),
     (NoReply(Failure.TIMEOUT), CONFLICT, Retry("state: timeout")),
@@ -138,7 +136,7 @@ LOCK = [
     (Reply(400), Ambiguous("HTTP 400", conflict=True)),
     (Reply(403), Refused(Reason.FORBIDDEN, "HTTP 403")),
     (Reply(401), Halt("HTTP 401")),
-    (Reply(404), Retry("HTTP 404", Pace.MISSING)),
+    (Reply(404), Retry("HTTP 404", RetryPace.MISSING)),
     (Reply(429, retry_after_s=5), Retry("HTTP 429", retry_after_s=5)),
     (NoReply(Failure.CUT), Retry("connection_cut")),
     (NoReply(Failure.OWN), Retry("own_fault")),
@@ -148,8 +146,8 @@ LOCKED_STATE = [
     (state("closed"), Closed(Outcome.ALREADY_CLOSED)),
     (state("locked", None), Retry("unusable state reply")),
     (state("closed", None), Retry("unusable state reply")),
-    (state("open"), Retry("HTTP 409; group is open", Pace.SLOW, at_deadline=Reason.NOT_LOCKED)),
-    (state("frozen"), Retry("group is frozen", Pace.SLOW, at_deadline=Reason.UNEXPECTED_REPLY)),
+    (state("open"), Retry("HTTP 409; group is open", RetryPace.SLOW, at_deadline=Reason.NOT_LOCKED)),
+    (state("frozen"), Retry("group is frozen", RetryPace.SLOW, at_deadline=Reason.UNEXPECTED_REPLY)),
     (NoReply(Failure.TIMEOUT), Retry("state: timeout")),
 ]
 
@@ -188,7 +186,7 @@ def test_locked_state(reply: Reply | NoReply, verdict: Verdict) -> None:
 def test_still_not_locked() -> None:
     """A group that is open after our lock is tried slowly until the deadline, then it is `not_locked`."""
     verdict = still_not_locked(NotLocked("x"))
-    assert verdict == Retry("x", Pace.SLOW, at_deadline=Reason.NOT_LOCKED)
+    assert verdict == Retry("x", RetryPace.SLOW, at_deadline=Reason.NOT_LOCKED)
     assert still_not_locked(Locked()) == Locked()
 
 
@@ -210,7 +208,7 @@ def test_total() -> None:
             judge_state(reply, UNUSABLE, REF), judge_locked_state(reply, CONFLICT, REF),
         ):  # fmt: skip
             assert isinstance(verdict, kinds)
-        assert isinstance(health(reply), Health)
+        assert isinstance(health(reply), ApiHealth)
         assert throttle_s(reply) == 0.0
 
 
@@ -246,26 +244,26 @@ def test_closed_only_when_known(reply: Reply) -> None:
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
-        (NoReply(Failure.CONNECT), Health.BAD),
-        (NoReply(Failure.OWN), Health.UNKNOWN),
-        (Reply(500), Health.BAD),
-        (Reply(599), Health.BAD),
-        (Reply(408), Health.BAD),
-        (Reply(429), Health.BAD),
-        (Reply(429, error("conflict")), Health.GOOD),
-        (Reply(401), Health.UNAUTHORISED),
-        (Reply(403), Health.FORBIDDEN),
-        (saying(reference=REF), Health.GOOD),
-        (saying(state="CLOSED"), Health.UNKNOWN),
-        (Reply(200, Body()), Health.UNKNOWN),
-        (Reply(302, Body()), Health.UNKNOWN),
-        (Reply(404, error("not_found")), Health.GOOD),
-        (Reply(304), Health.GOOD),
-        (Reply(200), Health.UNKNOWN),
-        (Reply(302), Health.UNKNOWN),
+        (NoReply(Failure.CONNECT), ApiHealth.BAD),
+        (NoReply(Failure.OWN), ApiHealth.UNKNOWN),
+        (Reply(500), ApiHealth.BAD),
+        (Reply(599), ApiHealth.BAD),
+        (Reply(408), ApiHealth.BAD),
+        (Reply(429), ApiHealth.BAD),
+        (Reply(429, error("conflict")), ApiHealth.GOOD),
+        (Reply(401), ApiHealth.UNAUTHORISED),
+        (Reply(403), ApiHealth.FORBIDDEN),
+        (saying(reference=REF), ApiHealth.GOOD),
+        (saying(state="CLOSED"), ApiHealth.UNKNOWN),
+        (Reply(200, Body()), ApiHealth.UNKNOWN),
+        (Reply(302, Body()), ApiHealth.UNKNOWN),
+        (Reply(404, error("not_found")), ApiHealth.GOOD),
+        (Reply(304), ApiHealth.GOOD),
+        (Reply(200), ApiHealth.UNKNOWN),
+        (Reply(302), ApiHealth.UNKNOWN),
     ],
 )
-def test_health(reply: Reply | NoReply, expected: Health) -> None:
+def test_health(reply: Reply | NoReply, expected: ApiHealth) -> None:
     """An error about one group is a sign of life; a page of a proxy says nothing."""
     assert health(reply) is expected
 

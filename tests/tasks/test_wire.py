@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.reply import Body, Failure, NoReply, Reply
-from tasks.transport import Connection
+from tasks.api.reply import Body, Failure, NoReply, Reply
+from tasks.api.transport import Connection
 from tests.tasks.raw import raw_server
 from tests.tasks.standin import REF
 

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
-from tasks.batch import Element
-from tasks.event import GroupComplete
-from tasks.event_type import EventTypes
-from tasks.ledger import Ledger
-from tasks.ledger_values import Received
+from tasks.events.batch import Element
+from tasks.events.event import GroupComplete
+from tasks.events.event_type import EventTypes
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.values import Received
 from worker.intake.stream import StreamIntake
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from tasks.attempted import Attempted, Written
-from tasks.closure import Attempt, Outcome, State
-from tasks.ledger_values import Claim, Settlement
+from tasks.closure import Outcome, State
+from tasks.history import Attempt
+from tasks.ledger.values import Claim, Settlement
 from tasks.retry import Done
 from tasks.verdict import Closed
 from worker.observe.attempt_log import log_attempt

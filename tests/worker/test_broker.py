@@ -12,17 +12,17 @@ import redis
 from celery import Celery
 from kombu import Connection, Queue
 
-from tasks.address import UNREADABLE, public_address
+from tasks.api.address import UNREADABLE, public_address
 from tasks.errors import ConfigurationError
 from tasks.task_message import TASK_NAME
 from tests.end_to_end.fleet import SETTINGS, wait_for_all
 from tests.support import API_KEY, Process, count, publish, run, until
 from tests.worker.rabbit import Rabbit, program, rabbit
-from worker.broker import BATCH_DEADLINE_S, celery_settings
-from worker.demo.faults import Faults
-from worker.demo.simulator import Simulator, run_in_thread
-from worker.rabbitmq import DEAD_LETTERS, DELIVERY_LIMIT, dead_letters, task_queue
+from worker.broker.celery_settings import BATCH_DEADLINE_S, celery_settings
+from worker.broker.rabbitmq import DEAD_LETTERS, DELIVERY_LIMIT, dead_letters, task_queue
 from worker.settings import load
+from worker.simulator.faults import Faults
+from worker.simulator.server import Simulator, run_in_thread
 
 REDIS = ["redis://h:1/0", "rediss://h:1/0", "redis+socket:///s.sock", "sentinel://a:1;sentinel://b:1"]
 AMQP = ["amqp://u:p@h//", "amqps://u:p@h/v"]

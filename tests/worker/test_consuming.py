@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kombu import Connection, Consumer, Queue
 
-from worker.consuming import Consuming
+from worker.broker.consuming import Consuming
 
 Call = Callable[[], None]
 

@@ -15,13 +15,13 @@ import redis
 
 from tasks.errors import CloserError, StoreUnavailable
 from tests.support import until
-from worker.embedded import EmbeddedStore, _own
 from worker.settings import Settings
+from worker.store.embedded import EmbeddedStore, _own
 
 OWNER = """
 import sys
 from pathlib import Path
-from worker.embedded import EmbeddedStore
+from worker.store.embedded import EmbeddedStore
 from worker.settings import Settings
 EmbeddedStore(Settings(data_dir=Path(sys.argv[1]))).start()
 print("up", flush=True)

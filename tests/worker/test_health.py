@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.health import STALE_S, Sign, Watch, live, now_s, own_sign, read, remove, write
+from worker.process.liveness import STALE_S, Sign, Watch, live, now_s, own_sign, read, remove, write
 from worker.settings import Settings
 
 NOW = 1000.0

@@ -15,7 +15,7 @@ from types import FrameType
 import pytest
 
 from tests.support import until
-from worker.log_writer import LogWriter
+from worker.observe.log_writer import LogWriter
 
 A_PAGE = 4096
 LIMIT_S = 30.0

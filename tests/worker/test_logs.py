@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.logs import Brief, JsonFormatter, TextFormatter, configure, finish, lost
+from worker.observe.logs import JsonFormatter, RateLimitFilter, TextFormatter, configure, finish, lost
 
 NASTY = [
     "a\nb",
@@ -120,7 +120,7 @@ def test_configure(capfd: pytest.CaptureFixture[str]) -> None:
 def test_brief() -> None:
     """What Celery repeats while its broker is away is said once a minute, in one line; warnings of its own never."""
     now_s = 0.0
-    brief = Brief(lambda: now_s)
+    limited = RateLimitFilter(lambda: now_s)
 
     def passes(text: str, logger: str = "celery.worker.consumer.consumer", after_s: float = 0.0) -> bool:
         nonlocal now_s
@@ -128,7 +128,7 @@ def test_brief() -> None:
         made = record(text)
         made.name = logger
         made.exc_info = (OSError, OSError("refused"), None)
-        passed = brief.filter(made)
+        passed = limited.filter(made)
         own = logger == "closer.x"
         assert made.getMessage() == (text if own else f"{text} (refused)")
         return passed
@@ -140,4 +140,4 @@ def test_brief() -> None:
     for text, expected in (("CPendingDeprecationWarning: x", False), ("ResourceWarning: x", True)):
         made = record(text)
         made.name = "py.warnings"
-        assert brief.filter(made) == expected
+        assert limited.filter(made) == expected

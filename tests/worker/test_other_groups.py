@@ -9,7 +9,7 @@ import pytest
 import redis as sync_redis
 from redis.asyncio import Redis
 
-from tasks.scripts import CONSUMER_GROUP
+from tasks.ledger.scripts import CONSUMER_GROUP
 from tests.support import STREAM, cloud_event, count
 from tests.worker.test_stream import Doors, take_in
 from worker.intake import stream as module

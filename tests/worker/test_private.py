@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.support import run
-from worker import health, private
+from worker import private
 from worker.demo.demo import _keep_log, _kept_log
-from worker.embedded import EmbeddedStore, _own
 from worker.private import NotPrivate
+from worker.process import liveness as health
 from worker.settings import Settings
-from worker.store import connect
+from worker.store.connect import connect
+from worker.store.embedded import EmbeddedStore, _own
 
 ANOTHER = 12345
 

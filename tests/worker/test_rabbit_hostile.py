@@ -17,8 +17,8 @@ from tests.end_to_end.fleet import SETTINGS, own_store
 from tests.end_to_end.hostile import Fleet, nested
 from tests.support import Process, until
 from tests.worker.rabbit import program, rabbit
-from worker.demo.simulator import Simulator, run_in_thread
-from worker.rabbitmq import DEAD_LETTERS, QUEUE
+from worker.broker.rabbitmq import DEAD_LETTERS, QUEUE
+from worker.simulator.server import Simulator, run_in_thread
 
 TASK = {"task": "tasks.close_groups", "id": "t", "lang": "py"}
 

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import CLOSER, count, environment, free_port, publish, until, url_of, valkey
-from worker.demo.simulator import run_in_thread
-from worker.redaction import HIDDEN, RedactingFormatter, Redaction
+from worker.observe.redaction import HIDDEN, RedactingFormatter, Redaction
+from worker.simulator.server import run_in_thread
 
 # The pieces of the passwords below that no output may hold.
 PIECES = ("Pa55word", "hunter", "2secret", "s3cr")
@@ -98,7 +98,7 @@ def test_proxies(tmp_path: Path, store_url: str, proxy: str, monkeypatch: pytest
 
 CRASH = """
 import sys, threading
-from worker.redaction import guard_tracebacks
+from worker.observe.redaction import guard_tracebacks
 guard_tracebacks()
 def crash(): raise ValueError("redis://:s3cr%21et@h/ s3cr!et")
 thread = threading.Thread(target=crash)

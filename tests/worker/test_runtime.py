@@ -14,11 +14,11 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from tasks.close import NotTaken
+from tasks.celery_task import NotTaken
 from tasks.errors import ConfigurationError
 from tests.support import count, publish, until
 from worker.app import Worker
-from worker.runtime import Runtime
+from worker.process.runtime import Runtime
 from worker.settings import Settings
 
 
@@ -81,7 +81,7 @@ def test_a_part_that_dies_gives_its_messages_back(
         with ThreadPoolExecutor(1) as celery:
             taking = celery.submit(runtime.receive, ["sg_1"], "t")
             no_settlement: Any = None
-            runtime._loop.call_soon_threadsafe(runtime._parts.settler.put, no_settlement)
+            runtime._loop.call_soon_threadsafe(runtime._components.settler.put, no_settlement)
             assert died.wait(60), "nobody was told"
             with pytest.raises(NotTaken):
                 taking.result(20)
@@ -150,7 +150,7 @@ def test_a_message_before_the_start() -> None:
 
 def test_trouble_of_any_characters(runtime: Runtime, store: redis.Redis) -> None:
     """What keeps a worker from its work may be told in half characters: its heartbeat tells of it all the same."""
-    runtime._parts.settler.trouble._text = "half a character: \ud800"
+    runtime._components.settler.trouble._text = "half a character: \ud800"
     until(
         lambda: b"half a character: \\\\ud800" in (store.hget("closer:workers", runtime.name) or b""), "the heartbeat"
     )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu import Connection
 
-from tasks.address import public_address
+from tasks.api.address import public_address
 from tasks.errors import ConfigurationError
 from worker.settings import Settings, load, unknown_variables
 

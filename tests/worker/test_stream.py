@@ -13,13 +13,13 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from tasks.catalogue import Catalogue
 from tasks.errors import LedgerBroken, StoreUnavailable
-from tasks.event import GroupComplete
-from tasks.event_type import EventTypes
-from tasks.ledger import DEFAULT_PREFIX, Ledger
-from tasks.ledger_values import Received
-from tasks.scripts import CONSUMER_GROUP
+from tasks.events.event import GroupComplete
+from tasks.events.event_type import EventTypes
+from tasks.ledger.catalogue import Catalogue
+from tasks.ledger.ledger import DEFAULT_PREFIX, Ledger
+from tasks.ledger.scripts import CONSUMER_GROUP
+from tasks.ledger.values import Received
 from tests.support import STREAM, cloud_event, count
 from worker.intake import stream as module
 from worker.intake.entry import read as read_entry

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from worker.streams import LogStream
+from worker.observe.stdio import LogStream
 
 
 def test_lines(caplog: pytest.LogCaptureFixture) -> None:

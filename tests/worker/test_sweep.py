@@ -10,12 +10,12 @@ from redis.asyncio import Redis
 
 from tasks.closure import Outcome, State
 from tasks.errors import StoreUnavailable
-from tasks.event import GroupComplete
-from tasks.ledger import Ledger
-from tasks.ledger_values import Claim, Settlement
-from tasks.permission import Permission
+from tasks.events.event import GroupComplete
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.values import Claim, Settlement
 from tests.support import url_of, valkey
-from worker.sweep import BATCH, BrokerUnavailable, Sweep
+from worker.attempts.permission import Permission
+from worker.dispatch.sweep import BATCH, BrokerUnavailable, Sweep
 
 GROUPS = [f"sg_{number:03d}" for number in range(120)]
 

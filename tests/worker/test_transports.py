@@ -10,9 +10,9 @@ import redis
 from kombu import Consumer, Queue
 
 from tasks.task_message import TASK_NAME
-from worker import amqp_transport, redis_transport
-from worker.celery_variables import refused
-from worker.transports import TolerantConnection
+from worker.broker import amqp_transport, redis_transport
+from worker.broker.celery_variables import refused
+from worker.broker.transports import TolerantConnection
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tasks.errors import ConfigurationError
 from worker.operations.check import broker
 from worker.operations.finding import Finding
 from worker.settings import Settings, load
-from worker.url_check import check_broker, check_redis
+from worker.settings.url_check import check_broker, check_redis
 
 SECRET = "hunter2"
 NOT_KNOWN, NOT_ALLOWED = "a parameter that is not known", "a value that is not allowed"

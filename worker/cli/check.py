@@ -8,7 +8,7 @@ import sys
 import click
 
 from tasks.errors import ConfigurationError
-from worker import celery_variables
+from worker.broker import celery_variables
 from worker.cli import options, phrase
 from worker.cli.output import facts, print_json, styled
 from worker.cli.output import show as print_page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tasks.gate import Gate
+from tasks.ledger.gate import Gate
 from worker.cli import options
 from worker.cli.output import plain, print_json
 from worker.cli.phrase import ends

@@ -9,11 +9,11 @@ import time
 import click
 
 from tasks.errors import LedgerBroken, StoreUnavailable
-from tasks.ledger import Ledger
-from worker import health as signs
-from worker.redaction import redact
+from tasks.ledger.ledger import Ledger
+from worker.observe.redaction import redact
+from worker.process import liveness as signs
 from worker.settings import Settings, load
-from worker.store import connect
+from worker.store.connect import connect
 
 _LOOK_AGAIN_S = 0.2
 _TIMEOUT_S = 8.0

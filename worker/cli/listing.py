@@ -5,9 +5,10 @@ from __future__ import annotations
 import click
 from rich.table import Table
 
-from tasks.catalogue import Cursor, GroupBy, Order, Page
-from tasks.catalogue import Group as Tally
-from tasks.closure import Closure, iso
+from tasks.closure import Closure
+from tasks.history import iso
+from tasks.ledger.catalogue import Cursor, GroupBy, Order, Page
+from tasks.ledger.catalogue import Group as Tally
 from worker.cli import options
 from worker.cli.output import age, print_json_lines, say, styled, table
 from worker.cli.output import show as print_page

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from tasks.errors import CloserError, ConfigurationError
-from worker.redaction import guard_tracebacks, redact
+from worker.observe.redaction import guard_tracebacks, redact
 
 CANNOT, WRONG_USAGE = 1, 2
 

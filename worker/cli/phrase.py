@@ -6,9 +6,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tasks.closure import iso
 from tasks.errors import CloserError
-from tasks.gate import Gate, Standing
+from tasks.history import iso
+from tasks.ledger.gate import Gate, Standing
 from worker.cli.output import clock, plain
 from worker.operations.audit import Announced
 from worker.operations.context import StoreAway

@@ -8,7 +8,7 @@ import sys
 import click
 from celery.platforms import EX_FAILURE
 
-from worker import celery_variables
+from worker.broker import celery_variables
 from worker.settings import load
 
 

@@ -9,8 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tasks.closure import Attempt, Closure, State, iso
-from tasks.gate import Gate, Standing
+from tasks.closure import Closure, State
+from tasks.history import Attempt, iso
+from tasks.ledger.gate import Gate, Standing
 from worker.cli import phrase
 from worker.cli.output import age, clock, count, facts, paragraph, plain, styled, table
 from worker.operations.advice import GATES

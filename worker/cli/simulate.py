@@ -12,8 +12,8 @@ import click
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from worker.demo.faults import CALL_FAULTS, GROUP_FAULTS, Faults
-from worker.demo.simulator import Simulator
+from worker.simulator.faults import CALL_FAULTS, GROUP_FAULTS, Faults
+from worker.simulator.server import Simulator
 
 RATE = click.FloatRange(0, 1)
 KINDS: dict[str, click.ParamType[Any]] = {

@@ -18,16 +18,16 @@ import redis
 
 from tasks.closure import Closure, State
 from tasks.errors import CloserError
-from tasks.gate import REASONS
-from tasks.ledger import Ledger
+from tasks.ledger.gate import REASONS
+from tasks.ledger.ledger import Ledger
 from worker import private
 from worker.demo.progress import Look, View
 from worker.demo.report import Report
 from worker.demo.scenario import Scenario
-from worker.demo.simulator import Simulator, run_in_thread
-from worker.embedded import EmbeddedStore
 from worker.settings import PREFIX, Settings, load
-from worker.store import connect
+from worker.simulator.server import Simulator, run_in_thread
+from worker.store.connect import connect
+from worker.store.embedded import EmbeddedStore
 
 # Short pauses: what takes minutes with a real API takes seconds here.
 _WORKER = {

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tasks.closure import Closure, Outcome, State
-from worker.demo.faults import call_fault
-from worker.demo.groups import Group
 from worker.demo.scenario import Scenario
+from worker.simulator.faults import call_fault
+from worker.simulator.groups import Group
 
 Calls = Counter[tuple[Any, str]]
 # What an operator does about a failure of the kinds that the demo plays.

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from redis.typing import EncodableT
 
-from worker.demo.faults import Faults, GroupFault
-from worker.demo.groups import Groups, State
+from worker.simulator.faults import Faults, GroupFault
+from worker.simulator.groups import Groups, State
 
 Entry = dict[EncodableT, EncodableT]
 

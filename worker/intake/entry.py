@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from tasks import batch
-from tasks.batch import Element
-from tasks.binary_mode import structured
-from tasks.event import Rejection
-from tasks.event_json import fields as named
-from tasks.event_type import EventTypes
+from tasks.events import batch
+from tasks.events.batch import Element
+from tasks.events.binary_mode import structured
+from tasks.events.event import Rejection
+from tasks.events.event_type import EventTypes
+from tasks.events.strict_json import fields as named
 
 FIELD = b"event"
 _ATTRIBUTE, _DATA = b"ce_", b"data"

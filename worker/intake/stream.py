@@ -11,13 +11,13 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from tasks.batch import Element
 from tasks.errors import LedgerBroken
-from tasks.event import GroupComplete, Rejection
-from tasks.event_type import EventTypes
-from tasks.ledger import Ledger
-from tasks.scripts import CONSUMER_GROUP, translated
-from tasks.sift import sift
+from tasks.events.batch import Element
+from tasks.events.event import GroupComplete, Rejection
+from tasks.events.event_type import EventTypes
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.scripts import CONSUMER_GROUP, translated
+from tasks.ledger.sift import sift
 from worker.intake import entry
 from worker.intake.type_watch import TypeWatch
 

@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tasks.errors import ForeignApi, LedgerBroken, StoreUnavailable
-from tasks.event import GroupComplete, Rejection, is_reference
-from tasks.ledger import Ledger
+from tasks.events.event import GroupComplete, Rejection, is_reference
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.sift import sift
 from tasks.outage_log import OutageLog
-from tasks.pool import AttemptPool, Draining
-from tasks.sift import sift
 from tasks.task_message import Aside
-from worker.process.patience import pauses
+from worker.attempts.pool import AttemptPool, Draining
+from worker.patience import pauses
 
 _log = logging.getLogger("closer.messages")
 _NEEDED = "1 to 128 characters of A-Z a-z 0-9 _ - are needed"

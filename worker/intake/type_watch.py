@@ -7,9 +7,9 @@ import shlex
 import time
 from collections.abc import Callable, Sequence
 
-from tasks.batch import Element
-from tasks.event import GroupComplete
-from tasks.event_type import EventTypes
+from tasks.events.batch import Element
+from tasks.events.event import GroupComplete
+from tasks.events.event_type import EventTypes
 
 _log = logging.getLogger("closer.intake")
 _TELL_AGAIN_S = 60.0

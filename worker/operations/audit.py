@@ -1,7 +1,7 @@
 """The audit: every action of every operator, appended to a stream that nothing ever shortens.
 
 An action is announced before anything changes; what it has changed is added in the same step that changes it (see
-`tasks/lua/lib/audit.lua`). So an action that took effect always has its entry, however it ended.
+`tasks/ledger/lua/lib/audit.lua`). So an action that took effect always has its entry, however it ended.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.closure import iso
+from tasks.history import iso
 from worker.operations.context import OperatorContext, asking
 from worker.operations.operator import Operator, Verb
 

@@ -7,17 +7,17 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from tasks.address import public_address
+from tasks.api.address import public_address
 from tasks.errors import ConfigurationError
 from worker import open_files
-from worker.celery_variables import REMEDY
+from worker.broker.celery_variables import REMEDY
+from worker.observe.redaction import redact
 from worker.operations.check_api import api, held_back
 from worker.operations.check_store import store
 from worker.operations.finding import Finding, Line
 from worker.operations.operator import Operator, Verb, guard
-from worker.redaction import redact
 from worker.settings import Settings, unknown_variables
-from worker.url_check import check_broker
+from worker.settings.url_check import check_broker
 
 _BROKER_S = 8
 
@@ -83,7 +83,7 @@ def broker(settings: Settings, connect: Callable[[], Any]) -> Line:
 
 
 def _queues(settings: Settings, address: str, connection: Any) -> Line:
-    from worker import rabbitmq
+    from worker.broker import rabbitmq
 
     try:
         held = rabbitmq.declared(connection) if rabbitmq.is_amqp(settings.celery_broker_url) else 0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from tasks.closure import iso
+from tasks.api.reply import Failure, NoReply, Reply
+from tasks.api_health import throttle_s
 from tasks.errors import CloserError, ConfigurationError, ForeignApi, LedgerBroken, StoreUnavailable
-from tasks.reply import Failure, NoReply, Reply
-from tasks.verdict import group_state, throttle_s
+from tasks.history import iso
+from tasks.verdict import group_state
 from worker.operations.context import open_context
 from worker.operations.finding import Finding, Line
 from worker.operations.operator import Operator

@@ -8,11 +8,11 @@ from typing import Any
 
 from redis.exceptions import NoPermissionError
 
-from tasks.catalogue import Summary
 from tasks.errors import ForeignApi, LedgerBroken
-from tasks.event_type import EventTypes
-from tasks.fleet_policy import FleetPolicy
-from tasks.heartbeat import Heartbeat
+from tasks.events.event_type import EventTypes
+from tasks.ledger.catalogue import Summary
+from tasks.ledger.heartbeat import Heartbeat
+from tasks.ledger.policy import FleetPolicy
 from worker.operations.context import OperatorContext, StoreAway, asking, open_context
 from worker.operations.event_types import Waiting, uncounted, waiting
 from worker.operations.finding import Finding, Line
@@ -22,7 +22,7 @@ from worker.operations.policy import refuse_other_api
 from worker.operations.step import Step
 from worker.operations.stream_groups import Behind, behind
 from worker.settings import Settings
-from worker.store import EVICTION_REMEDY, eviction
+from worker.store.connect import EVICTION_REMEDY, eviction
 
 _OLDEST_REDIS = 7
 _TYPES_SHOWN = 5

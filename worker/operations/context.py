@@ -10,14 +10,14 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from tasks.catalogue import Catalogue
 from tasks.errors import StoreUnavailable
-from tasks.event_type import EventTypes
-from tasks.ledger import Ledger
-from tasks.scripts import translated
+from tasks.events.event_type import EventTypes
+from tasks.ledger.catalogue import Catalogue
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.scripts import translated
 from worker.operations.operator import Chosen, Operator, Verb, guard
 from worker.settings import Settings
-from worker.store import connect
+from worker.store.connect import connect
 
 _BATCH = 200
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.closure import iso
+from tasks.history import iso
 from worker.operations import audit
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext, StreamEntry

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.catalogue import Summary
-from tasks.event_type import EventTypes
+from tasks.events.event_type import EventTypes
+from tasks.ledger.catalogue import Summary
 from worker.operations.context import OperatorContext
 from worker.operations.operator import Verb
 from worker.operations.step import Step

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.gate import Gate
+from tasks.ledger.gate import Gate
 from worker.operations.context import OperatorContext
 from worker.operations.operator import Verb
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from tasks.catalogue import Cursor, Group, GroupBy, Order, Page
+from tasks.ledger.catalogue import Cursor, Group, GroupBy, Order, Page
 from worker.operations.context import OperatorContext
 from worker.operations.operator import Verb
 from worker.operations.selection import Filter

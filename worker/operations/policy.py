@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.address import api_address
+from tasks.api.address import api_address
 from tasks.errors import CloserError, ForeignApi
 from worker.operations.context import OperatorContext
 from worker.operations.operator import Verb

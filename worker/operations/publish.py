@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from tasks import batch
-from tasks.event import Rejection, is_reference
-from tasks.event_type import OWN_TYPE, EventTypes
+from tasks.events import batch
+from tasks.events.event import Rejection, is_reference
+from tasks.events.event_type import OWN_TYPE, EventTypes
 from worker.operations.context import OperatorContext, asking
 from worker.operations.operator import Verb
 

@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import Sequence
 from typing import Literal
 
-from tasks.api import SortedApi
-from tasks.closure import iso
+from tasks.api.client import SortedApi
+from tasks.api.reply import NoReply, Reply
+from tasks.api_health import throttle_s
 from tasks.errors import CloserError
-from tasks.gate import REASONS, Gate
-from tasks.ledger import Ledger
-from tasks.reply import NoReply, Reply
-from tasks.verdict import group_state, throttle_s
+from tasks.history import iso
+from tasks.ledger.gate import REASONS, Gate
+from tasks.ledger.ledger import Ledger
+from tasks.verdict import group_state
 from worker.operations.operator import Verb
 from worker.operations.step import CouldNot, GateShut, Step
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks import batch
-from tasks.event_type import EventTypes
+from tasks.events import batch
+from tasks.events.event_type import EventTypes
 from worker.operations.context import OperatorContext
 from worker.operations.dead_letter_selection import DeadLetterSelection
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How rejected bytes are read again; see `tasks.event.parse`."""
+    """How rejected bytes are read again; see `tasks.events.event.parse`."""
 
     stream: str
     types: EventTypes

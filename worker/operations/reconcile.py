@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tasks.api import SortedApi
+from tasks.api.client import SortedApi
 from tasks.closure import Closure, State
-from tasks.ledger_values import Observation
+from tasks.ledger.values import Observation
 from worker.operations import audit
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext

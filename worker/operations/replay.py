@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks import batch
 from tasks.errors import CloserError
-from tasks.event import GroupComplete, Rejection
-from tasks.event_data import content, elsewhere
+from tasks.events import batch
+from tasks.events.data import content, elsewhere
+from tasks.events.event import GroupComplete, Rejection
 from worker.operations import audit
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.event import GroupComplete, Rejection
+from tasks.events.event import GroupComplete, Rejection
 from worker.operations.context import OperatorContext
 from worker.operations.dead_letter_selection import DeadLetterSelection, position
 from worker.operations.dead_letters import DeadLetter, by_id, newest

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from tasks.catalogue import Query
 from tasks.closure import Reason, State
-from tasks.event import is_reference
+from tasks.events.event import is_reference
+from tasks.ledger.catalogue import Query
 from worker.operations.moment import Moment
 from worker.operations.refusal import Refused, Rule
 

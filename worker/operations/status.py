@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.catalogue import Summary
-from tasks.closure import iso
-from tasks.fleet_policy import FleetPolicy
-from tasks.gate import Gate, SuspendedKey
-from tasks.heartbeat import Heartbeat, Unreadable
+from tasks.history import iso
+from tasks.ledger.catalogue import Summary
+from tasks.ledger.gate import Gate, SuspendedKey
+from tasks.ledger.heartbeat import Heartbeat, Unreadable
+from tasks.ledger.policy import FleetPolicy
 from worker.operations.context import OperatorContext
 from worker.operations.event_types import Waiting, waiting
 from worker.operations.operator import Verb

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.errors import CloserError
-from tasks.gate import Standing
+from tasks.ledger.gate import Standing
 from worker.operations.operator import Verb
 from worker.operations.selection import Selection, of_type
 

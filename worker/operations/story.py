@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.closure import Closure, OperatorAction, iso
+from tasks.closure import Closure
+from tasks.history import OperatorAction, iso
 from worker.operations import audit
 from worker.operations.advice import FAILURES, Advice
 from worker.operations.context import OperatorContext

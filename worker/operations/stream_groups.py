@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.scripts import CONSUMER_GROUP
+from tasks.ledger.scripts import CONSUMER_GROUP
 from worker.operations.context import OperatorContext, asking
 
 _COUNT_MOST = 10_000

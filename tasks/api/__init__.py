@@ -1,0 +1,1 @@
+"""The Sorted API: its client, and its replies as values."""

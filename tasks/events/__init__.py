@@ -1,0 +1,1 @@
+"""What says that a group is complete: events as warehouses send them, read strictly."""

@@ -1,0 +1,222 @@
+"""A "group complete" event: bytes in, a `GroupComplete` or a `Rejection` out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from tasks.events.data import (
+    REFERENCE_PATTERN,
+    Named,
+    Reference,
+    Text,
+    Unnamed,
+    elsewhere,
+    group_named,
+    in_words,
+    misplaced,
+    problem,
+)  # fmt: skip
+from tasks.events.event_type import EventTypes
+from tasks.events.strict_json import fields, load
+
+MAX_EVENT_BYTES = 64 * 1024
+_REFERENCE = re.compile(REFERENCE_PATTERN)
+_TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
+_ENVELOPE = frozenset({"specversion", "id", "source", "type", "subject", "data", "data_base64"})
+_BARE_TYPES = ("event", "event_type", "eventType")
+_TEXT: TypeAdapter[str] = TypeAdapter(Text, config=ConfigDict(strict=True, regex_engine="python-re"))
+
+
+@dataclass(frozen=True, slots=True)
+class GroupComplete:
+    """A shipment group that its warehouse system has finished. (`source`, `event_id`) identifies the event.
+
+    `type`: what the event called itself, if anything.
+    """
+
+    reference: str
+    source: str
+    event_id: str
+    custom_reference: str | None = None
+    time: str | None = None
+    traceparent: str | None = None
+    type: str | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why bytes are not an event: one `field: problem` line for each thing that is wrong.
+
+    `refused_type`: the type that is not accepted, where that is one of the problems.
+    """
+
+    problems: tuple[str, ...]
+    refused_type: str | None = None
+
+    def __str__(self) -> str:
+        return "; ".join(self.problems)
+
+
+class _CloudEvent(BaseModel):
+    """CloudEvents 1.0, JSON format, structured mode: required and used attributes only."""
+
+    model_config = ConfigDict(strict=True, regex_engine="python-re")
+    specversion: Literal["1.0"]
+    id: Text
+    source: Text
+    type: Text
+    subject: str | None = None
+    time: Text | None = None
+    traceparent: Any = None
+    data: Any = None
+    data_base64: Any = None
+    reference: Any = None  # an extension: it must not name another group
+
+
+class _Bare(BaseModel):
+    model_config = ConfigDict(strict=True, regex_engine="python-re")
+    reference: Reference
+    custom_reference: Text | None = None
+
+
+class _Identified(_Bare):
+    id: Text
+    source: Text
+
+
+def parse(
+    body: bytes, *, source: str, event_id: str, types: EventTypes, use_subject: bool = False
+) -> GroupComplete | Rejection:
+    """Read one event; never raises.
+
+    `source` and `event_id` identify a bare `{"reference": …}` event that does not bring both itself: pass the name of
+    the stream and the entry's id, so that the same entry read twice is the same event. `types`: which types say that a
+    group is complete. `use_subject`: an operator has said that the subject names the group where the data name none.
+    """
+    if len(body) > MAX_EVENT_BYTES:
+        return Rejection((f"event: {len(body)} bytes, the limit is {MAX_EVENT_BYTES}",))
+    try:
+        document = _load(body)
+        if _is_bare(document):
+            return _bare(document, source, event_id, types)
+        return _group_complete(_CloudEvent.model_validate(document), document, types, use_subject=use_subject)
+    except ValidationError as error:
+        return Rejection(tuple(problem(detail) for detail in error.errors()))
+    except ValueError as error:
+        return Rejection((f"event: {error}",))
+
+
+def is_reference(text: object) -> bool:
+    """Whether `text` is a safe path segment of the API (1 to 128 characters of `A-Za-z0-9_-`)."""
+    return isinstance(text, str) and _REFERENCE.match(text) is not None
+
+
+def _load(body: bytes) -> dict[str, Any]:
+    document = load(body)
+    if not isinstance(document, dict):
+        raise ValueError(f"a JSON object is needed, this is {type(document).__name__}")
+    return document
+
+
+def _is_bare(document: dict[str, Any]) -> bool:
+    return "specversion" not in document and ("reference" in document or not _ENVELOPE & document.keys())
+
+
+def _bare(document: dict[str, Any], source: str, event_id: str, types: EventTypes) -> GroupComplete | Rejection:
+    """With only one of `id` and `source` the entry is the identity: neither is unique without the other."""
+    if document.get("reference") is None:
+        missing = f"reference: missing; the event has {fields(document)}"
+        return Rejection((f'{missing}; accepted is {{"reference": "sg_1"}}',))
+    named = {"id", "source"} <= document.keys()
+    told = _told_types(document, named=named)
+    problems, refused = _type_problems(told, types)
+    try:
+        known = (_Identified if named else _Bare).model_validate(document)
+    except ValidationError as error:
+        return Rejection((*(problem(detail) for detail in error.errors()), *problems), refused)
+    if problems:
+        return Rejection(tuple(problems), refused)
+    if isinstance(known, _Identified):
+        source, event_id = known.source, known.id
+    return GroupComplete(
+        known.reference, source, event_id, known.custom_reference, type=next(iter(told.values()), None)
+    )  # fmt: skip
+
+
+def _told_types(document: dict[str, Any], *, named: bool) -> dict[str, Any]:
+    """The fields of a bare event that tell its type. `type` may be anything, but in an event with an identity."""
+    names = (*_BARE_TYPES, "type") if named else _BARE_TYPES
+    return {name: document[name] for name in names if name in document}
+
+
+def _type_problems(told: dict[str, Any], types: EventTypes) -> tuple[list[str], str | None]:
+    problems, refused = [], None
+    for name, value in told.items():
+        try:
+            event_type = _TEXT.validate_python(value)
+        except ValidationError as error:
+            problems.append(f"type: the field {name} is wrong: {in_words(error.errors()[0])}")
+            continue
+        if not types.accept(event_type):
+            problems.append(types.problem(event_type))
+            refused = refused or event_type
+    return problems, refused
+
+
+def _group_complete(
+    event: _CloudEvent, document: dict[str, Any], types: EventTypes, *, use_subject: bool
+) -> GroupComplete | Rejection:
+    group = _group(event, document, use_subject=use_subject)
+    accepted = types.accept(event.type)
+    problems: tuple[str, ...] = () if accepted else (types.problem(event.type),)
+    if isinstance(group, Named) and accepted:
+        return GroupComplete(
+            group.reference, event.source, event.id, group.custom_reference, event.time, _trace(event.traceparent),
+            event.type,
+        )  # fmt: skip
+    problems += group.problems if isinstance(group, Unnamed) else ()
+    return Rejection(problems, None if accepted else event.type)
+
+
+def _group(event: _CloudEvent, document: dict[str, Any], *, use_subject: bool) -> Named | Unnamed:
+    """The group that the event names: its data do, and only without any data its subject."""
+    group = _by_data(event, document)
+    if group is None:
+        group = _by_subject(event.subject, document)
+    elif isinstance(group, Unnamed) and group.silent and event.subject is not None:
+        group = _by_subject(event.subject, document) if use_subject else Unnamed((*group.problems, *_unused(event)))
+    if isinstance(group, Named) and event.reference not in (None, group.reference):
+        return Unnamed(("reference: this attribute names another group than the event itself",))
+    return group
+
+
+def _by_data(event: _CloudEvent, document: dict[str, Any]) -> Named | Unnamed | None:
+    """What the data say, wherever they stand; None where there are none at all."""
+    if event.data is not None or event.data_base64 is not None:
+        return group_named(event.data, event.data_base64)
+    names = elsewhere(document)
+    return misplaced(names) if names else None
+
+
+def _by_subject(subject: str | None, document: dict[str, Any]) -> Named | Unnamed:
+    if subject is not None and is_reference(subject):
+        return Named(subject)
+    if subject is None:
+        missing = "data.reference: missing, and there is no subject either"
+        return Unnamed((f"{missing}; the event has {fields(document)}",))
+    return Unnamed(("subject: names no group, 1 to 128 characters of A-Z a-z 0-9 _ - are needed",))
+
+
+def _unused(event: _CloudEvent) -> Iterator[str]:
+    subject = str(event.subject)[:128]
+    yield f'subject: "{subject}" is not used, because there are data; an operator can replay it by its subject'
+
+
+def _trace(traceparent: object) -> str | None:
+    """W3C Trace Context 3.2: a traceparent that cannot be parsed is ignored."""
+    return traceparent if isinstance(traceparent, str) and _TRACEPARENT.match(traceparent) else None

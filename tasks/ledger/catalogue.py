@@ -1,0 +1,237 @@
+"""The reading side of the ledger: counts, and pages of closures that match, however many there are.
+
+A stretch of about a thousand closures is looked through in each script call, so that the store is never held up
+for more than a few milliseconds; nothing is kept here but what matches.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from tasks.closure import Closure, Reason, State
+from tasks.events.event import is_reference
+from tasks.ledger.gate import Gate
+from tasks.ledger.heartbeat import Heartbeat, Unreadable, read_heartbeat
+from tasks.ledger.scripts import CONSUMER_GROUP, Scripts, translated
+
+_STRETCH = 1000
+_RETURNED = 500
+
+Order = Literal["newest", "oldest"]
+GroupBy = Literal["reason", "source", "code"]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which closures: all conditions hold. Times are ms since the epoch, when a closure entered its state."""
+
+    states: tuple[State, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    statuses: tuple[str, ...] = ()
+    codes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    since_ms: int | None = None
+    until_ms: int | None = None
+    attempts_over: int | None = None
+    prefix: str | None = None
+    text: str | None = None
+
+    @property
+    def indexes(self) -> list[str]:
+        """The ledger's indexes that hold every closure that can match; none when nothing can."""
+        if not self.reasons:
+            return [state.value for state in self.states or State]
+        return [f"failed:{reason}" for reason in self.reasons] if State.FAILED in (self.states or State) else []
+
+    def index_of(self, closure: Closure) -> str:
+        """In which of `indexes` a closure that matches was found."""
+        return f"failed:{closure.reason}" if self.reasons else closure.state.value
+
+    def as_argument(self) -> str:
+        """The query as `scan.lua` reads it."""
+        conditions: dict[str, Any] = {
+            "indexes": self.indexes, "since": self.since_ms, "until": self.until_ms, "statuses": self.statuses,
+            "codes": self.codes, "sources": self.sources, "over": self.attempts_over, "prefix": self.prefix,
+            "text": self.text,
+        }  # fmt: skip
+        return json.dumps({name: value for name, value in conditions.items() if value is not None and value != ()})
+
+
+class Cursor(NamedTuple):
+    """A place between two closures; it stays where it is while closures come and go."""
+
+    entered_ms: str
+    among: str
+    reference: str
+
+    def __str__(self) -> str:
+        return ":".join(self)
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """Read what `str` wrote. Raises ValueError."""
+        entered, _, rest = text.partition(":")
+        index, _, reference = rest.rpartition(":")
+        if not (entered.isascii() and entered.isdigit() and index and is_reference(reference)):
+            raise ValueError("a cursor looks like 1767225600000:failed:REFERENCE, as the page before ended with")
+        return cls(entered, index, reference)
+
+
+_START = Cursor("", "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some closures, and where the next page begins (None: these were the last)."""
+
+    closures: list[Closure]
+    next: Cursor | None
+
+
+@dataclass(slots=True)
+class Group:
+    """How many closures have something in common, and the one that has been in its state for longest."""
+
+    count: int
+    oldest_ms: int
+    oldest_reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What there is, by the store's clock `now_ms`. `closed_*` count what was closed in that time.
+
+    `workers`: what each said of itself last, and what else stands in their hash. `waiting_types`: how many rejected
+    events wait for their type to be accepted; "" are those of all further types. `seen_types`: when an event of a type
+    came last (ms), within the last day.
+    """
+
+    now_ms: int
+    states: dict[State, int]
+    failed: dict[Reason, int]
+    closed_last_minute: int
+    closed_last_hour: int
+    oldest_open_ms: int | None
+    rejected: int
+    backlog: int
+    gate: Gate
+    workers: list[Heartbeat | Unreadable]
+    waiting_types: dict[str, int]
+    seen_types: dict[str, int]
+
+
+class Catalogue:
+    """Reads the ledger behind `redis`. Every method raises StoreUnavailable or LedgerBroken."""
+
+    def __init__(self, redis: Redis, *, prefix: str, clock: Callable[[], int] | None = None) -> None:
+        """`clock` (ms) replaces the store's clock, for tests."""
+        self._redis = redis
+        self._clock = clock
+        self._scripts = Scripts(redis, prefix, 0.0, clock)
+
+    async def summary(self, stream: str) -> Summary:
+        """Counts of everything; `stream` is where events come from, for the backlog."""
+        numbers_list, gate, workers_list = await self._scripts.run(
+            "summary", " ".join(Reason), CONSUMER_GROUP, keys=(stream,)
+        )
+        numbers, workers = (list(zip(flat[::2], flat[1::2], strict=True)) for flat in (numbers_list, workers_list))
+        counts = {_text(name): int(float(value)) for name, value in numbers}
+        return Summary(
+            now_ms=counts["now"],
+            states={state: counts[state] for state in State},
+            failed={reason: counts[f"failed:{reason}"] for reason in Reason if f"failed:{reason}" in counts},
+            closed_last_minute=counts["last_minute"],
+            closed_last_hour=counts["last_hour"],
+            oldest_open_ms=counts.get("oldest_open"),
+            rejected=counts["rejected"],
+            backlog=counts["backlog"],
+            gate=Gate.parse(gate),
+            workers=[read_heartbeat(name, said) for name, said in workers],
+            waiting_types=_beginning_with("waiting_type:", counts),
+            seen_types=_beginning_with("seen_type:", counts),
+        )
+
+    async def page(self, query: Query, *, limit: int, order: Order = "newest", cursor: Cursor | None = None) -> Page:
+        """Up to `limit` closures after the cursor, and whether there are more."""
+        closures: list[Closure] = []
+        # One more than asked for: its place alone tells that there is a next page.
+        async for rows in self._stretches(query, "records", order, cursor or _START, limit + 1):
+            closures.extend(_closure(*rows[at : at + 5]) for at in range(0, len(rows), 5))
+        if len(closures) <= limit:
+            return Page(closures, None)
+        last = closures[limit - 1]
+        return Page(closures[:limit], Cursor(str(last.entered_ms), query.index_of(last), last.reference))
+
+    async def references(self, query: Query) -> AsyncIterator[tuple[str, State]]:
+        """Every closure that matches, oldest first: its reference and its state."""
+        async for rows in self._stretches(query, "references", "oldest", _START, None):
+            for reference, state in zip(rows[::2], rows[1::2], strict=True):
+                yield reference.decode(), State(state.decode())
+
+    async def groups(self, query: Query, by: GroupBy) -> dict[str | None, Group]:
+        """Closures that match, counted by what they have in common; None: those without it."""
+        groups: dict[str | None, Group] = {}
+        async for rows in self._stretches(query, by, "oldest", _START, None):
+            for at in range(0, len(rows), 4):
+                value, count, oldest, reference = rows[at : at + 4]
+                # Oldest first: the one seen first stays.
+                fresh = Group(0, int(oldest), reference.decode())
+                groups.setdefault(value.decode() or None, fresh).count += int(count)
+        return groups
+
+    async def _stretches(
+        self, query: Query, wanted: str, order: Order, cursor: Cursor, limit: int | None
+    ) -> AsyncIterator[list[Any]]:
+        """What each script call returned, until there is no more or `limit` closures were returned."""
+        # Closures move to the newest end while we read: what came after we began is another reading's.
+        query = await self._until_now(query) if order == "oldest" else query
+        per_row = {"references": 2, "records": 5}.get(wanted, 4)
+        left = limit
+        while query.indexes and left != 0:
+            room = _STRETCH if left is None or wanted not in ("records", "references") else min(left, _RETURNED)
+            ended_ms, index, ended, *rows = await self._scripts.run(
+                "scan", query.as_argument(), order, *(_bytes(part) for part in cursor), _STRETCH, room, wanted
+            )
+            yield rows
+            left = left if left is None else left - len(rows) // per_row
+            cursor = Cursor(ended_ms.decode(), index.decode(), ended.decode("utf-8", "surrogateescape"))
+            if cursor == _START:
+                return
+
+    async def _until_now(self, query: Query) -> Query:
+        now_ms = await self.now_ms()
+        return replace(query, until_ms=min(query.until_ms or now_ms, now_ms))
+
+    async def now_ms(self) -> int:
+        """The time by the store's clock, in milliseconds since the epoch."""
+        if self._clock:
+            return self._clock()
+        try:
+            seconds, microseconds = await self._redis.time()
+        except (RedisError, OSError) as error:
+            raise translated(error) from error
+        return int(seconds * 1000 + microseconds // 1000)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _bytes(part: str) -> bytes:
+    """A cursor's part as the store has it: another program may have put any bytes into an index."""
+    return part.encode("utf-8", "surrogateescape")
+
+
+def _beginning_with(beginning: str, counts: dict[str, int]) -> dict[str, int]:
+    return {name.removeprefix(beginning): count for name, count in counts.items() if name.startswith(beginning)}
+
+
+def _closure(reference: bytes, raw: bytes, entered: bytes, agenda: bytes, state: bytes) -> Closure:
+    due = float(agenda) if agenda else None
+    return Closure.from_record(reference.decode(), raw, float(entered), due, State(state.decode()))

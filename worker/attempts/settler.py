@@ -1,0 +1,151 @@
+"""Writes settlements into the ledger: the lone one at once, many together, none forgotten while the store is away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from tasks.attempted import Attempted, Observer, Written
+from tasks.errors import LedgerBroken, StoreUnavailable
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.sift import sift
+from tasks.ledger.values import Settlement
+from tasks.outage_log import OutageLog
+from worker.attempts.permission import Permission
+
+_log = logging.getLogger("closer.settler")
+LONG_WAIT_S = 3600.0
+_BATCH = 200
+# After a write the next waits this long, so that under load many share one script call.
+_LINGER_S = 0.01
+_PAUSE_FIRST_S, _PAUSE_MOST_S = 0.1, 2.0
+_SOON_S = 1.0
+
+
+class _Result(NamedTuple):
+    """What is to be written; `attempted` is None where no call was made: the claim is given back."""
+
+    settlement: Settlement
+    attempted: Attempted | None
+
+
+class Settler:
+    """A queue of settlements, and the task that empties it. `after` is called when some have been written.
+
+    `observers` are told of each attempt once the ledger has answered. The ledger also answers whether this worker may
+    go on calling, which is noted in `permission`.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        permission: Permission,
+        after: Callable[[], None] = lambda: None,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self._ledger = ledger
+        self.permission = permission
+        self._after = after
+        self._observers = observers
+        self._queue: deque[_Result] = deque()
+        self._filled = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+        self._again = False  # the store did not answer: what was sent may be written all the same
+        self.trouble = OutageLog("settling")
+        self.settled = 0  # settlements that were written
+        self.lost_leases = 0  # attempts whose lease had ended before their result came
+        self._told_until_s = float("-inf")
+
+    def put(self, settlement: Settlement, attempted: Attempted | None = None) -> None:
+        """Hand over what an attempt came to, or give a claim back (`attempted` is None).
+
+        A crash before it is written repeats the attempt: the lease ends.
+        """
+        self._queue.append(_Result(settlement, attempted))
+        self._emptied.clear()
+        self._filled.set()
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        pause_s = _PAUSE_FIRST_S
+        while True:
+            await self._filled.wait()
+            try:
+                await self._write()
+            except (StoreUnavailable, LedgerBroken) as error:
+                self.trouble.begins(error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _PAUSE_MOST_S)
+            else:
+                self.trouble.ends()
+                pause_s = _PAUSE_FIRST_S
+                await asyncio.sleep(_LINGER_S)
+
+    async def soon_empty(self) -> None:
+        """Wait until everything has been written, but not long: the store may be away."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SOON_S):
+                await self._emptied.wait()
+
+    async def empty(self) -> None:
+        """Wait until everything has been written; the caller sets the time-out."""
+        await self._emptied.wait()
+
+    def _tell_long_wait(self, hold_s: float) -> None:
+        """Say it loudly, but once, when the API wants no calls for a long time."""
+        ends_s = time.monotonic() + hold_s
+        if hold_s > LONG_WAIT_S and ends_s > self._told_until_s + LONG_WAIT_S:
+            self._told_until_s = ends_s
+            _log.critical(
+                "the API asks for no calls during %.1f h (Retry-After), and the whole fleet holds back as long; ask "
+                "Sorted whether it means that, and only then: closer resume --override-retry-after --why TEXT",
+                hold_s / 3600,
+            )
+
+    async def _write(self) -> None:
+        """Write what waits. What is written or dropped leaves the queue at once: a repeat does not write it again."""
+        batch = [self._queue[index] for index in range(min(_BATCH, len(self._queue)))]
+        await sift(batch, self._settle, self._drop)
+        self._again = False
+        if not self._queue:
+            self._filled.clear()
+            self._emptied.set()
+        self._after()
+
+    async def _settle(self, batch: Sequence[_Result]) -> None:
+        settlements = [result.settlement for result in batch]
+        try:
+            written, word = await self._ledger.settle(settlements, key=self.permission.key, again=self._again)
+        except StoreUnavailable:
+            self._again = True
+            raise
+        self.permission.hear(*word)
+        self._tell_long_wait(max((settlement.hold_s for settlement in settlements), default=0.0))
+        for is_written in written:
+            self._count(self._queue.popleft(), Written.SETTLED if is_written else Written.LEASE_LOST)
+
+    async def _drop(self, result: _Result, error: LedgerBroken) -> None:
+        _log.error(
+            "the result of the attempt on %s is dropped: %s. When its lease ends the group is attempted again",
+            result.settlement.reference,
+            error,
+        )
+        self._count(self._queue.popleft(), Written.DROPPED)
+
+    def _count(self, result: _Result, written: Written) -> None:
+        self.settled += written is Written.SETTLED
+        if result.attempted is None:
+            return
+        self.lost_leases += written is Written.LEASE_LOST
+        attempted = result.attempted._replace(written=written)
+        for observe in self._observers:
+            try:
+                observe(attempted)
+            except Exception:
+                _log.exception("an observer failed for the attempt on %s", result.settlement.reference)

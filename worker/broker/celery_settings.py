@@ -1,0 +1,59 @@
+"""The broker that carries task messages: Celery's settings for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker.broker import rabbitmq
+from worker.settings import Settings
+
+BATCH_DEADLINE_S = 120.0  # how long a batch may wait to be taken in hand; well under the visibility time-out
+_VISIBILITY_S = 300
+_THREADS = 4
+
+
+def celery_settings(settings: Settings) -> dict[str, Any]:
+    """Celery's configuration. Each line that is not its default is there for a reason, see docs/internals.md."""
+    return {
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        # A store that is out of memory or read-only is a passing trouble, too, not the end of the worker.
+        "broker_channel_error_retry": True,
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_acks_on_failure_or_timeout": True,
+        "worker_consumer": "worker.broker.tolerant_consumer:TolerantConsumer",
+        "worker_pool": "threads",
+        "worker_concurrency": _THREADS,
+        "worker_prefetch_multiplier": 1,
+        "worker_enable_remote_control": True,
+        "worker_send_task_events": False,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "enable_utc": True,
+    } | broker_settings(settings.celery_broker_url)
+
+
+def broker_settings(url: str) -> dict[str, Any]:
+    """The part of Celery's configuration that depends on the broker's address."""
+    return rabbitmq.broker_settings(url) if rabbitmq.is_amqp(url) else _redis_settings(url)
+
+
+def _redis_settings(url: str) -> dict[str, Any]:
+    options = {
+        "visibility_timeout": _VISIBILITY_S,
+        "unacked_restore_interval": 5,
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 15,
+    }
+    # Without it kombu accepts any certificate. Parameters in the address (`?ssl_ca_certs=…`) take its place.
+    tls = {"broker_use_ssl": {"ssl_cert_reqs": "required"}} if url.startswith("rediss:") else {}
+    return {"broker_url": url, "broker_transport_options": options} | tls

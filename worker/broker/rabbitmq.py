@@ -1,0 +1,112 @@
+"""RabbitMQ as the broker: the quorum queue of task messages, the queue of its dead letters, Celery's settings."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from amqp.exceptions import NotFound, PreconditionFailed
+from kombu import Queue
+
+from tasks.errors import CloserError
+
+QUEUE = "celery"  # Celery's default: other programs reach the task by its name alone
+DEAD_LETTERS = "celery.dead"
+# Each delivery waits for the store for BATCH_DEADLINE_S before it is given back: this is more than a day without a
+# store, and still an end for a message that kills every worker that takes it.
+DELIVERY_LIMIT = 1000
+REMEDY = "give closer a virtual host of its own, or delete the queue when it is empty (docs/rabbitmq.md)"
+_HEARTBEAT_S = 15
+_CONNECT_S = 5
+_READ_S = 10  # for replies to commands such as the declaration of a queue; who waits for messages polls
+_TLS = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
+
+
+class ForeignQueue(CloserError):
+    """A queue is there, and is not as closer declares it."""
+
+    def __init__(self, cause: PreconditionFailed) -> None:
+        self.cause = cause
+        self.problem = f"another program has declared a queue of ours in another way ({cause})"
+        super().__init__(f"{self.problem}; {REMEDY}")
+
+
+def is_amqp(url: str) -> bool:
+    """Whether the address is a RabbitMQ's."""
+    return url.startswith(("amqp:", "amqps:"))
+
+
+def broker_settings(url: str) -> dict[str, Any]:
+    """Celery's configuration for a RabbitMQ at this address."""
+    return {
+        "broker_url": without_tls(url),
+        "broker_use_ssl": tls(url),
+        "broker_connection_timeout": _CONNECT_S,
+        "broker_heartbeat": _HEARTBEAT_S,
+        "broker_transport_options": {"confirm_publish": True, "read_timeout": _READ_S, "write_timeout": _READ_S},
+        "task_default_queue": QUEUE,
+        "task_default_queue_type": "quorum",
+        "task_queues": [task_queue()],
+        "worker_detect_quorum_queues": True,  # they know no global prefetch count
+        "worker_consumer": "worker.broker.rabbitmq_consumer:RabbitConsumer",
+    }
+
+
+def task_queue() -> Queue:
+    """The queue that workers consume. What it gives up is in the queue of dead letters before it is gone here."""
+    arguments = {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": DELIVERY_LIMIT,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": DEAD_LETTERS,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",  # at-least-once asks for it
+    }
+    return Queue(QUEUE, routing_key=QUEUE, queue_arguments=arguments)
+
+
+def dead_letters() -> Queue:
+    """The queue of dead letters. RabbitMQ 4 would drop what has been looked at 20 times."""
+    return Queue(DEAD_LETTERS, queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": 1_000_000})
+
+
+def declare(channel: Any) -> int:
+    """Declare both queues; returns how many dead letters there are. Raises ForeignQueue; the channel is closed then."""
+    _declare(task_queue(), channel)
+    return _declare(dead_letters(), channel)
+
+
+def declared(connection: Any) -> int:
+    """As `declare`, but what is not there stays so: nothing is changed."""
+    held = 0
+    for queue in (task_queue(), dead_letters()):
+        with suppress(NotFound):
+            queue.bind(connection.channel()).queue_declare(passive=True)
+            held = _declare(queue, connection.channel())
+    return held
+
+
+def _declare(queue: Queue, channel: Any) -> int:
+    try:
+        answer: Any = queue.bind(channel).queue_declare()  # its stub knows a name only
+    except PreconditionFailed as error:
+        raise ForeignQueue(error) from error
+    return int(answer.message_count)
+
+
+def tls(url: str) -> dict[str, Any] | bool:
+    """TLS as py-amqp wants it: the host's name is checked, too, which it does not do by itself."""
+    if not url.startswith("amqps:"):
+        return False
+    given = {_TLS[name]: value for name, value in parse_qsl(urlsplit(url).query) if name in _TLS}
+    return {"server_hostname": None} | given
+
+
+def without_tls(url: str) -> str:
+    """The address without the parameters that `tls` has read: py-amqp would stumble over them."""
+    if not url.startswith("amqps:"):
+        return url
+    parts = urlsplit(url)
+    rest = [word for word in parts.query.split("&") if word.partition("=")[0] not in _TLS]
+    return urlunsplit(parts._replace(query="&".join(rest)))

@@ -1,0 +1,97 @@
+"""The sweep: whatever is due, new or retried or left by the dead, is dispatched as task messages."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from tasks.errors import LedgerBroken, StoreUnavailable
+from tasks.ledger.ledger import Ledger
+from tasks.outage_log import OutageLog
+from worker.attempts.permission import Permission
+
+Publish = Callable[[list[str]], Awaitable[None]]
+Probe = Callable[[str], Awaitable[None]]
+
+BATCH = 100  # references in one message: enough that Celery's cost per message is small against the calls'
+_ROUND = 500
+_GRACE_S = 10.0  # a message not worked on for so long is presumed lost: `most` keeps the queue far shorter than that
+_IDLE_S = 1.0
+_LINGER_S = 0.005  # between two rounds, so that under load a message fills; a lone event does not wait for it
+
+
+class BrokerUnavailable(Exception):
+    """The broker did not take a message."""
+
+
+class Sweep:
+    """Dispatches what is due. Any number of workers may sweep at once: the ledger gives each reference to one."""
+
+    def __init__(
+        self, ledger: Ledger, publish: Publish, permission: Permission, *, most: int, probe: Probe | None = None
+    ) -> None:
+        """`most`: references that messages may be on their way for, in the whole fleet.
+
+        `probe` attempts one closure in this process, to find out whether the API accepts a suspended key again.
+        """
+        self._ledger = ledger
+        self._publish = publish
+        self._permission = permission
+        self._probe = probe
+        self._most = most
+        self._poked = asyncio.Event()
+        self._blocked = False
+        self._broker = OutageLog("dispatch")
+        self.on_their_way = 0
+
+    def poke(self) -> None:
+        """Something may be due now."""
+        self._poked.set()
+
+    def made_room(self) -> None:
+        """Work has ended: what waited for room may go."""
+        if self._blocked:
+            self._poked.set()
+
+    async def step(self) -> None:
+        """Dispatch what is due now, then wait until something may be due again.
+
+        Raises StoreUnavailable and LedgerBroken.
+        """
+        self._poked.clear()
+        started = time.monotonic()
+        try:
+            due = await self._ledger.due(limit=_ROUND, grace_s=_GRACE_S, most=self._most, key=self._permission.key)
+        except (StoreUnavailable, LedgerBroken):
+            self.on_their_way = 0  # unknown: a store that is away must not pass for a consumer that takes nothing
+            raise
+        self._blocked = due.next_s is None
+        self.on_their_way = due.on_their_way
+        self._permission.hear(*due.word)
+        if due.probe and self._probe:
+            await self._probe(due.probe)
+        if due.references:
+            await self._dispatch(due.references)
+        else:
+            await self._wait(min(_IDLE_S, _IDLE_S if due.next_s is None else due.next_s))
+        await asyncio.sleep(max(0.0, started + _LINGER_S - time.monotonic()))
+
+    async def _dispatch(self, references: list[str]) -> None:
+        """Crash-safe: what is not published in time is due again, see `lua/due.lua`."""
+        for start in range(0, len(references), BATCH):
+            try:
+                await self._publish(references[start : start + BATCH])
+            except BrokerUnavailable as error:
+                self._broker.begins(error)
+                await self._ledger.undispatch(references[start:])
+                await self._wait(_IDLE_S)
+                return
+        self._broker.ends()
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._poked.wait()
+        except TimeoutError:
+            pass

@@ -1,0 +1,104 @@
+"""The last net under the secrets: whatever this process writes, those of its environment stand there as `***`.
+
+Nothing of ours puts a secret into a text. But the clients of the store, the broker and the API quote addresses in
+their errors, whole or in parts, and tracebacks quote those errors.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+import threading
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from types import TracebackType
+from urllib.parse import parse_qsl, quote, unquote
+
+from tasks.api.address import is_readable, several
+
+HIDDEN = "***"
+_SHORTEST = 4  # less would be found in every other word
+_WHOLE = re.compile(r"CLOSER_\w*(KEY|SECRET|PASSWORD|TOKEN)", re.IGNORECASE)
+_OURS = re.compile(r"(CLOSER|CELERY)_\w+")
+_PROXY = re.compile(r"\w+_PROXY", re.IGNORECASE)
+_SECRET_PARAMETER = re.compile("pass|secret|token", re.IGNORECASE)
+_SEPARATORS = re.compile(r"[/?#@:;&=\[\]]")
+
+
+class Redaction:
+    """Replaces the secrets of an environment in a text."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        """`environ`: variables by name; the key, and the passwords in addresses of ours and of proxies, are secret."""
+        forms = {form for secret in _secrets(environ) for form in _forms(secret)}
+        self._forms = sorted((form for form in forms if len(form) >= _SHORTEST), key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """The text without them."""
+        for form in self._forms:
+            if form in text:
+                text = text.replace(form, HIDDEN)
+        return text
+
+
+class RedactingFormatter(logging.Formatter):
+    """What another formatter makes of a record, without the secrets."""
+
+    def __init__(self, inner: logging.Formatter, redact: Redaction) -> None:
+        super().__init__()
+        self._inner = inner
+        self._redact = redact
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The same line."""
+        return self._redact(self._inner.format(record))
+
+
+def redact(text: object) -> str:
+    """The text without the secrets of this process's environment."""
+    return Redaction(os.environ)(str(text))
+
+
+def guard_tracebacks() -> None:
+    """Keep the secrets out of the traceback with which an error that nobody catches ends the process or a thread."""
+    sys.excepthook = _print
+    threading.excepthook = lambda args: _print(args.exc_type, args.exc_value, args.exc_traceback)
+
+
+def _print(kind: type[BaseException], error: BaseException | None, at: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt | SystemExit):
+        return
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, at))))
+    sys.stderr.flush()
+
+
+def _secrets(environ: Mapping[str, str]) -> Iterator[str]:
+    for name, value in environ.items():
+        if _WHOLE.fullmatch(name):
+            yield value
+        elif _PROXY.fullmatch(name) or (_OURS.fullmatch(name) and "://" in value):
+            for address in several(value) if is_readable(value) else [value]:
+                yield from _passwords(address)
+
+
+def _passwords(address: str) -> Iterator[str]:
+    """Whatever in an address may be a password, however the address is read."""
+    rest = address.partition("://")[2] or address
+    if "@" in rest or rest.startswith(":"):
+        password = (rest.rpartition("@")[0] or rest).partition(":")[2]
+        yield password
+        yield from _SEPARATORS.split(password)
+    for name, value in parse_qsl(rest.partition("?")[2]):
+        if _SECRET_PARAMETER.search(name):
+            yield value
+
+
+def _forms(secret: str) -> Iterable[str]:
+    """How a text may hold it: as it is, with %XX or without, in lower case as hosts are, escaped by JSON or Python."""
+    plain = unquote(secret)
+    forms = {secret, plain, quote(plain, safe=""), *_SEPARATORS.split(plain)}
+    forms |= {form.lower() for form in forms}
+    return forms | {json.dumps(form)[1:-1] for form in forms} | {repr(form)[1:-1] for form in forms}

@@ -1,0 +1,5 @@
+"""What a worker is told by its environment: the variables `CLOSER_*`."""
+
+from worker.settings.settings import PREFIX, Settings, load, unknown_variables
+
+__all__ = ["PREFIX", "Settings", "load", "unknown_variables"]

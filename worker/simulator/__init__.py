@@ -1,0 +1,1 @@
+"""The simulated Sorted API: the only fake of it, for the demo, tests and benchmarks."""
