@@ -42,7 +42,8 @@ fuzz: $(VENV)/.dev  ## 100,000 events and as many replies through the parsers
 bench: $(VENV)/.dev  ## measure, beside other task queues, into bench/results.md; BENCH_ARGS="throughput --groups 2000"
 	@$(BIN)/python -m bench $(BENCH_ARGS)
 
-check: lint $(VENV)/.dev  ## lint, types and import directions
+check: lint $(VENV)/.dev  ## lint, types and import directions; luacheck must be installed
+	$(BIN)/python .ci/lint_lua.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

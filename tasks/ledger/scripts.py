@@ -126,22 +126,35 @@ class Scripts:
         return f"{since_ms}|{self._look.stood.decode()}|{self._look.moved.decode()}"
 
 
-@cache
-def source(name: str) -> str:
-    """The whole text of a script: its own shebang line, the library that all share, its body.
+def names() -> list[str]:
+    """The names of all scripts."""
+    return sorted(path.stem for path in _FOLDER.glob("*.lua"))
 
-    One that writes has looked at the store's clock, so it returns what it saw there, and then its own reply.
+
+def pieces(name: str) -> list[tuple[str, str]]:
+    """What a script is put together from, in order: each piece's file, relative to `lua/`, and its text.
+
+    First its shebang line, then the library that all share, then its body. A script that writes has looked at the
+    store's clock, so it returns what it saw there, and then its own reply.
     """
-    body = (_FOLDER / f"{name}.lua").read_text("utf-8")
+    file = f"{name}.lua"
+    body = (_FOLDER / file).read_text("utf-8")
     shebang = _SHEBANG
     if body.startswith(_SHEBANG):
         # `#!lua` makes the store refuse the script as a whole when it is out of memory or read-only:
         # without it, the first half of a script would be written and the rest not.
         shebang, _, body = body.partition("\n")
-    library = [(_FOLDER / "lib" / f"{part}.lua").read_text("utf-8") for part in _LIBRARY]
-    if _READS not in shebang:
-        body = f"local function body()\n{body}\nend\nreturn with_look(body())"
-    return "\n".join([shebang, *library, body])
+        body = "\n" + body  # so that its lines keep their numbers
+    library = [(f"lib/{part}.lua", (_FOLDER / "lib" / f"{part}.lua").read_text("utf-8")) for part in _LIBRARY]
+    if _READS in shebang:
+        return [(file, shebang), *library, (file, body)]
+    return [(file, shebang), *library, (file, f"local function body(){body}\nend\nreturn with_look(body())")]
+
+
+@cache
+def source(name: str) -> str:
+    """The whole text of a script, as the store gets it."""
+    return "\n".join(text for _, text in pieces(name))
 
 
 @cache

@@ -4,7 +4,7 @@
 -- ARGV[4..] ids of rejected events
 -- Returns   how many were there
 
-local waiting = P .. 'waiting_types'
+local types = P .. 'waiting_types'
 
 local function type_of(id)
   local entry = redis.call('XRANGE', P .. 'rejected', id, id)[1]
@@ -15,8 +15,8 @@ end
 
 -- A type that came when there were too many is counted with the others, under "".
 local function uncount(event_type)
-  if redis.call('HEXISTS', waiting, event_type) == 0 then event_type = '' end
-  if redis.call('HINCRBY', waiting, event_type, -1) <= 0 then redis.call('HDEL', waiting, event_type) end
+  if redis.call('HEXISTS', types, event_type) == 0 then event_type = '' end
+  if redis.call('HINCRBY', types, event_type, -1) <= 0 then redis.call('HDEL', types, event_type) end
 end
 
 expect('stream', { 'rejected', 'audit' })
@@ -27,7 +27,7 @@ for i = 4, #ARGV do
   if gone == 1 and event_type then pcall(uncount, event_type) end
   changed = changed + gone
 end
-if redis.call('XLEN', P .. 'rejected') == 0 then redis.call('DEL', waiting) end
+if redis.call('XLEN', P .. 'rejected') == 0 then redis.call('DEL', types) end
 local missing = #ARGV - 3 - changed
 audited(ARGV[3], changed, { unknown = missing > 0 and missing or nil })
 return changed

@@ -4,7 +4,7 @@
 -- Returns  every worker as a flat list: name, JSON, …, and first the time (ms). A field that no worker wrote is left
 --          alone and returned like the others: whoever reads it must expect anything.
 
-local FORGET_MS = 3600000
+local FORGET_WORKER_MS = 3600000
 
 expect('hash', { 'workers' })
 expect('set', { 'reconsider' })
@@ -18,7 +18,7 @@ end
 local known, workers = redis.call('HGETALL', P .. 'workers'), { NOW }
 for i = 1, #known, 2 do
   local at = seen_at(known[i + 1])
-  if at and NOW - at > FORGET_MS then
+  if at and NOW - at > FORGET_WORKER_MS then
     redis.call('HDEL', P .. 'workers', known[i])
   else
     workers[#workers + 1] = known[i]

@@ -1,5 +1,5 @@
--- One step of the inspection: looks through a few closures and puts right what the agenda and the indexes have lost, or hold
--- wrongly. Somebody may delete a key, or a store that is short of memory throws keys away.
+-- One step of the inspection. It looks through a few closures and puts right what the agenda and the indexes have
+-- lost or hold wrongly: somebody may delete a key, and a store that is short of memory throws keys away.
 -- A round goes over every record, then over every index for members whose record is gone. The record is the truth. Only
 -- unfinished closures go onto the agenda; one whose record is damaged only if an index says that it was unfinished, and one
 -- whose record is gone only if two do.

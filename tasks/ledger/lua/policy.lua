@@ -9,7 +9,7 @@
 --          seen in the last minute and call another address, or do not say which
 -- A move is written into the audit in the same step, see lib/audit.lua.
 
-local SEEN_MS = 60000
+local ALIVE_MS = 60000
 
 local verb, address = ARGV[3], ARGV[4]
 if verb ~= 'move' then redis.call('HSETNX', P .. 'policy', 'api', address) end
@@ -20,7 +20,7 @@ if verb ~= 'move' or now == address then return { now } end
 local known, others = redis.call('HGETALL', P .. 'workers'), {}
 for i = 1, #known, 2 do
   local at = seen_at(known[i + 1])
-  if at and math.abs(NOW - at) <= SEEN_MS and cjson.decode(known[i + 1]).api ~= address then
+  if at and math.abs(NOW - at) <= ALIVE_MS and cjson.decode(known[i + 1]).api ~= address then
     others[#others + 1] = known[i]
   end
 end

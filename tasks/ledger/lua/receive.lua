@@ -7,7 +7,7 @@
 -- Returns    one of new, requeued, duplicate for each
 
 local EVENTS_LIMIT = 16
-local REASONS = ARGV[3]
+local FAILED_REASONS = ARGV[3]
 local come = 0  -- closures without a record until now
 
 local function seen(c, event)
@@ -27,7 +27,7 @@ end
 -- Takes the closure off every index: which of them hold it, a record that is damaged or gone does not tell.
 local function clear(ref)
   for state in pairs(NEEDED) do redis.call('ZREM', P .. state, ref) end
-  for reason in string.gmatch(REASONS, '%S+') do redis.call('ZREM', P .. 'failed:' .. reason, ref) end
+  for reason in string.gmatch(FAILED_REASONS, '%S+') do redis.call('ZREM', P .. 'failed:' .. reason, ref) end
   redis.call('ZREM', P .. 'dispatched', ref)
 end
 

@@ -14,14 +14,14 @@ local ONCE_LIMIT = 10000
 local TYPES_LIMIT = 100
 
 local function count(event_type)
-  local waiting = P .. 'waiting_types'
-  if redis.call('HEXISTS', waiting, event_type) == 0 and redis.call('HLEN', waiting) >= TYPES_LIMIT then event_type = '' end
-  redis.call('HINCRBY', waiting, event_type, 1)
+  local types = P .. 'waiting_types'
+  if redis.call('HEXISTS', types, event_type) == 0 and redis.call('HLEN', types) >= TYPES_LIMIT then event_type = '' end
+  redis.call('HINCRBY', types, event_type, 1)
 end
 
-local function reject(body, problems, origin, event_type, once)
+local function reject(bytes, problems, origin, event_type, once)
   if once ~= '' and redis.pcall('ZADD', P .. 'rejected_once', 'NX', NOW, once) == 0 then return '' end
-  local fields = { 'event', body, 'problems', problems, 'origin', origin }
+  local fields = { 'event', bytes, 'problems', problems, 'origin', origin }
   if event_type ~= '' then
     fields[#fields + 1] = 'type'
     fields[#fields + 1] = event_type

@@ -35,7 +35,7 @@ local function object(raw, kinds)
   return found
 end
 
-local function damaged(reason)
+local function stand_in(reason)
   local since = gate.shut_at or NOW
   local found = { since = since, by = 'closer', why = 'its record in the store is damaged' }
   if reason == 'throttled' then found.till = since + DAMAGED_MS end
@@ -60,7 +60,7 @@ do
   for _, reason in ipairs(REASONS) do
     if gate[reason] then
       local found = object(gate[reason], STANDING)
-      reasons[reason] = whole(reason, found) and found or damaged(reason)
+      reasons[reason] = whole(reason, found) and found or stand_in(reason)
       gate.shut_at = math.min(gate.shut_at or NOW, reasons[reason].since)
     end
   end

@@ -35,10 +35,10 @@ end
 
 -- Numbers that belong together, and by how much they do not fit. Every step changes both sides of each at once.
 local function difference(fields)
-  local unfinished, reasons = 0, 0
+  local unfinished, failed = 0, 0
   for name in pairs(UNFINISHED) do unfinished = unfinished + size(name) end
-  for reason in string.gmatch(ARGV[3], '%S+') do reasons = reasons + size('failed:' .. reason) end
-  return string.format('%d %d %d %d', size('agenda') - unfinished, size('open') - unfinished, size('failed') - reasons,
+  for reason in string.gmatch(ARGV[3], '%S+') do failed = failed + size('failed:' .. reason) end
+  return string.format('%d %d %d %d', size('agenda') - unfinished, size('open') - unfinished, size('failed') - failed,
     closures_indexed() - (as_time(fields.closures) or 0))
 end
 

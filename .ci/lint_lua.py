@@ -1,0 +1,58 @@
+"""Runs luacheck on the ledger's scripts, each as the store gets it: the shared library, then its own lines.
+
+A name of the library is reported as unused only when no script uses it. It needs the program `luacheck`, which is the
+package lua-check in Debian.
+Exit codes: 0 nothing found, 1 something found, 2 luacheck is not installed.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tasks.ledger.scripts import names, pieces  # noqa: E402  (the project need not be installed)
+
+_CONFIG = str(ROOT / ".luacheckrc")
+_OPTIONS = ("--std", "min+redis", "--no-color", "--codes", "--formatter", "plain", "--config", _CONFIG)
+_FOUND = re.compile(r"stdin:(?P<line>\d+):\d+: \((?P<code>\w+)\) (?P<text>.*)")
+_UNUSED = "W211"  # https://luacheck.readthedocs.io/en/stable/warnings.html
+_LIMIT_S = 60
+
+
+def main() -> int:
+    """Check every script and print what is found as `file:line: text`."""
+    if not shutil.which("luacheck"):
+        print("luacheck is not installed; on Debian and Ubuntu: apt-get install lua-check", file=sys.stderr)
+        return 2
+    scripts = names()
+    seen = Counter(found for name in scripts for found in set(check(name)))
+    wrong = sorted(text for (text, code), times in seen.items() if code != _UNUSED or times == len(scripts))
+    print("\n".join(wrong) or f"luacheck: {len(scripts)} scripts, nothing found")
+    return 1 if wrong else 0
+
+
+def check(name: str) -> Iterator[tuple[str, str]]:
+    """What luacheck finds in one script: a line that names the file, and the warning's code."""
+    lines = [(file, number, text) for file, body in pieces(name) for number, text in enumerate(body.split("\n"), 1)]
+    source = "\n".join(text for _, _, text in lines)
+    ran = subprocess.run(
+        ["luacheck", *_OPTIONS, "-"], input=source, capture_output=True, text=True, timeout=_LIMIT_S, check=False
+    )
+    for found in map(_FOUND.match, ran.stdout.splitlines()):
+        if found:
+            file, number, _ = lines[int(found["line"]) - 1]
+            # A script's own unused name is found once, in one script; here it counts as if all had it.
+            code = found["code"] if file.startswith("lib/") else "own"
+            yield f"tasks/ledger/lua/{file}:{number}: {found['text']} ({found['code']})", code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
