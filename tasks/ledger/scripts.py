@@ -28,7 +28,7 @@ from tasks.errors import LedgerBroken, StoreUnavailable
 
 _FOLDER = Path(__file__).parent / "lua"
 # In this order: a part uses those before it.
-_LIBRARY = ("base", "damage", "record", "audit", "gate", "keys", "clock", "inspection", "stream")
+_LIBRARY = ("base", "notices", "damage", "record", "audit", "gate", "keys", "clock", "inspection", "stream")
 _SHEBANG = "#!lua"
 _READS = "no-writes"
 CONSUMER_GROUP = "closer"  # on the stream that events come on

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +14,14 @@ from tasks.events.event import GroupComplete
 from tasks.history import Attempt
 from tasks.ledger.inspection import Inspected
 from tasks.ledger.ledger import Ledger
+from tasks.ledger.notices import Notice, NoticeKind, Notices
 from tasks.ledger.values import Claim, Received, Settlement
 
 START_MS = 1_700_000_000_000
+_BEGINS = {NoticeKind.GATE_SHUT, NoticeKind.KEY_SUSPENDED}
+_ENDS = {
+    NoticeKind.GATE_REASON_OVER, NoticeKind.GATE_OPENED, NoticeKind.KEY_ACCEPTED, NoticeKind.KEY_FORGOTTEN
+}  # fmt: skip
 LEASE_S, GRACE_S, DEADLINE_S = 60.0, 30.0, 1000.0
 
 
@@ -81,6 +87,21 @@ class Book:
     async def failed(self, reference: str, reason: Reason = Reason.GONE, **more: Any) -> None:
         """Make a closure that failed."""
         assert await self.settle(await self.claim(reference), State.FAILED, reason=reason, **more)
+
+    async def check_notices(self) -> None:
+        """Each reason that began to stand has its notice, and so has each that ended; the same for suspended keys."""
+        await self.due()  # a reason whose time is over has its notice when it is next looked at
+        page = await Notices(self.redis, self.ledger.prefix).read(limit=10_000)
+        assert page.missed == 0
+        begun, ended = Counter[str](), Counter[str]()
+        for one in page.notices:
+            assert isinstance(one, Notice)
+            if one.kind in _BEGINS | _ENDS:
+                (begun if one.kind in _BEGINS else ended)[one.fields.get("reason") or one.fields["key"]] += 1
+        gate = await self.ledger.gate()
+        standing = [*(one.reason for one in gate.standing), *(key.key for key in gate.suspended)]
+        assert begun - ended == Counter(standing)
+        assert not ended - begun
 
     async def inspect(self) -> Inspected:
         """Inspect until no round goes on; what the last one came to that has found something, or the last one."""

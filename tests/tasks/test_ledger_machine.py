@@ -53,7 +53,9 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """However it ended, with the gate open and time enough every closure can be brought to its end."""
+        self.do(self.book.check_notices())
         self.do(self._finish())
+        self.do(self.book.check_notices())
         self.do(self.book.redis.aclose())
         self.runner.close()
 

@@ -53,6 +53,7 @@ class ThrottleMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Nothing else holds the fleet back in the end: what is free is let through."""
+        self.do(self.book.check_notices())
         self.do(self._finish())
         self.do(self.book.redis.aclose())
         self.runner.close()

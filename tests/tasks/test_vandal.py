@@ -196,7 +196,7 @@ async def test_a_lost_record_of_one_that_had_ended(visitors: Visitors, state: St
 
 
 KEYS = [*INDEXES, "gate", "workers", "inspection", "shared", "policy", "waiting_types", "seen_types", "rejected_once"]
-KEYS += ["audit", "rejected", "reconsider", "c:sg_1"]
+KEYS += ["audit", "rejected", "reconsider", "notices", "told", "c:sg_1"]
 
 
 @pytest.mark.parametrize("kind", ["string", "list", "set", "hash", "zset"])

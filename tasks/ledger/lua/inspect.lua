@@ -156,6 +156,13 @@ local function result(wait, word)
   return told
 end
 
+-- Told at the beginning and at the end of a round that has found something: what it has found until then.
+local function notice_damage(kind)
+  local told, all = {}, 0
+  for _, what in ipairs(DAMAGES) do told[what], all = found(what), all + found(what) end
+  if all > 0 and is_news(kind, '', SELDOM_MS) then notice(kind, told) end
+end
+
 local function begin()
   local differ = difference(state)
   local hurry = not as_time(state.ended) or differ ~= FITS and differ ~= state.accepted
@@ -173,6 +180,7 @@ end
 -- lost while a round went on may lie behind it, so another round begins.
 local function finish()
   if state.audit then audited(state.audit, repairs(), {}) end
+  notice_damage('ledger_rebuilt')
   redis.call('HDEL', P .. 'inspection', 'phase', 'cursor', 'audit')
   keep(state, 'ended', string.format('%.0f', NOW))
   local differ = difference(state)
@@ -191,6 +199,7 @@ local function go_on()
   if first then
     keep(state, 'audit', redis.call('XADD', P .. 'audit', '*', 'by', 'closer', 'action', 'rebuild', 'filter', '',
       'matched', 0, 'why', WHY))
+    notice_damage('ledger_damaged')
   end
   if ended then return finish() end
   local pause = first and HURRY or as_time(state.pause) or STROLL

@@ -30,4 +30,5 @@ expect('stream', { 'audit' })
 redis.call('HSET', P .. 'policy', 'api', address)
 redis.call('XADD', P .. 'audit', '*', 'by', ARGV[5], 'door', ARGV[7], 'action', 'move-api', 'filter', now .. ' -> ' .. address,
   'matched', 1, 'changed', 1, 'why', ARGV[6])
+notice('api_moved', { from = now, to = address, by = ARGV[5], why = ARGV[6] })
 return { address }

@@ -27,7 +27,9 @@ local function reject(bytes, problems, origin, event_type, once)
     fields[#fields + 1] = event_type
     pcall(count, event_type)
   end
-  return redis.call('XADD', P .. 'rejected', '*', unpack(fields))
+  local id = redis.call('XADD', P .. 'rejected', '*', unpack(fields))
+  pcall(function() notice_rejected(id, cjson.decode(problems)[1], event_type ~= '' and event_type or nil) end)
+  return id
 end
 
 expect('stream', { 'rejected' })

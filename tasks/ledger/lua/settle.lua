@@ -36,7 +36,7 @@ end
 -- The API answers, and knows the key. Each such answer lets one more call into flight.
 local function good(ref)
   if suspended[KEY] and suspended[KEY].probe == ref then
-    lift(KEY)
+    lift(KEY, 'key_accepted')
     open('outage')
   end
   answered(ref)

@@ -10,6 +10,7 @@
 --   audit            stream  operators' actions, see audit.lua
 --   gate             hash    see gate.lua; absent: open
 --   policy           hash    what the whole fleet goes by, see policy.lua
+--   notices          stream  what somebody may want to be told of, see notices.lua    told  hash  see there
 --   workers          hash    each worker's last sign of life, see heartbeat.lua
 --   rejected         stream  what is not an event, see reject.lua
 --   inspection       hash    see inspection.lua

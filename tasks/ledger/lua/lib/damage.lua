@@ -44,6 +44,7 @@ local function put_aside(index, member)
       .. member
   end
   redis.call('ZREM', P .. index, member)
-  redis.call('XADD', P .. 'rejected', '*', 'event', member, 'origin', P .. index, 'problems',
-    cjson.encode({ P .. index .. ': ' .. why }))
+  local problem = P .. index .. ': ' .. why
+  local id = redis.call('XADD', P .. 'rejected', '*', 'event', member, 'origin', P .. index, 'problems', cjson.encode({ problem }))
+  notice_rejected(id, problem)
 end

@@ -120,13 +120,19 @@ local function shut(reason, by, why, found)
   found = found or {}
   found.since, found.by, found.why = NOW, by, why
   stand(reason, found)
+  notice('gate_shut', { reason = reason, by = by, why = why, till = found.till })
 end
 
 -- One reason is over. When it was the last the gate opens, for few calls at first.
 local function open(reason)
-  if reasons[reason] then stand(reason, nil) end
+  local stood = reasons[reason]
+  if stood then stand(reason, nil) end
   if reason == 'paused' then gate_set('shut', nil) end
-  if next(reasons) or not gate.shut_at then return end
+  if next(reasons) or not gate.shut_at then
+    if stood then notice('gate_reason_over', { reason = reason }) end
+    return
+  end
+  notice('gate_opened', { reason = reason, shut_ms = NOW - gate.shut_at })
   gate_set('lost', (gate.lost or 0) + NOW - gate.shut_at)
   gate_set('shut_at', nil)
   gate_set('bad', nil)

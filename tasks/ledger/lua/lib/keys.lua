@@ -59,11 +59,13 @@ end
 local function suspend(key, cause)
   if suspended[key] then return end
   set_key(key, { since = NOW, cause = cause, probe_at = NOW + KEY_FIRST, every = math.min(KEY_FIRST * 2, KEY_MOST) })
+  notice('key_suspended', { key = key, cause = cause })
   judge_keys()
 end
 
--- The API accepts the key again.
-local function lift(key)
+-- The key is not suspended any more; `kind`: the notice that tells why.
+local function lift(key, kind)
+  notice(kind, { key = key })
   reconsider(key)
   set_key(key, nil)
   judge_keys()
@@ -95,7 +97,7 @@ local function forget_keys()
   for key, found in pairs(suspended) do
     if NOW - found.since > FORGET_MS then
       seen = seen or keys_seen(FORGET_MS)
-      if not seen[key] then lift(key) end
+      if not seen[key] then lift(key, 'key_forgotten') end
     end
   end
 end

@@ -112,7 +112,10 @@ local function move(ref, c, state, due)
   end
   c.s = state
   redis.call('ZADD', P .. state, NOW, ref)
-  if state == 'failed' then redis.call('ZADD', P .. 'failed:' .. c.r, NOW, ref) end
+  if state == 'failed' then
+    notice_failure(ref, c.r)
+    redis.call('ZADD', P .. 'failed:' .. c.r, NOW, ref)
+  end
   if due then redis.call('ZADD', P .. 'agenda', due, ref) else redis.call('ZREM', P .. 'agenda', ref) end
 end
 
