@@ -23,6 +23,7 @@ from bench.environments import ROOT
 from bench.groups import references
 from bench.standin import StandIn, stand_in
 from bench.systems import CLOSER, System
+from tests.support import key_of
 
 STREAM = "shipment-groups.complete"
 _ENQUEUE_S = 600.0
@@ -110,9 +111,9 @@ class Lab:
     @contextmanager
     def closer(self, concurrency: int = 100) -> Iterator[int]:
         """A worker of closer's that has given its first sign of life; yields its pid."""
-        known = self.store.hlen("closer:workers")
+        known = self.store.hlen(key_of("workers"))
         with self.running(CLOSER, concurrency) as pid:
-            until(lambda: self.store.hlen("closer:workers") > known, "the worker's first sign of life")
+            until(lambda: self.store.hlen(key_of("workers")) > known, "the worker's first sign of life")
             yield pid
 
 

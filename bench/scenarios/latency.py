@@ -11,6 +11,7 @@ from bench.groups import references
 from bench.lab import STREAM, Lab, event, publish, until
 from bench.options import Options
 from bench.report import Section, percentile
+from tests.support import key_of
 
 _RATE = 20.0
 _WARM = 20
@@ -23,10 +24,10 @@ def measure(lab: Lab, options: Options) -> Iterator[Section]:
     names = list(references(_WARM + int(_RATE * options.seconds)))
     with lab.closer():
         publish(lab.store, iter(names[:_WARM]))
-        until(lambda: lab.store.zcard("closer:closed") == _WARM, "the first groups closed", _WAIT_S)
+        until(lambda: lab.store.zcard(key_of("closed")) == _WARM, "the first groups closed", _WAIT_S)
         sent = _send(lab, names[_WARM:])
-        until(lambda: lab.store.zcard("closer:closed") == len(names), "all groups closed", _WAIT_S)
-        entered: Any = lab.store.zrange("closer:closed", 0, -1, withscores=True)
+        until(lambda: lab.store.zcard(key_of("closed")) == len(names), "all groups closed", _WAIT_S)
+        entered: Any = lab.store.zrange(key_of("closed"), 0, -1, withscores=True)
     settled: dict[str, float] = {reference.decode(): at_ms for reference, at_ms in entered}
     closes = {close.reference: close for close in lab.api.report().closes}
     api_ms = {name: (closes[name].effective - closes[name].arrived) * 1000 for name in sent}

@@ -9,6 +9,7 @@ from bench.lab import Lab
 from bench.options import Options
 from bench.report import Section, kilo
 from bench.seed import closed, fill, lean, rich
+from tests.support import key_of
 
 _WARM = 1_000
 
@@ -22,8 +23,8 @@ def measure(lab: Lab, options: Options) -> Iterator[Section]:
         fill(lab.store_url, names[:_WARM], event, closed)
         before = _used(lab)
         seconds = fill(lab.store_url, names[_WARM:], event, closed)
-        after, done = _used(lab), lab.store.zcard("closer:closed")
-        record = lab.store.strlen(f"closer:c:{names[-1]}")
+        after, done = _used(lab), lab.store.zcard(key_of("closed"))
+        record = lab.store.strlen(key_of(f"c:{names[-1]}"))
         rows.append([name, kilo(done - _WARM), f"{(after - before) / options.many:.0f}", str(record), f"{seconds:.1f}"])
     yield Section(
         f"Store: bytes of a closed closure, {options.many:,} of them",

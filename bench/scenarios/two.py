@@ -13,6 +13,7 @@ from bench.lab import Lab, pin, publish, until
 from bench.measure import rate, usage
 from bench.options import Options
 from bench.report import Section, kilo, percent
+from tests.support import key_of
 
 _WAIT_S = 300.0
 
@@ -77,7 +78,7 @@ def _fleet(lab: Lab, options: Options, concurrency: int, workers: int) -> tuple[
         lab.follow(pids[0], "done", _WAIT_S)
         busy = psutil.cpu_percent() / 100
         until(
-            lambda: lab.store.zcard("closer:closed") == groups or time.monotonic() > started + _WAIT_S,
+            lambda: lab.store.zcard(key_of("closed")) == groups or time.monotonic() > started + _WAIT_S,
             "settled",
             _WAIT_S,
         )

@@ -18,7 +18,8 @@ from tasks.closure import Closure, Reason, State
 from tasks.events.event import is_reference
 from tasks.ledger.gate import Gate
 from tasks.ledger.heartbeat import Heartbeat, Unreadable, read_heartbeat
-from tasks.ledger.scripts import CONSUMER_GROUP, Scripts, translated
+from tasks.ledger.scripts import Scripts, translated
+from tasks.namespace import DEFAULT_NAMESPACE, Namespace
 
 _STRETCH = 1000
 _RETURNED = 500
@@ -129,16 +130,19 @@ class Summary:
 class Catalogue:
     """Reads the ledger behind `redis`. Every method raises StoreUnavailable or LedgerBroken."""
 
-    def __init__(self, redis: Redis, *, prefix: str, clock: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self, redis: Redis, *, namespace: Namespace = DEFAULT_NAMESPACE, clock: Callable[[], int] | None = None
+    ) -> None:
         """`clock` (ms) replaces the store's clock, for tests."""
         self._redis = redis
         self._clock = clock
-        self._scripts = Scripts(redis, prefix, 0.0, clock)
+        self._group = namespace.group
+        self._scripts = Scripts(redis, namespace.prefix, 0.0, clock)
 
     async def summary(self, stream: str) -> Summary:
         """Counts of everything; `stream` is where events come from, for the backlog."""
         numbers_list, gate, workers_list = await self._scripts.run(
-            "summary", " ".join(Reason), CONSUMER_GROUP, keys=(stream,)
+            "summary", " ".join(Reason), self._group, keys=(stream,)
         )
         numbers, workers = (list(zip(flat[::2], flat[1::2], strict=True)) for flat in (numbers_list, workers_list))
         counts = {_text(name): int(float(value)) for name, value in numbers}

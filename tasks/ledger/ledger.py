@@ -23,7 +23,7 @@ from tasks.ledger.gate import Gate
 from tasks.ledger.heartbeat import Heartbeat, Unreadable, read_heartbeat
 from tasks.ledger.inspection import Inspected
 from tasks.ledger.policy import FleetPolicy
-from tasks.ledger.scripts import CONSUMER_GROUP, Scripts, translated
+from tasks.ledger.scripts import Scripts, translated
 from tasks.ledger.values import (
     Claim,
     Due,
@@ -37,9 +37,9 @@ from tasks.ledger.values import (
     compact_json,
     round_up_ms,
 )
+from tasks.namespace import DEFAULT_NAMESPACE, Namespace
 
 T = TypeVar("T")
-DEFAULT_PREFIX = "closer:"
 _REASONS = " ".join(Reason)
 
 
@@ -51,7 +51,7 @@ class Ledger:
         redis: Redis,
         *,
         deadline_s: float = 86_400.0,
-        prefix: str = DEFAULT_PREFIX,
+        namespace: Namespace = DEFAULT_NAMESPACE,
         api: str = "",
         clock: Callable[[], int] | None = None,
         stopwatch: Callable[[], float] | None = None,
@@ -59,14 +59,17 @@ class Ledger:
     ) -> None:
         """`deadline_s`: how long a closure is tried for, where the fleet has no policy yet.
 
+        `namespace`: the fleet whose closures these are.
+
         `api`: the address of the API that claims are called at.
 
         `clock`, `stopwatch`, `sleep`: for tests, see `Scripts`.
         """
         self.redis = redis
         self._api = api
-        self.prefix = prefix
-        self._scripts = Scripts(redis, prefix, deadline_s, clock, stopwatch, sleep)
+        self.namespace = namespace
+        self.prefix = namespace.prefix
+        self._scripts = Scripts(redis, namespace.prefix, deadline_s, clock, stopwatch, sleep)
 
     async def receive(self, events: Sequence[GroupComplete]) -> list[Received]:
         """Write events down: after this they cannot be lost. Deduplicated by event and by group."""
@@ -166,7 +169,7 @@ class Ledger:
 
         Without entries it only looks for what other groups need no longer.
         """
-        others: int = await self._scripts.run("take_off", CONSUMER_GROUP, *entry_ids, keys=(stream,))
+        others: int = await self._scripts.run("take_off", self.namespace.group, *entry_ids, keys=(stream,))
         return others
 
     async def inspect(self, *, lease_s: float) -> Inspected:

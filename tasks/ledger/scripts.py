@@ -31,10 +31,9 @@ _FOLDER = Path(__file__).parent / "lua"
 _LIBRARY = ("base", "notices", "damage", "record", "audit", "gate", "keys", "clock", "inspection", "stream")
 _SHEBANG = "#!lua"
 _READS = "no-writes"
-CONSUMER_GROUP = "closer"  # on the stream that events come on
 # For how long a process that has never looked at the store's clock waits for a worker to do so; they look every second.
 _NEWCOMER_PAUSE_S, _NEWCOMER_TRIES = 0.2, 20
-_FORBIDDEN = "its ACL does not let this user run scripts on the keys closer:*"
+_FORBIDDEN = "its ACL does not let this user run scripts on the keys {prefix}*; docs/operating.md has its rule"
 # What the store says when it cannot do anything now, by the client's error or the reply's first words, and the remedy.
 _REMEDIES: dict[type[RedisError] | str, str] = {
     OutOfMemoryError: "it is out of memory; raise maxmemory or free some, and keep maxmemory-policy noeviction",
@@ -114,7 +113,7 @@ class Scripts:
         try:
             return await script([self._prefix, *keys], [f"{now}|{told}", self._span_ms, *arguments])
         except (RedisError, OSError, UnicodeError) as error:
-            raise translated(error) from error
+            raise translated(error, self._prefix) from error
 
     def _told(self, asked_s: float | None, *, waited: bool) -> str:
         """What this process knows of the store's clock, for `lua/lib/clock.lua`."""
@@ -167,12 +166,15 @@ def _uptime_s() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def translated(error: Exception) -> StoreUnavailable | LedgerBroken:
-    """An error of the store's client in words: what is wrong, and what to do next."""
+def translated(error: Exception, prefix: str = "{CLOSER_NAMESPACE}:") -> StoreUnavailable | LedgerBroken:
+    """An error of the store's client in words: what is wrong, and what to do next.
+
+    `prefix`: what the keys of the fleet begin with.
+    """
     text = str(error) or type(error).__name__
     for sign, remedy in _REMEDIES.items():
         if (text.startswith(sign) or f"-{sign} " in text) if isinstance(sign, str) else isinstance(error, sign):
-            return StoreUnavailable(f"the store refuses: {remedy}")
+            return StoreUnavailable(f"the store refuses: {remedy.replace('{prefix}', prefix)}")
     if text.startswith("WRONGTYPE"):
         return LedgerBroken(_wrong_type(text))
     # Subclasses of ResponseError are states of the store that pass: it moves, fails over, or has lost its scripts.

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from tasks.closure import Closure
 from tasks.ledger.ledger import Ledger
-from tests.support import STREAM, Process, count, until, url_of, valkey
+from tests.support import STREAM, Process, count, key_of, until, url_of, valkey
 
 # Fast enough to wait for, slow enough for a machine that is busy with other things.
 SETTINGS = {"retry_base": 0.05, "retry_cap": 0.2, "request_timeout": 2, "lease": 6}
@@ -28,7 +28,7 @@ def own_store(folder: Path) -> Iterator[tuple[str, redis.Redis]]:
 
 def all_ended(store: redis.Redis, groups: int) -> bool:
     """Whether nothing is left to be done, and so many groups are closed or failed."""
-    return not store.xlen(STREAM) and not store.zcard("closer:agenda") and ended(store) == groups
+    return not store.xlen(STREAM) and not store.zcard(key_of("agenda")) and ended(store) == groups
 
 
 def ended(store: redis.Redis) -> int:

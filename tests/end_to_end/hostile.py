@@ -11,7 +11,7 @@ from uuid import uuid4
 import redis
 
 from tasks.task_message import TASK_NAME
-from tests.support import Process, publish, until
+from tests.support import Process, key_of, publish, until
 
 QUEUE = "celery"
 CONTROL = "/0.celery.pidbox"
@@ -36,7 +36,7 @@ class Fleet:
 
         def closed() -> bool:
             assert self.worker.process.poll() is None, self.worker.output
-            return self.store.zscore("closer:closed", reference) is not None
+            return self.store.zscore(key_of("closed"), reference) is not None
 
         until(closed, f"{reference} closed")
 
@@ -44,7 +44,7 @@ class Fleet:
         """Bytes and problems of the rejected event with these words in bytes, problems or origin; waits for it."""
 
         def found() -> tuple[bytes, str] | None:
-            entries: Any = self.store.xrange("closer:rejected")
+            entries: Any = self.store.xrange(key_of("rejected"))
             for _, fields in entries:
                 told = [fields[name].decode("utf-8", "backslashreplace") for name in (b"event", b"problems", b"origin")]
                 if any(words in text for text in told):

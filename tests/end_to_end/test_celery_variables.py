@@ -16,7 +16,7 @@ from celery import Celery
 
 from tests.end_to_end.fleet import SETTINGS
 from tests.operations.test_check import findings
-from tests.support import Process, environment, publish, run, until
+from tests.support import Process, environment, key_of, publish, run, until
 from worker.simulator.server import Simulator, run_in_thread
 
 ROOT = Path(__file__).parents[2]
@@ -78,12 +78,12 @@ def test_variables_have_no_effect(
         settings = {**SETTINGS, "redis_url": store_url, "api_base_url": api, "data_dir": tmp_path / "data"}
         if started == "closer":
             with Process(tmp_path, "worker", **settings) as worker:
-                until(lambda: store.zscore("closer:closed", "sg_1"), "the group closed")
+                until(lambda: store.zscore(key_of("closed"), "sg_1"), "the group closed")
                 assert worker.stop() == 0, worker.output
                 output = worker.output
         else:
             with celery(tmp_path, **environment(**settings)) as process:
-                until(lambda: store.zscore("closer:closed", "sg_1"), "the group closed")
+                until(lambda: store.zscore(key_of("closed"), "sg_1"), "the group closed")
                 process.terminate()
                 assert process.wait(45) == 0
             output = (tmp_path / "log").read_text()
@@ -152,7 +152,7 @@ def test_the_broker_option_has_no_effect(store: redis.Redis, store_url: str, for
             ]
             with subprocess.Popen(command, env=settings, cwd=ROOT, stdout=log, stderr=log) as process:
                 try:
-                    until(lambda: store.zscore("closer:closed", "sg_1"), "the group closed")
+                    until(lambda: store.zscore(key_of("closed"), "sg_1"), "the group closed")
                 finally:
                     process.kill()
     assert "CELERY_BROKER_URL is set and has no effect" in (tmp_path / "log").read_text()

@@ -18,7 +18,7 @@ from celery import Celery
 from tasks.closure import Closure
 from tasks.task_message import TASK_NAME
 from tests.end_to_end.fleet import SETTINGS, closures, own_store
-from tests.support import API_KEY, STREAM, Process, cloud_event, until
+from tests.support import API_KEY, STREAM, Process, cloud_event, key_of, until
 from worker.simulator.server import Simulator, run_in_thread
 
 
@@ -41,7 +41,7 @@ class Fleet:
 
         def there() -> bool:
             assert self.worker.process.poll() is None, self.worker.output
-            return self.store.zscore(f"closer:{state}", reference) is not None and not self.store.xlen(STREAM)
+            return self.store.zscore(key_of(state), reference) is not None and not self.store.xlen(STREAM)
 
         until(there, f"{reference} {state}")
         return closures(self.url, [reference])[reference]
@@ -52,7 +52,7 @@ class Fleet:
 
     def rejected(self) -> list[dict[bytes, bytes]]:
         """What was put aside, oldest first."""
-        entries: Any = self.store.xrange("closer:rejected")
+        entries: Any = self.store.xrange(key_of("rejected"))
         return [fields for _, fields in entries]
 
 

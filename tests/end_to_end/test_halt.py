@@ -15,7 +15,7 @@ from tasks.ledger.ledger import Ledger
 from tests.end_to_end.cases import CLOSED, error
 from tests.end_to_end.fleet import SETTINGS, closures, end_of, wait_for_all
 from tests.end_to_end.standin import Script, StandIn, running
-from tests.support import API_KEY, Process, count, publish, run, until
+from tests.support import API_KEY, Process, count, key_of, publish, run, until
 from worker.simulator.faults import Faults
 from worker.simulator.server import Simulator, run_in_thread
 
@@ -48,7 +48,7 @@ def test_a_refused_key_halts_the_fleet_and_nothing_fails(store: redis.Redis, sto
     with run_in_thread(Simulator(api_key="another-key")) as (base_url, simulator):
         publish(store, GROUPS)
         with Process(tmp_path, "worker", redis_url=store_url, api_base_url=base_url, **SETTINGS) as worker:
-            until(lambda: store.hexists("closer:gate", "unauthorised"), "a shut gate")
+            until(lambda: store.hexists(key_of("gate"), "unauthorised"), "a shut gate")
             until(lambda: not store.xlen("shipment-groups.complete") and not count(store, "closing"), "rest")
             assert count(store, "queued") == len(GROUPS), worker.output
             refused = simulator.groups.summary()["close_calls"]
@@ -72,7 +72,7 @@ def test_a_lost_permission_halts_the_fleet_within_a_few_dozen_calls(
     with run_in_thread(Simulator(faults=Faults(forbidden=1.0))) as (base_url, simulator):
         publish(store, MANY)
         with Process(tmp_path, "worker", redis_url=store_url, api_base_url=base_url, **SETTINGS) as worker:
-            until(lambda: store.hexists("closer:gate", "unauthorised"), "a shut gate")
+            until(lambda: store.hexists(key_of("gate"), "unauthorised"), "a shut gate")
             until(lambda: not store.xlen("shipment-groups.complete") and not count(store, "closing"), "rest")
             refused = {endpoint: sum(calls.values()) for endpoint, calls in simulator.groups.summary()["calls"].items()}
             assert refused["close"] == refused["get"] == count(store, "failed"), worker.output
@@ -96,7 +96,7 @@ def test_closed_groups_that_answer_403_halt_nobody(store: redis.Redis, store_url
             assert worker.stop() == 0
     assert {end_of(closure) for closure in closures(store_url, GROUPS).values()} == {"already_closed"}
     assert len(stand_in.calls) == 2 * len(GROUPS)
-    assert not store.hexists("closer:gate", "shut_at")
+    assert not store.hexists(key_of("gate"), "shut_at")
 
 
 def test_one_worker_with_a_refused_key_holds_up_nobody(store: redis.Redis, store_url: str, tmp_path: Path) -> None:

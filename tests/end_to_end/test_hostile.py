@@ -18,7 +18,7 @@ import pytest
 from tests.end_to_end.fleet import SETTINGS, own_store
 from tests.end_to_end.hostile import QUEUE, Fleet, changed, message, nested, without
 from tests.faults.inside import planted
-from tests.support import STREAM, Process, cloud_event, until
+from tests.support import STREAM, Process, cloud_event, key_of, until
 from worker.simulator.server import Simulator, run_in_thread
 
 
@@ -169,7 +169,7 @@ def test_what_is_not_received_is_kept(fleet: Fleet, kind: str) -> None:
         assert problem not in ("", "[]")
     fleet.still_works()
     fleet.holds_nothing_back()
-    assert not any(fleet.store.zscore("closer:closed", mark) for mark in marks)
+    assert not any(fleet.store.zscore(key_of("closed"), mark) for mark in marks)
     assert "Unrecoverable" not in fleet.worker.output
 
 
@@ -185,8 +185,8 @@ def test_a_message_may_name_many_groups(fleet: Fleet) -> None:
     """However many groups a message names, each is closed; what is not a reference is kept beside them."""
     references = [f"many_{number}" for number in range(1_200)]
     fleet.store.lpush(QUEUE, message(json.dumps([[[*references, "a b", 5]], {}, {}]).encode()))
-    until(lambda: fleet.store.zscore("closer:closed", references[-1]) is not None, "the last one closed")
-    until(lambda: all(fleet.store.zmscore("closer:closed", references)), "all closed")
+    until(lambda: fleet.store.zscore(key_of("closed"), references[-1]) is not None, "the last one closed")
+    until(lambda: all(fleet.store.zmscore(key_of("closed"), references)), "all closed")
     assert fleet.keeps('"a b"')[0] == b'"a b"'
     assert "references[1201]" in fleet.keeps("references[1201]")[1]
 

@@ -20,7 +20,7 @@ import redis
 
 from tests.end_to_end.fleet import SETTINGS
 from tests.faults.inside import planted
-from tests.support import CLOSER, count, environment, publish, run, until
+from tests.support import CLOSER, count, environment, key_of, publish, run, until
 from worker.simulator.server import Simulator, run_in_thread
 
 A_PAGE = 4096
@@ -108,7 +108,7 @@ def test_a_reader_that_is_gone(
         )
         assert "lines were lost" in run("status", **settings).stdout
         assert running.stop(how) == 0
-    assert store.hlen("closer:workers") == 0
+    assert store.hlen(key_of("workers")) == 0
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from tests.support import Process, count, publish, run, until
+from tests.support import Process, count, key_of, publish, run, until
 from worker.simulator.server import Simulator, run_in_thread
 
 
@@ -70,14 +70,14 @@ def test_a_running_worker_notices(store: redis.Redis, store_url: str, tmp_path: 
     """A worker that was held up while the ledger moved calls nothing more, and ends with exit code 2."""
     with run_in_thread(Simulator()) as (url, api):
         with Process(tmp_path, "worker", redis_url=store_url, api_base_url=url) as worker:
-            until(lambda: store.hlen("closer:workers"), "alive")
-            store.hset("closer:policy", "api", "https://api.sorted.com/pro")
+            until(lambda: store.hlen(key_of("workers")), "alive")
+            store.hset(key_of("policy"), "api", "https://api.sorted.com/pro")
             publish(store, [f"sg_{number}" for number in range(50)])
             assert worker.process.wait(60) == 2, worker.output
             assert "this ledger is for the API at https://api.sorted.com/pro" in worker.output
         assert api.records() == {}
         assert count(store, "closed") == 0
-        assert store.zcard("closer:agenda") + store.xlen("shipment-groups.complete") == 50
+        assert store.zcard(key_of("agenda")) + store.xlen("shipment-groups.complete") == 50
 
 
 def test_no_reason_no_move(store_url: str) -> None:

@@ -12,7 +12,7 @@ import redis
 from tests.end_to_end.cases import OK
 from tests.end_to_end.fleet import SETTINGS, closures, end_of, wait_for_all
 from tests.end_to_end.standin import Hang, Script, StandIn, running
-from tests.support import Process, publish, until
+from tests.support import Process, key_of, publish, until
 
 GROUPS = [f"sg_{number}" for number in range(40)]
 _TIMEOUT_S = 5
@@ -20,7 +20,7 @@ _TIMEOUT_S = 5
 
 def shut_in_all_ms(store: redis.Redis) -> int:
     """How long the gate has been shut."""
-    return int(float(store.hget("closer:gate", "lost") or 0))
+    return int(float(store.hget(key_of("gate"), "lost") or 0))
 
 
 def codes(url: str) -> set[str | None]:

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from tests.operations.conftest import Cli
-from tests.support import Process, count, publish, until
+from tests.support import Process, count, key_of, publish, until
 from worker.simulator.server import Simulator, run_in_thread
 
 REFERENCES = [f"sg_{number}" for number in range(20)]
@@ -34,9 +34,9 @@ def test_a_deleted_agenda_is_rebuilt(evicting: None, store: redis.Redis, store_u
     ):
         publish(store, REFERENCES)
         until(lambda: count(store, "queued") == len(REFERENCES), "the events are received")
-        until(lambda: store.hget("closer:inspection", "ended"), "a first round has ended")
-        store.delete("closer:agenda", "closer:queued")
-        until(lambda: store.zcard("closer:agenda") == len(REFERENCES), "the agenda is rebuilt")
+        until(lambda: store.hget(key_of("inspection"), "ended"), "a first round has ended")
+        store.delete(key_of("agenda"), key_of("queued"))
+        until(lambda: store.zcard(key_of("agenda")) == len(REFERENCES), "the agenda is rebuilt")
         cli("resume")
         until(lambda: count(store, "closed") == len(REFERENCES), "all are closed")
         until(lambda: "the ledger is whole again: 20 groups were put back" in worker.output, "it is told")

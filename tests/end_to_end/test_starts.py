@@ -18,7 +18,7 @@ from celery import Celery
 from tasks.celery_task import TASK_NAME
 from tests.end_to_end.fleet import SETTINGS, own_store
 from tests.faults.inside import planted
-from tests.support import Process, environment, free_port, until, url_of, valkey
+from tests.support import Process, environment, free_port, key_of, until, url_of, valkey
 from worker.settings import load
 from worker.simulator.server import Simulator, run_in_thread
 
@@ -172,9 +172,9 @@ def test_what_was_started_is_stopped(tmp_path: Path) -> None:
 def test_told_to_stop_while_it_starts(store: redis.Redis, store_url: str, tmp_path: Path, how: signal.Signals) -> None:
     """A worker that is told to stop as soon as it is known stops what it has started, and takes its name off."""
     with Process(tmp_path, "worker", redis_url=store_url, api_base_url="http://127.0.0.1:1") as worker:
-        until(lambda: store.hlen("closer:workers"), "its first sign of life")
+        until(lambda: store.hlen(key_of("workers")), "its first sign of life")
         assert worker.stop(how) == 0, worker.output
-    assert store.hlen("closer:workers") == 0
+    assert store.hlen(key_of("workers")) == 0
 
 
 @pytest.mark.parametrize("blocked", ["data", "data/owner.lock/in the way"])
@@ -215,7 +215,7 @@ def test_what_does_no_harm(store: redis.Redis, store_url: str, tmp_path: Path, v
     with run_in_thread(Simulator()) as (base_url, _):
         fault = Fault({**variables, "CLOSER_API_BASE_URL": base_url}, 0, ())
         with started("closer", tmp_path, fault, store_url) as worker:
-            until(lambda: worker.poll() is not None or store.zcard("closer:closed"), "a closed group")
+            until(lambda: worker.poll() is not None or store.zcard(key_of("closed")), "a closed group")
             assert worker.poll() is None, worker.communicate()[0]
             worker.terminate()
             assert worker.wait(END_S) == 0
@@ -245,7 +245,7 @@ def test_a_store_that_is_away(tmp_path: Path) -> None:
         until(lambda: "the store does not answer" in worker.output, "a word about the store")
         assert worker.process.poll() is None
         with valkey(folder, port), redis.Redis.from_url(url) as client:
-            until(lambda: client.zcard("closer:closed"), "a closed group")
+            until(lambda: client.zcard(key_of("closed")), "a closed group")
             assert worker.stop() == 0, worker.output
 
 
@@ -260,7 +260,7 @@ def test_a_store_that_does_not_answer(tmp_path: Path) -> None:
                 until(lambda: "waiting for it" in worker.output, "a word about the store")
                 until(lambda: "API http" in worker.output, "the end of the start")
                 os.kill(server, signal.SIGCONT)
-                until(lambda: client.zcard("closer:closed"), "a closed group")
+                until(lambda: client.zcard(key_of("closed")), "a closed group")
                 assert worker.stop() == 0, worker.output
         finally:
             os.kill(server, signal.SIGCONT)

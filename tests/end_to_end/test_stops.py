@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from tests.end_to_end.fleet import ended, wait_for_all
-from tests.support import STREAM, Process, count, environment, publish, until
+from tests.support import STREAM, Process, count, environment, key_of, publish, until
 from worker.simulator.faults import Faults
 from worker.simulator.server import Simulator, run_in_thread
 
@@ -86,9 +86,9 @@ def test_an_idle_worker_stops_with_exit_code_0(
     """Without work a worker ends on Ctrl-C and on SIGTERM, as a success, and takes its name off."""
     with load(store, store_url, tmp_path, 1) as work, work.worker() as worker:
         wait_for_all(store, 1, worker)
-        until(lambda: store.hlen("closer:workers") == 1, "a sign of life")
+        until(lambda: store.hlen(key_of("workers")) == 1, "a sign of life")
         assert worker.stop(how) == 0, worker.output
-        assert store.hlen("closer:workers") == 0
+        assert store.hlen(key_of("workers")) == 0
         assert "Traceback" not in worker.output
 
 
@@ -97,7 +97,7 @@ def test_kill_9_in_mid_flight_closes_everything_once(store: redis.Redis, store_u
     with load(store, store_url, tmp_path, 90) as work:
         with work.worker() as first:
             work.until_in_the_middle()
-            until(lambda: not store.zcard("closer:dispatched"), "a moment when no message is on its way")
+            until(lambda: not store.zcard(key_of("dispatched")), "a moment when no message is on its way")
             assert first.stop(signal.SIGKILL) == -signal.SIGKILL
         assert count(store, "closing") > 0
         with work.worker() as second:

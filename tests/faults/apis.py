@@ -8,7 +8,7 @@ from bisect import bisect_left
 from datetime import timedelta
 
 from tests.faults.rig import Rig
-from tests.support import count, run, until
+from tests.support import count, key_of, run, until
 
 _KEY_CALLS = 60
 _RATE, _WINDOW_S, _TOLERANCE = 100, 2.0, 1.15
@@ -40,7 +40,7 @@ def lost_replies(rig: Rig) -> None:
 def wrong_key(rig: Rig, seconds: float = 10.0) -> None:
     """The key is wrong; after ten seconds the worker is started again with the right one, and an operator resumes."""
     worker = rig.start_worker(api_key="wrong")
-    until(lambda: rig.store.hexists("closer:gate", "unauthorised"), "a shut gate")
+    until(lambda: rig.store.hexists(key_of("gate"), "unauthorised"), "a shut gate")
     time.sleep(seconds)
     if rig.close_calls() > _KEY_CALLS:
         raise AssertionError(f"{rig.close_calls()} calls with a wrong key, more than {_KEY_CALLS}")
@@ -61,7 +61,7 @@ def one_refused_key(rig: Rig) -> None:
     rig.wait_closed(1.0)
     if failed := count(rig.store, "failed"):
         raise AssertionError(f"{failed} groups failed for the wrong key")
-    if rig.store.hexists("closer:gate", "unauthorised"):
+    if rig.store.hexists(key_of("gate"), "unauthorised"):
         raise AssertionError("one refused key has shut the gate for all")
 
 

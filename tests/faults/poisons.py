@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from tests.faults.inside import poison
 from tests.faults.rig import Rig
-from tests.support import count, run, until
+from tests.support import count, key_of, run, until
 
 _POISONED = 20
 _DAMAGES = (b"", b"{", b"[1]", b'{"s":"queued"}', b"\xff\xfe")
@@ -37,7 +37,7 @@ def damaged_records(rig: Rig) -> None:
     """Records of some groups are damaged in the store under load, and the record of one that was closed."""
     worker = rig.start_worker(concurrency=8)
     rig.wait_closed(0.2)
-    [closed] = [ref.decode() for ref in rig.store.zrange("closer:closed", 0, 0)]  # type: ignore[union-attr]
+    [closed] = [ref.decode() for ref in rig.store.zrange(key_of("closed"), 0, 0)]  # type: ignore[union-attr]
     for number, reference in enumerate([closed, *rig.references[-_POISONED:]]):
         _damage(rig, reference, number)
     if count(rig.store, "closed") > rig.groups - _POISONED:
@@ -48,7 +48,7 @@ def damaged_records(rig: Rig) -> None:
 
 
 def _damage(rig: Rig, reference: str, number: int) -> None:
-    key = f"closer:c:{reference}"
+    key = key_of(f"c:{reference}")
     ways = len(_DAMAGES) + len(_WRONG_TYPES)
     if number % ways < len(_DAMAGES):
         rig.store.set(key, _DAMAGES[number % ways])

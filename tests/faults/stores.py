@@ -20,7 +20,7 @@ from redis.asyncio import Redis as AsyncRedis
 from tasks.ledger.ledger import Ledger
 from tests.faults.inside import Clock
 from tests.faults.rig import DRAIN_S, Rig
-from tests.support import STREAM, Process, cloud_event, until
+from tests.support import STREAM, Process, cloud_event, key_of, until
 
 _TRICKLE_S = 10.0
 _HOUR_S, _GAP_S = 3600, 5.0
@@ -110,7 +110,7 @@ def set_clock(rig: Rig) -> None:
     rig.start_worker(concurrency=8, retry_deadline=600)
     for share, offset_s in zip((0.1, 0.4, 0.7), (_HOUR_S, -_HOUR_S, 0), strict=True):
         rig.wait_closed(share)
-        if rig.store.zcard("closer:retrying") == 0:
+        if rig.store.zcard(key_of("retrying")) == 0:
             raise AssertionError("nothing waits for its retry as the clock is set: this row has proved nothing")
         before = _time_s(rig)
         clock.set(offset_s)
@@ -163,10 +163,10 @@ def lost_indexes(rig: Rig) -> None:
     """The agenda, and then every index of the ledger, is deleted under load: they are rebuilt from the records."""
     rig.start_worker()
     rig.wait_closed(0.2)
-    rig.store.delete("closer:agenda")
+    rig.store.delete(key_of("agenda"))
     rig.wait_closed(0.5)
     for index in ("agenda", "queued", "closing", "retrying", "closed", "open", "dispatched"):
-        rig.store.delete(f"closer:{index}")
+        rig.store.delete(key_of(index))
 
 
 def doubled_messages(rig: Rig) -> None:

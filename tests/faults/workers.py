@@ -9,7 +9,7 @@ from functools import partial
 
 from tests.faults.inside import Clock, wall_clock
 from tests.faults.rig import Rig
-from tests.support import count, until
+from tests.support import count, key_of, until
 
 _KILLS = 5
 _GAP_S = 5.0
@@ -91,7 +91,7 @@ def jumping_clock(rig: Rig) -> None:
         rig.start_worker(**_SLOW, retry_deadline=_DEADLINE_S)
     for share, offset_s in zip((0.1, 0.4, 0.7), (_JUMP_S, -_JUMP_S, 0), strict=True):
         rig.wait_closed(share)
-        if rig.store.zcard("closer:retrying") == 0:
+        if rig.store.zcard(key_of("retrying")) == 0:
             raise AssertionError("nothing waits for its retry as the clock jumps: this row has proved nothing")
         clock.set(offset_s)
     rig.wait_closed(1.0)

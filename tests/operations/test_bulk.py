@@ -11,7 +11,7 @@ import redis
 from tasks.closure import Reason
 from tests.operations.conftest import Cli
 from tests.operations.seed import Seed
-from tests.support import API_KEY, Process, count, until
+from tests.support import API_KEY, Process, count, key_of, until
 from worker.simulator.server import Simulator, run_in_thread
 
 CAUSES = [(Reason.NOT_LOCKED, 409, "conflict"), (Reason.NOT_FOUND, 404, "not_found"), (Reason.GONE, 410, "gone")]
@@ -73,7 +73,7 @@ def test_a_requeued_closure_gets_a_new_deadline_and_keeps_its_history(cli: Cli, 
     """The deadline counts from the re-queue; before any worker has started, it is CLOSER_RETRY_DEADLINE here."""
     cli.sow(failed(1))
     cli("requeue", "sg_00000", retry_deadline=1000)
-    record = json.loads(store.get("closer:c:sg_00000") or "")
+    record = json.loads(store.get(key_of("c:sg_00000")) or "")
     left_s = record["d"] / 1000 - store.time()[0]
     assert 900 < left_s <= 1001
     assert len(record["h"]) == 1
@@ -97,7 +97,7 @@ def test_an_operator_goes_by_the_fleets_settings(cli: Cli, store: redis.Redis, t
         assert cli.json("publish", "sg_9")["stream"] == "other"
         assert cli.json("status")["backlog"] == 1
         cli("requeue", "sg_00000", retry_deadline=1000)
-    record = json.loads(store.get("closer:c:sg_00000") or "")
+    record = json.loads(store.get(key_of("c:sg_00000")) or "")
     assert 2900 < record["d"] / 1000 - store.time()[0] <= 3001
 
 

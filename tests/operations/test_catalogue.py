@@ -25,7 +25,7 @@ class Shelf:
 
     def __init__(self, redis: Redis) -> None:
         self.book = Book(redis)
-        self.catalogue = Catalogue(redis, prefix="closer:", clock=self.book.clock)
+        self.catalogue = Catalogue(redis, clock=self.book.clock)
         self.began = self.book.clock.ms
 
     async def fill(self, seeds: list[Seed]) -> None:

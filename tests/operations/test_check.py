@@ -13,7 +13,7 @@ from tasks.api.reply import Body, Failure, NoReply, Reply
 from tasks.ledger.ledger import Ledger
 from tests.end_to_end.standin import Say, Script, StandIn, running
 from tests.operations.conftest import Cli, at_ledger
-from tests.support import API_KEY, STREAM, run, url_of, valkey
+from tests.support import API_KEY, STREAM, key_of, run, url_of, valkey
 from worker.operations.check_api import NOBODY, judge
 from worker.operations.finding import Finding
 from worker.simulator.server import Simulator, run_in_thread
@@ -117,15 +117,15 @@ def test_a_group_that_nobody_reads_with_is_named(cli: Cli, store: redis.Redis, a
 
 def test_a_key_of_another_kind_is_named(cli: Cli, store: redis.Redis, api_url: str) -> None:
     """Where another program has made a key of the ledger's, each is named with what puts it out of the way."""
-    store.set("closer:agenda", "x")
-    store.rpush("closer:workers", "x")
+    store.set(key_of("agenda"), "x")
+    store.rpush(key_of("workers"), "x")
     document = cli.json("check", api_base_url=api_url, code=1)
     wrong = [line for line in document["checks"] if line["name"] == "ledger"]
     assert [line["message"] for line in wrong] == [
-        "closer:agenda is a string; closer needs a zset",
-        "closer:workers is a list; closer needs a hash",
+        f"{key_of('agenda')} is a string; closer needs a zset",
+        f"{key_of('workers')} is a list; closer needs a hash",
     ]
-    assert "RENAME closer:agenda closer:agenda.foreign" in wrong[0]["remedy"]
+    assert f"RENAME {key_of('agenda')} {key_of('agenda.foreign')}" in wrong[0]["remedy"]
 
 
 def test_a_store_that_does_not_tell_is_no_error(cli: Cli, store: redis.Redis, api_url: str) -> None:

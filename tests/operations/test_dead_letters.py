@@ -10,13 +10,14 @@ import pytest
 import redis
 
 from tests.operations.conftest import Cli
+from tests.support import key_of
 from worker.operations.corrections import corrections, set_field
 
 
 def reject(store: redis.Redis, body: bytes, origin: str = "7-0") -> str:
     """Put an event aside, as the intake does."""
     entry: dict[Any, Any] = {"event": body, "problems": '["reference: missing"]', "origin": origin}
-    rejected_id: Any = store.xadd("closer:rejected", entry)
+    rejected_id: Any = store.xadd(key_of("rejected"), entry)
     return str(rejected_id.decode())
 
 
@@ -65,7 +66,7 @@ def test_discarding_rejected_events_is_audited(cli: Cli, store: redis.Redis) -> 
     cli("rejected", "discard", rejected_id, "1-1", "--why", "test", code=1)
     cli("rejected", "show", "not-an-id", code=2)
     assert cli.json("rejected", "discard", rejected_id, "--why", "test") == {"matched": 1, "discarded": 1}
-    assert store.xlen("closer:rejected") == 0
+    assert store.xlen(key_of("rejected")) == 0
     [entry] = cli.lines("audit")
     assert (entry["action"], entry["why"], entry["changed"]) == ("discard rejected", "test", 1)
 

@@ -15,7 +15,7 @@ from tasks.ledger.ledger import Ledger
 from tasks.ledger.policy import FleetPolicy
 from tests.operations.conftest import Cli
 from tests.operations.test_replay import reject
-from tests.support import API_KEY, STREAM, cloud_event
+from tests.support import API_KEY, STREAM, cloud_event, key_of
 from worker.simulator.server import Simulator, run_in_thread
 
 DISPATCHED = {"reference": "sg_1", "event": "trailer.dispatched"}
@@ -31,7 +31,7 @@ def api_url() -> Iterator[str]:
 def see(store: redis.Redis, *types: str) -> None:
     """Have these types come just now."""
     now: Any = store.time()
-    store.zadd("closer:seen_types", dict.fromkeys(types, now[0] * 1000))
+    store.zadd(key_of("seen_types"), dict.fromkeys(types, now[0] * 1000))
 
 
 def started(cli: Cli, api_url: str, event_types: str) -> None:
@@ -82,18 +82,18 @@ def test_the_fleets_list_counts_not_that_of_the_operators_machine(cli: Cli, stor
     cli("rejected", "replay", rejected_id, code=1)
     cli("publish", "-", stdin=cloud_event("sg_2", type="order.complete"), code=2)
     cli("publish", "-", stdin=cloud_event("sg_2", type="cage.done"))
-    assert store.exists("closer:queued") == 0
+    assert store.exists(key_of("queued")) == 0
 
 
 def test_what_another_program_writes_into_the_counts_is_left_out(cli: Cli, store: redis.Redis) -> None:
     """Neither a count that is not a number nor a name that is not text ends `status`."""
     reject(cli, DISPATCHED, refused_type="trailer.dispatched")
-    store.hset("closer:waiting_types", mapping={"x": "many", b"\xff": "1", "y": "-3"})
+    store.hset(key_of("waiting_types"), mapping={"x": "many", b"\xff": "1", "y": "-3"})
     scores: dict[Any, Any] = {"later": float("inf"), b"\xff": 5}
-    store.zadd("closer:seen_types", scores)
+    store.zadd(key_of("seen_types"), scores)
     waiting = cli.json("status")["waiting_types"]
     assert waiting == {"trailer.dispatched": 1, "\\xff": 1}
-    store.delete("closer:rejected")
+    store.delete(key_of("rejected"))
     assert cli.json("status")["waiting_types"] == {}
 
 
@@ -126,14 +126,14 @@ def test_check_shows_a_few_types_and_sums_up_the_others(cli: Cli, api_url: str) 
 def test_more_types_than_are_counted_one_by_one_are_summed_up(cli: Cli, store: redis.Redis, api_url: str) -> None:
     """The sum stays right when they are discarded, in whatever order."""
     ids = [rejected_id for n in range(103) for rejected_id in reject(cli, b"x", refused_type=f"t{n}")]
-    assert store.hlen("closer:waiting_types") == 101
-    assert store.hget("closer:waiting_types", "") == b"3"
+    assert store.hlen(key_of("waiting_types")) == 101
+    assert store.hget(key_of("waiting_types"), "") == b"3"
     assert sum(cli.json("status")["waiting_types"].values()) == 100
     cli("rejected", "discard", *ids[:2], *ids[-2:], "--why", "test")
-    assert store.hget("closer:waiting_types", "") == b"1"
-    assert store.hlen("closer:waiting_types") == 99
+    assert store.hget(key_of("waiting_types"), "") == b"1"
+    assert store.hlen(key_of("waiting_types")) == 99
     cli("rejected", "discard", *ids[2:-2], "--why", "test")
-    assert store.exists("closer:waiting_types") == 0
+    assert store.exists(key_of("waiting_types")) == 0
 
 
 @pytest.mark.parametrize(

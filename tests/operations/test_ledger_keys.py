@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.support import run
+from tests.support import key_of, run
 from worker.operations.ledger_keys import KINDS
 
 LUA = Path(__file__).parents[2] / "tasks" / "ledger" / "lua"
@@ -28,7 +28,7 @@ def test_every_key_of_the_scripts_is_known() -> None:
 def test_commands_meet_a_broken_ledger(store_url: str, store: redis.Redis, command: tuple[str, ...]) -> None:
     """A command that needs a key that holds something else ends with 1, and says what to do about it."""
     for name in ("agenda", "queued", "gate"):
-        store.set(f"closer:{name}", "not ours")
+        store.set(key_of(name), "not ours")
     ended = run(*command, redis_url=store_url, operator="ann")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "a key of closer's holds something else" in ended.stderr
@@ -38,7 +38,7 @@ def test_commands_meet_a_broken_ledger(store_url: str, store: redis.Redis, comma
 
 def test_check_meets_a_broken_ledger(store_url: str, store: redis.Redis) -> None:
     """It names the key once, with its remedy, and ends with 1."""
-    store.set("closer:agenda", "not ours")
+    store.set(key_of("agenda"), "not ours")
     ended = run("check", redis_url=store_url)
     assert ended.returncode == 1
-    assert (ended.stdout + ended.stderr).count("closer:agenda is a string") == 1
+    assert (ended.stdout + ended.stderr).count(f"{key_of('agenda')} is a string") == 1

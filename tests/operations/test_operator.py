@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from tasks.closure import State
 from tasks.events.event import Rejection
 from tests.operations.conftest import Cli
+from tests.support import key_of
 from tests.tasks.book import Book
 from worker.cli import phrase
 from worker.cli.main import COMMANDS
@@ -214,7 +215,7 @@ async def test_a_second_front_end_gets_every_refusal(
     assert answer["refused"]["rule"] == rule
     assert answer["refused"]["message"]
     assert "--" not in answer["refused"]["message"]
-    assert await hatch.context.redis.xlen("closer:audit") == 0
+    assert await hatch.context.redis.xlen(key_of("audit")) == 0
     assert (await hatch.context.ledger.gate()).open
 
 
@@ -222,7 +223,7 @@ async def test_a_second_front_end_acts_on_failed_closures_only(hatch: Hatch) -> 
     """What is not failed is skipped, and the audit names the door."""
     answer = await hatch.ask("requeue", references=["sg_1", "closed", "never"])
     assert answer == {"matched": 3, "requeued": 1, "skipped": {"closed": 1, "unknown": 1}, "dry_run": False}
-    entries: Any = await hatch.context.redis.xrange("closer:audit")
+    entries: Any = await hatch.context.redis.xrange(key_of("audit"))
     assert entries[0][1][b"door"] == b"hatch"
 
 

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from tasks.api.client import SortedApi
 from tasks.ledger.ledger import Ledger
-from tests.support import API_KEY
+from tests.support import API_KEY, key_of
 from tests.tasks.standin import StandIn, stand_in, state
 from worker.operations.questions import Questions
 from worker.operations.step import GateShut
@@ -50,7 +50,7 @@ async def asked(ledger: Ledger, standin: StandIn, *, while_shut: bool = False) -
             await api.aclose()
 
     async def reserved() -> Any:
-        return await ledger.redis.hget("closer:gate", "tat")
+        return await ledger.redis.hget(key_of("gate"), "tat")
 
     before = await reserved()
     task = asyncio.create_task(ask())

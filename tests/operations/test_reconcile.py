@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from tasks.closure import Outcome, Reason, State
 from tasks.ledger.values import Observation
+from tests.support import key_of
 from tests.tasks.book import Book
 
 
@@ -43,8 +44,8 @@ async def test_that_a_group_is_closed_counts_in_every_state(
     assert await book.state(reference) is state
     if word == "done":
         assert (await book.read(reference)).outcome is Outcome.ALREADY_CLOSED
-        assert await book.redis.zscore("closer:agenda", reference) is None
-        assert await book.redis.zscore("closer:open", reference) is None
+        assert await book.redis.zscore(key_of("agenda"), reference) is None
+        assert await book.redis.zscore(key_of("open"), reference) is None
 
 
 @pytest.mark.parametrize("reference", ["queued", "closing", "failed", "discarded"])
@@ -80,7 +81,7 @@ async def test_one_that_was_closed_after_the_api_was_asked_is_left_alone(book: B
 async def test_an_unknown_one_is_counted(book: Book) -> None:
     """Nothing is made up for it; the audit has what was changed, and what was not."""
     assert await book.ledger.reconcile([Observation("never", True, 0)], audit="1-1", others={"agree": 2}) == ["unknown"]
-    entries: Any = await book.redis.xrange("closer:audit")
+    entries: Any = await book.redis.xrange(key_of("audit"))
     [(_, entry)] = entries
     assert entry[b"of"] == b"1-1"
     assert entry[b"changed"] == b"0"

@@ -17,6 +17,7 @@ from tasks.events.event import Rejection, parse
 from tasks.events.event_type import EventTypes
 from tasks.ledger.ledger import Ledger
 from tests.operations.conftest import Cli
+from tests.support import key_of
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
 from worker.operations.corrections import set_field
@@ -42,7 +43,7 @@ def reject(cli: Cli, *events: Any, refused_type: str | None = None, problems: tu
 
 def queued(store: redis.Redis) -> list[str]:
     """The groups that will be closed."""
-    references: Any = store.zrange("closer:queued", 0, -1)
+    references: Any = store.zrange(key_of("queued"), 0, -1)
     return sorted(reference.decode() for reference in references)
 
 
@@ -59,9 +60,9 @@ def test_what_tells_events_apart_is_not_set_on_several(cli: Cli, store: redis.Re
     ids = reject(cli, *BAD)
     done = cli("rejected", "replay", *ids, "--set", field, code=2)
     assert f"--set {field.partition('=')[0]}" in done.stderr
-    assert store.xlen("closer:rejected") == 3
+    assert store.xlen(key_of("rejected")) == 3
     assert queued(store) == []
-    assert store.xlen("closer:audit") == 0
+    assert store.xlen(key_of("audit")) == 0
 
 
 def test_other_fields_may_be_set_on_several(cli: Cli, store: redis.Redis) -> None:
@@ -84,7 +85,7 @@ def test_a_replay_never_makes_fewer_groups(cli: Cli, store: redis.Redis, tmp_pat
         done = cli("rejected", "replay", *ids, "--edit", code=1)
         assert "name 3 groups, but would close only 1" in done.stderr
         assert "sg_1 (3 events)" in done.stderr
-        assert (store.xlen("closer:rejected"), queued(store)) == (3, [])
+        assert (store.xlen(key_of("rejected")), queued(store)) == (3, [])
         assert cli.json("rejected", "replay", ids[0], "--edit")["received"] == {"new": 1}
 
 
@@ -156,7 +157,7 @@ def test_a_replay_that_is_stopped_ends_between_two_chunks(cli: Cli, store: redis
 
     result = asyncio.run(work())
     assert 0 < result.replayed == result.received["new"] == len(queued(store)) < 50
-    assert store.xlen("closer:rejected") == 50 - result.replayed
+    assert store.xlen(key_of("rejected")) == 50 - result.replayed
 
 
 def test_a_type_is_accepted_of_some_only(cli: Cli, store: redis.Redis) -> None:
@@ -248,7 +249,7 @@ def test_wrong_usage_is_told(cli: Cli, arguments: tuple[str, ...]) -> None:
 
 def test_a_damaged_entry_can_be_shown_and_discarded(cli: Cli, store: redis.Redis) -> None:
     """One that another program wrote: it is told as such, and stays in nobody's way."""
-    damaged: Any = store.xadd("closer:rejected", {"what": "ever", "problems": "{"})
+    damaged: Any = store.xadd(key_of("rejected"), {"what": "ever", "problems": "{"})
     rejected_id = damaged.decode()
     assert "closer did not write this entry" in cli.text("rejected", "show", rejected_id)
     assert json.loads(cli.json("rejected", "show", rejected_id)["event"]) == {"what": "ever", "problems": "{"}

@@ -16,7 +16,7 @@ from tasks.ledger.values import Settlement
 from tests.faults.inside import planted
 from tests.operations.conftest import Cli, at_ledger
 from tests.operations.seed import Seed
-from tests.support import API_KEY, Process, run, until
+from tests.support import API_KEY, Process, key_of, run, until
 from worker.simulator.server import Simulator, run_in_thread
 
 NOT_LOCKED = Seed("sg_1", Reason.NOT_LOCKED, 409, "conflict", "wms-a", "HTTP 409 conflict; group is open")
@@ -48,7 +48,7 @@ def test_status_of_an_empty_store(cli: Cli) -> None:
 def test_status_counts_failures_by_reason_and_what_waits(cli: Cli, store: redis.Redis) -> None:
     """Closures, failures, backlog and rejected events, for programs and for people."""
     cli.sow(SEEDS)
-    store.xadd("closer:rejected", {"event": "x", "problems": "[]", "origin": "1-0"})
+    store.xadd(key_of("rejected"), {"event": "x", "problems": "[]", "origin": "1-0"})
     assert cli.json("publish", "sg_9") == {"published": 1, "stream": "shipment-groups.complete"}
     status = cli.json("status")
     assert (status["closures"]["failed"], status["closures"]["closed"]) == (2, 1)
@@ -151,7 +151,7 @@ def test_status_shows_workers_that_live_and_those_that_fell_silent(
 ) -> None:
     """A real worker is listed while it lives; one that has given no sign for long is not taken for alive."""
     for name, ago_s in (("gone:1", 60), ("gone:2", -1800)):  # the second before the store's clock was set back
-        store.hset("closer:workers", name, json.dumps({"at": (store.time()[0] - ago_s) * 1000, "in_flight": 3}))
+        store.hset(key_of("workers"), name, json.dumps({"at": (store.time()[0] - ago_s) * 1000, "in_flight": 3}))
     with run_in_thread(Simulator()) as (url, _), Process(tmp_path, "worker", redis_url=cli.url, api_base_url=url):
         until(lambda: cli.json("status")["workers"], "a worker's sign of life")
         status = cli.json("status")
@@ -163,22 +163,22 @@ def test_status_shows_workers_that_live_and_those_that_fell_silent(
 
 def test_status_names_what_no_worker_wrote(cli: Cli, store: redis.Redis) -> None:
     """A foreign field of the workers' hash is named, with the command that removes it; the workers are shown."""
-    store.hset("closer:workers", "host:1", json.dumps({"at": store.time()[0] * 1000, "settled": 1234}))
+    store.hset(key_of("workers"), "host:1", json.dumps({"at": store.time()[0] * 1000, "settled": 1234}))
     for name, said in (("monitoring", "up"), (b"\xff\n", b"\xfe"), ("a b", '{"at":1,"in_flight":"x"}')):
-        store.hset("closer:workers", name, said)
+        store.hset(key_of("workers"), name, said)
     status = cli.json("status")
     assert [worker["name"] for worker in status["workers"]] == ["host:1"]
     assert status["unreadable_workers"] == ["\\xff\n", "a b", "monitoring"]
     text = cli.text("status")
     assert "1,234 settled" in text
     assert "monitoring: not written by a worker" in text
-    assert "HDEL closer:workers 'a b'" in text
+    assert f"HDEL {key_of('workers')} 'a b'" in text
 
 
 def test_foreign_entries_of_the_streams_are_shown_or_passed_over(cli: Cli, store: redis.Redis) -> None:
     """Another program's entries keep neither the audit nor the rejected events from being read."""
     cli("pause", "--why", "test")
-    announced: Any = store.xrevrange("closer:audit", count=1)
+    announced: Any = store.xrevrange(key_of("audit"), count=1)
     of = announced[0][0]
     entries: list[dict[Any, Any]] = [
         {b"\xff": b"\xff"},
@@ -187,12 +187,12 @@ def test_foreign_entries_of_the_streams_are_shown_or_passed_over(cli: Cli, store
         {b"of": b"\xff", b"changed": b"9" * 5000},
     ]
     for entry in entries:
-        store.xadd("closer:audit", entry)
+        store.xadd(key_of("audit"), entry)
     assert {entry["action"] for entry in cli.lines("audit")} == {"pause", "x"}
     assert "pause" in cli.text("audit")
     for problems in (b"[", b"7", b"\xff", b"[" * 50_000, b'["event: x"]'):
-        store.xadd("closer:rejected", {b"problems": problems, b"\xff": b"x"})
-    store.xadd("closer:rejected", {"event": "x"}, id="18446744073709551615-1")
+        store.xadd(key_of("rejected"), {b"problems": problems, b"\xff": b"x"})
+    store.xadd(key_of("rejected"), {"event": "x"}, id="18446744073709551615-1")
     assert len(cli.lines("rejected", "list")) == 6
     assert "event: x" in cli.text("rejected", "list")
 
@@ -200,7 +200,7 @@ def test_foreign_entries_of_the_streams_are_shown_or_passed_over(cli: Cli, store
 def test_entries_of_an_earlier_release_are_shown(cli: Cli, store: redis.Redis) -> None:
     """They have the selection in words, and no door."""
     entry: dict[Any, Any] = {"by": "jo", "action": "requeue", "filter": "--reason gone", "matched": 3, "why": "w"}
-    store.xadd("closer:audit", entry)
+    store.xadd(key_of("audit"), entry)
     [shown] = cli.lines("audit")
     assert (shown["filter"], shown["selection"], shown["door"]) == ("--reason gone", None, None)
     assert "jo: requeue --reason gone" in cli.text("audit")
@@ -221,7 +221,7 @@ def test_only_the_stores_clock_counts(cli: Cli, store: redis.Redis, tmp_path: Pa
     cli.sow([Seed("sg_new", Reason.GONE, 410, "gone"), Seed("sg_old", Reason.GONE, 410, "gone")])
     then_ms = (store.time()[0] - 5400) * 1000
     for index in ("failed", "failed:gone"):
-        store.zadd(f"closer:{index}", {"sg_old": then_ms})
+        store.zadd(key_of(index), {"sg_old": then_ms})
     with planted(tmp_path / "clock", WRONG_CLOCK.format(offset_s=offset_s)):
         ages = cli("list", "--reason", "gone").stdout
         assert "1 h 30 min" in ages
@@ -304,7 +304,7 @@ def test_nothing_from_outside_steers_the_terminal(cli: Cli, store: redis.Redis) 
     """Escape sequences in a source, a gate's words or rejected bytes are shown, not obeyed."""
     cli.sow([Seed("sg_1", Reason.GONE, 410, "gone", "wms\x1b[31m\u202e")])
     store.xadd(
-        "closer:rejected", {"event": b'\x1b]0;x\x07\xff"', "problems": '["e\\u001b[2J: bad"]', "origin": "1\x1b"}
+        key_of("rejected"), {"event": b'\x1b]0;x\x07\xff"', "problems": '["e\\u001b[2J: bad"]', "origin": "1\x1b"}
     )
     cli("pause", "--why", "a\x1b[5mb")
     [rejected] = cli.lines("rejected", "list")

@@ -16,6 +16,7 @@ from tasks.ledger.inspection import Inspected
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.notices import Notice, NoticeKind, Notices
 from tasks.ledger.values import Claim, Received, Settlement
+from tests.support import key_of
 
 START_MS = 1_700_000_000_000
 _BEGINS = {NoticeKind.GATE_SHUT, NoticeKind.KEY_SUSPENDED}
@@ -123,13 +124,13 @@ class Book:
     async def state(self, reference: str) -> State:
         """The state that the record names; asserts that exactly its index holds the closure."""
         closure = await self.read(reference)
-        holding = [state for state in State if await self.redis.zscore(f"closer:{state}", reference) is not None]
+        holding = [state for state in State if await self.redis.zscore(key_of(state), reference) is not None]
         assert holding == [closure.state]
-        reasons = [reason for reason in Reason if await self.redis.zscore(f"closer:failed:{reason}", reference)]
+        reasons = [reason for reason in Reason if await self.redis.zscore(key_of(f"failed:{reason}"), reference)]
         assert reasons == ([closure.reason] if closure.state is State.FAILED else [])
         return closure.state
 
     async def agenda(self, reference: str) -> float | None:
         """Seconds until someone must look at it; None: nobody."""
-        at_ms = await self.redis.zscore("closer:agenda", reference)
+        at_ms = await self.redis.zscore(key_of("agenda"), reference)
         return None if at_ms is None else (at_ms - self.clock.ms) / 1000

@@ -6,6 +6,7 @@ import pytest
 
 from tasks.closure import State
 from tasks.ledger.values import Received
+from tests.support import key_of
 from tests.tasks.book import GRACE_S, LEASE_S, Book
 
 REFERENCES = [f"sg_{number:02d}" for number in range(30)]
@@ -81,9 +82,9 @@ async def test_handed_back_is_due_at_once(book: Book) -> None:
 async def test_a_lost_record_is_named(book: Book) -> None:
     """A closure whose record was lost or spoilt is named, found unknown, and received anew: the group is not lost."""
     await book.receive("lost", "spoilt", "cut")
-    await book.redis.delete("closer:c:lost")
-    await book.redis.set("closer:c:spoilt", "no json")
-    await book.redis.set("closer:c:cut", "{}")
+    await book.redis.delete(key_of("c:lost"))
+    await book.redis.set(key_of("c:spoilt"), "no json")
+    await book.redis.set(key_of("c:cut"), "{}")
     assert sorted(await book.due()) == ["cut", "lost", "spoilt"]
     assert await book.receive("lost", "spoilt", "cut") == [Received.NEW] * 3
     for reference in ("lost", "spoilt", "cut"):
@@ -99,7 +100,7 @@ async def test_a_lost_index_entry_is_healed(book: Book, state: str) -> None:
         claim = await book.claim("broken")
         if state == "retrying":
             await book.settle(claim, State.RETRYING, delay_s=1)
-    await book.redis.zrem(f"closer:{state}", "broken")
+    await book.redis.zrem(key_of(state), "broken")
     book.clock.forward(LEASE_S)
     assert sorted(await book.due()) == ["broken", "other"]
     assert await book.state("broken") is State.QUEUED
@@ -110,6 +111,6 @@ async def test_finished_closures_leave_the_agenda(book: Book) -> None:
     """An agenda entry of something finished, left by a half-restored backup, is removed and not attempted."""
     await book.receive("sg_1")
     await book.closed(await book.claim("sg_1"))
-    await book.redis.zadd("closer:agenda", {"sg_1": 1})
+    await book.redis.zadd(key_of("agenda"), {"sg_1": 1})
     assert await book.due() == []
     assert await book.agenda("sg_1") is None

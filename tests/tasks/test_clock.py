@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from tasks.api_health import ApiHealth
 from tasks.closure import State
 from tasks.ledger.catalogue import Catalogue
-from tasks.ledger.ledger import DEFAULT_PREFIX, Ledger
+from tasks.ledger.ledger import Ledger
 from tasks.ledger.values import Unclaimed
 from tests.support import STREAM, FakeStore
 from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, Book
@@ -185,7 +185,7 @@ async def test_the_oldest_keeps_its_age(world: World, jump_s: float) -> None:
     await world.book.receive("sg_1")
     world.wait(100)
     await world.jump(jump_s)
-    summary = await Catalogue(world.book.redis, prefix=DEFAULT_PREFIX, clock=world.book.clock).summary(STREAM)
+    summary = await Catalogue(world.book.redis, clock=world.book.clock).summary(STREAM)
     assert summary.oldest_open_ms is not None
     assert summary.now_ms - summary.oldest_open_ms == pytest.approx(100_000, abs=100)
 

@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 
 from tasks.closure import Outcome, Reason, State
 from tasks.ledger.catalogue import Catalogue, GroupBy, Query
-from tasks.ledger.ledger import DEFAULT_PREFIX
 from tasks.ledger.values import Received, Settlement, Unclaimed
+from tests.support import key_of
 from tests.tasks.book import LEASE_S, Book
 
 # Cut short, of another program, of another version; and fields of a type that is never written.
@@ -50,13 +50,13 @@ async def damage(book: Book, state: State, how: bytes | dict[str, object]) -> No
         if state is not State.CLOSING:
             await book.settle(claim, state, outcome=Outcome.CLOSED, reason=Reason.GONE, delay_s=1)
     record = how if isinstance(how, bytes) else json.dumps(json.loads(await raw(book.redis)) | how)
-    await book.redis.set("closer:c:bad", record)
+    await book.redis.set(key_of("c:bad"), record)
     book.clock.forward(LEASE_S + 1)
 
 
 async def raw(redis: Redis) -> bytes:
     """The record as the store holds it."""
-    text = await redis.get("closer:c:bad")
+    text = await redis.get(key_of("c:bad"))
     assert isinstance(text, bytes)
     return text
 
@@ -91,7 +91,7 @@ async def test_it_is_received_anew(book: Book, state: State, how: bytes | dict[s
 async def test_operators_see_it(book: Book, state: State, how: bytes | dict[str, object]) -> None:
     """Its story tells that it is unreadable and what to do; it is listed in its state; filters look past it."""
     await damage(book, state, how)
-    catalogue = Catalogue(book.redis, prefix=DEFAULT_PREFIX, clock=book.clock)
+    catalogue = Catalogue(book.redis, clock=book.clock)
     page = await catalogue.page(Query(), limit=10)
     listed = {closure.reference: closure for closure in page.closures}
     assert (listed["bad"].state, listed["good"].state) == (state, State.QUEUED)

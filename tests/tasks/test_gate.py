@@ -10,6 +10,7 @@ from tasks.api_health import ApiHealth
 from tasks.closure import Outcome, Reason, State
 from tasks.ledger.gate import Standing
 from tasks.ledger.values import Claim, Settlement, Unclaimed
+from tests.support import key_of
 from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, Book
 
 GROUPS = [f"sg_{number:03d}" for number in range(80)]
@@ -41,7 +42,7 @@ async def probe(book: Book) -> Claim:
 
 async def raw(book: Book, field: str) -> str:
     """A field of the gate, as it is in the store."""
-    value: Any = await book.redis.hget("closer:gate", field)
+    value: Any = await book.redis.hget(key_of("gate"), field)
     return value.decode() if value else ""
 
 
@@ -49,7 +50,7 @@ async def reopened(book: Book) -> None:
     """An outage is over: the next probe is answered well. The window is as it was before that reply."""
     await book.ledger.resume()
     await book.closed(await probe(book))
-    await book.redis.hset("closer:gate", "window", "4")
+    await book.redis.hset(key_of("gate"), "window", "4")
 
 
 async def reason(book: Book) -> str | None:
@@ -158,7 +159,7 @@ async def test_the_window_is_lifted(book: Book) -> None:
     """After an outage a thousand good replies lift the limit."""
     await outage(book)
     await reopened(book)
-    await book.redis.hset("closer:gate", "window", "1023")
+    await book.redis.hset(key_of("gate"), "window", "1023")
     await close_one(book, "more-1")
     assert await window(book) == 1024
     await close_one(book, "more-2")
@@ -313,7 +314,7 @@ async def test_a_long_retry_after_stands(book: Book) -> None:
     assert (await book.ledger.resume(by="ann")).reason == "throttled"
     assert (await book.ledger.resume(by="ann", why="agreed with Sorted", override_retry_after=True)).open
     assert "sg_2" in await book.due()
-    entries: Any = await book.redis.xrange("closer:audit")
+    entries: Any = await book.redis.xrange(key_of("audit"))
     said = [(fields[b"action"], fields[b"why"], fields[b"changed"]) for _, fields in entries]
     assert said == [(b"resume", b"", b"0"), (b"override", b"agreed with Sorted", b"1")]
 
@@ -350,7 +351,7 @@ async def test_a_pause_of_an_older_version(book: Book) -> None:
     """A fleet that was paused before an upgrade is paused after it, until an operator resumes."""
     await book.receive("sg_1")
     old: Any = {"shut": "paused", "since": str(book.clock.ms), "by": "ann", "why": "upgrade"}
-    await book.redis.hset("closer:gate", mapping=old)
+    await book.redis.hset(key_of("gate"), mapping=old)
     assert (await book.ledger.gate()).gravest == Standing("paused", book.clock.ms, "ann", "upgrade")
     assert await book.due() == []
     assert (await book.ledger.resume()).open
@@ -361,10 +362,10 @@ async def test_looking_changes_nothing(book: Book) -> None:
     """A look at a gate whose time is over tells that it is open, and leaves the opening to who works."""
     await book.receive("sg_1")
     await book.settle(await book.claim("sg_1"), State.RETRYING, hold_s=10.0, **RETRY)
-    before: Any = await book.redis.hgetall("closer:gate")
+    before: Any = await book.redis.hgetall(key_of("gate"))
     book.clock.forward(11)
     assert (await book.ledger.gate()).open
-    assert await book.redis.hgetall("closer:gate") == before
+    assert await book.redis.hgetall(key_of("gate")) == before
 
 
 @pytest.mark.parametrize("field", ["paused", "outage", "throttled", "unauthorised", "key:x", "lost", "shut_at", "tat",
@@ -373,7 +374,7 @@ async def test_looking_changes_nothing(book: Book) -> None:
 async def test_a_foreign_field(book: Book, field: str, value: bytes) -> None:
     """What another program puts into the gate breaks no step: damaged reasons stand, damaged numbers do not."""
     await book.receive("sg_1", "sg_2")
-    await book.redis.hset("closer:gate", field, value)
+    await book.redis.hset(key_of("gate"), field, value)
     await book.ledger.gate()
     await book.due()
     await book.ledger.heartbeat("w1", {"key": ""})

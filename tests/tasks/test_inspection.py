@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from tasks.closure import OPEN_STATES, Reason, State
 from tasks.history import Attempt
 from tasks.ledger.values import Received, Settlement, Unclaimed
-from tests.support import FakeStore
+from tests.support import FakeStore, key_of
 from tests.tasks.book import LEASE_S, START_MS, Book
 
 INDEXES = ["agenda", "open", *State, "failed:gone"]
@@ -56,7 +56,7 @@ async def fill(book: Book) -> None:
 
 async def members(book: Book, index: str) -> dict[str, float]:
     """An index as it is."""
-    listed: Any = await book.redis.zrange(f"closer:{index}", 0, -1, withscores=True)
+    listed: Any = await book.redis.zrange(key_of(index), 0, -1, withscores=True)
     return {ref.decode(): score for ref, score in listed}
 
 
@@ -76,7 +76,7 @@ async def test_what_is_deleted_is_rebuilt(book: Book, loss: str) -> None:
     """Each index holds what it held before, and exactly the groups that were unfinished are closed."""
     await fill(book)
     before = {index: await members(book, index) for index in INDEXES}
-    await book.redis.delete(*(f"closer:{key}" for key in LOSSES[loss]))
+    await book.redis.delete(*(key_of(key) for key in LOSSES[loss]))
     found = await book.inspect()
     for index in INDEXES:
         assert sorted(await members(book, index)) == sorted(before[index]), index
@@ -96,7 +96,7 @@ async def test_plans_are_kept_as_far_as_they_are_known(book: Book) -> None:
     packed = Attempt(claim.at_ms, "w1", duration_ms=250, verdict="unavailable", decision="retry in 3600.0 s").pack()
     await book.ledger.settle([Settlement("told", claim.lease, State.RETRYING, packed, delay_s=3600)])
     before = await members(book, "agenda")
-    await book.redis.delete("closer:agenda")
+    await book.redis.delete(key_of("agenda"))
     await book.ledger.inspect(lease_s=LEASE_S)
     assert await book.agenda("queued") == 0
     assert await book.agenda("closing") == LEASE_S
@@ -107,7 +107,7 @@ async def test_plans_are_kept_as_far_as_they_are_known(book: Book) -> None:
 async def test_until_then_nobody_takes_it_over(book: Book) -> None:
     """While the agenda is lost nobody knows when a lease ends: a closure in somebody's hands stays there."""
     await fill(book)
-    await book.redis.delete("closer:agenda")
+    await book.redis.delete(key_of("agenda"))
     claims = await book.ledger.claim(["closing", "retrying"], worker="w2", lease_s=LEASE_S)
     assert set(claims.values()) == {Unclaimed.NO}
 
@@ -115,14 +115,14 @@ async def test_until_then_nobody_takes_it_over(book: Book) -> None:
 async def test_it_is_told_and_audited(book: Book) -> None:
     """The first find and the end are told once, and the audit has one entry by closer with what was changed."""
     await fill(book)
-    await book.redis.delete("closer:agenda")
+    await book.redis.delete(key_of("agenda"))
     words = []
     for _ in range(100):
         found = await book.ledger.inspect(lease_s=LEASE_S)
         book.clock.ms += round(found.wait_s * 1000)
         words += [found.happened] if found.happened else []
     assert words == ["found", "ended"]
-    entries: Any = await book.redis.xrange("closer:audit")
+    entries: Any = await book.redis.xrange(key_of("audit"))
     [(entry_id, announced), (_, result)] = [entry for entry in entries if entry[1].get(b"action") != b"discard"]
     assert (announced[b"by"], announced[b"action"]) == (b"closer", b"rebuild")
     assert (result[b"of"], result[b"changed"]) == (entry_id, b"4")
@@ -143,7 +143,7 @@ async def test_many_in_short_steps(any_store: Redis) -> None:
     book = Book(any_store)
     for start in range(0, 1200, 300):
         await book.receive(*(f"sg_{number}" for number in range(start, start + 300)))
-    await book.redis.delete("closer:agenda", "closer:queued", "closer:open")
+    await book.redis.delete(key_of("agenda"), key_of("queued"), key_of("open"))
     steps = 0
     while (found := await book.ledger.inspect(lease_s=LEASE_S)).happened != "ended":
         steps += 1
@@ -161,7 +161,7 @@ async def test_the_record_is_the_truth(book: Book, state: State) -> None:
     await fill(book)
     everything: dict[Any, Any] = dict.fromkeys(STATES, 5.0)
     for index in (state, "agenda", "failed:not_found"):
-        await book.redis.zadd(f"closer:{index}", everything, nx=True)
+        await book.redis.zadd(key_of(index), everything, nx=True)
     await book.inspect()
     assert [await book.state(reference) for reference in STATES] == list(STATES.values())
     assert sorted(await members(book, "agenda")) == UNFINISHED
@@ -172,7 +172,7 @@ async def test_a_lost_record(book: Book, state: State) -> None:
     """Its index tells whether it was unfinished: only then it is attempted, also when the agenda is lost, too."""
     await fill(book)
     [reference] = [ref for ref, its in STATES.items() if its is state and ref != "sent"]
-    await book.redis.delete("closer:agenda", f"closer:c:{reference}")
+    await book.redis.delete(key_of("agenda"), key_of(f"c:{reference}"))
     await book.inspect()
     assert (await book.agenda(reference) is not None) == (state in OPEN_STATES)
     if state in OPEN_STATES:
@@ -187,8 +187,8 @@ async def test_a_damaged_record(book: Book, state: State, lost: list[str]) -> No
     """It is attempted only if an index tells that it was unfinished; where none tells, it is named and left alone."""
     await fill(book)
     [reference] = [ref for ref, its in STATES.items() if its is state and ref != "sent"]
-    await book.redis.set(f"closer:c:{reference}", '{"s":"queued"}')
-    await book.redis.delete(*(f"closer:{index}" for index in lost), "closer:dispatched")
+    await book.redis.set(key_of(f"c:{reference}"), '{"s":"queued"}')
+    await book.redis.delete(*(key_of(index) for index in lost), key_of("dispatched"))
     steps = [await book.ledger.inspect(lease_s=LEASE_S)]
     while steps[-1].wait_s < 10:
         book.clock.ms += round(steps[-1].wait_s * 1000)
@@ -202,14 +202,14 @@ async def test_a_damaged_record(book: Book, state: State, lost: list[str]) -> No
 async def test_what_is_not_a_reference_is_put_aside(book: Book, index: str) -> None:
     """Foreign members leave the index and are kept with the rejected events."""
     await fill(book)
-    await book.redis.zadd(f"closer:{index}", {b"\xff/": 5.0, b"a b": 5.0})
+    await book.redis.zadd(key_of(index), {b"\xff/": 5.0, b"a b": 5.0})
     if index == "dispatched":
         book.clock.forward(6 * 3600)
     found = await book.inspect()
     assert found.aside == 2
-    entries: Any = await book.redis.xrange("closer:rejected")
+    entries: Any = await book.redis.xrange(key_of("rejected"))
     assert {(fields[b"event"], fields[b"origin"]) for _, fields in entries} == {
-        (body, f"closer:{index}".encode()) for body in (b"\xff/", b"a b")
+        (body, key_of(index).encode()) for body in (b"\xff/", b"a b")
     }
 
 
@@ -221,9 +221,9 @@ FIELDS = ["phase", "cursor", "pause", "next", "ended", "closures", "accepted", "
 async def test_a_spoilt_inspection(book: Book, field: str, value: str) -> None:
     """Whatever stands in its own fields, events are received, and the agenda is rebuilt all the same."""
     await fill(book)
-    await book.redis.hset("closer:inspection", field, value)
+    await book.redis.hset(key_of("inspection"), field, value)
     await book.receive("late")
-    await book.redis.delete("closer:agenda")
+    await book.redis.delete(key_of("agenda"))
     for _ in range(2):
         await book.inspect()
     assert sorted(await members(book, "agenda")) == sorted([*UNFINISHED, "late"])
@@ -238,11 +238,11 @@ async def test_any_loss(data: st.DataObject) -> None:
     book = Book(FakeStore())
     await fill(book)
     for key in data.draw(st.lists(st.sampled_from(KEYS), max_size=4)):
-        await book.redis.delete(f"closer:{key}")
+        await book.redis.delete(key_of(key))
     for key, ref in data.draw(st.lists(st.tuples(st.sampled_from(INDEXES), st.sampled_from(list(STATES))), max_size=6)):
-        await book.redis.zrem(f"closer:{key}", ref)
+        await book.redis.zrem(key_of(key), ref)
     for key, ref in data.draw(st.lists(st.tuples(st.sampled_from(INDEXES), st.sampled_from(list(STATES))), max_size=3)):
-        await book.redis.zadd(f"closer:{key}", {ref: START_MS})
+        await book.redis.zadd(key_of(key), {ref: START_MS})
     for _ in range(2):
         await book.inspect()
     assert sorted(await members(book, "agenda")) == UNFINISHED

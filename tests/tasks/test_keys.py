@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from tasks.api_health import ApiHealth
 from tasks.closure import Outcome, Reason, State
 from tasks.ledger.values import Claim, Unclaimed
+from tests.support import key_of
 from tests.tasks.book import DEADLINE_S, LEASE_S, Book
 from worker.attempts.permission import Permission, key_name
 
@@ -176,7 +177,7 @@ async def test_groups_that_are_refused_for_themselves(book: Book) -> None:
     assert {await book.state(reference) for reference in GROUPS[:5]} == {State.FAILED}
     await book.ledger.requeue(GROUPS[:1])
     await forbidden(book, GROUPS[0], "a")
-    assert await book.redis.scard("closer:forbidden:a") == 1, "an operator's re-queue begins anew"
+    assert await book.redis.scard(key_of("forbidden:a")) == 1, "an operator's re-queue begins anew"
 
 
 async def test_403_of_one_key_are_left_to_the_others(book: Book) -> None:
@@ -250,12 +251,12 @@ async def test_a_thousand_403_cost_little(book: Book) -> None:
     for claim in claims.values():
         assert isinstance(claim, Claim)
         await book.settle(claim, State.FAILED, key="a", reason=Reason.FORBIDDEN, health=ApiHealth.FORBIDDEN)
-    fields = await book.redis.hgetall("closer:gate")
+    fields = await book.redis.hgetall(key_of("gate"))
     assert sum(len(value) for value in fields.values()) < 2000
     await book.open_gate("b")
     for _ in range(6):
         await book.ledger.due(limit=1, grace_s=1.0, most=1000, key="b")
-    assert await book.redis.zcard("closer:failed") == 0
+    assert await book.redis.zcard(key_of("failed")) == 0
 
 
 def test_a_key_is_named_without_being_told() -> None:

@@ -12,6 +12,7 @@ from tasks.events.batch import Element
 from tasks.events.event import GroupComplete, Rejection
 from tasks.ledger.heartbeat import Heartbeat
 from tasks.ledger.values import Received, Settlement, Unclaimed
+from tests.support import key_of
 from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, START_MS, Book
 
 NEW, DUPLICATE, REQUEUED = Received.NEW, Received.DUPLICATE, Received.REQUEUED
@@ -291,7 +292,7 @@ async def test_signs_of_life(book: Book) -> None:
 async def test_rejected(book: Book) -> None:
     """What is no event is kept with its bytes, why, and where it came from."""
     rejected_id = await book.ledger.reject(b"\xff\x00", Rejection(("event: a", "b: c")), "task 1")
-    rejected: Any = await book.redis.xrange("closer:rejected")
+    rejected: Any = await book.redis.xrange(key_of("rejected"))
     [(entry_id, fields)] = rejected
     assert entry_id.decode() == rejected_id
     assert fields == {b"event": b"\xff\x00", b"problems": b'["event: a", "b: c"]', b"origin": b"task 1"}
@@ -305,13 +306,13 @@ async def test_what_comes_again_is_rejected_once(book: Book) -> None:
     assert await book.ledger.keep_rejected(elements[:2]) == 1
     assert await book.ledger.keep_rejected(elements) == 2
     assert await book.ledger.keep_rejected(elements[1:2]) == 0
-    entries: Any = await book.redis.xrange("closer:rejected")
+    entries: Any = await book.redis.xrange(key_of("rejected"))
     assert [(fields[b"event"], fields[b"origin"]) for _, fields in entries] == [
         (b"a", b"1-0/0"), (b"a", b"1-0/2"), (b"c", b"1-0/2"),
     ]  # fmt: skip
-    assert await book.redis.hgetall("closer:waiting_types") == {b"x.y": b"2"}
+    assert await book.redis.hgetall(key_of("waiting_types")) == {b"x.y": b"2"}
     assert await book.ledger.dismiss([entries[0][0].decode(), "1-1"], audit="") == 1
-    assert await book.redis.hgetall("closer:waiting_types") == {b"x.y": b"1"}
+    assert await book.redis.hgetall(key_of("waiting_types")) == {b"x.y": b"1"}
     assert await book.ledger.keep_rejected(elements) == 0
 
 
@@ -322,6 +323,6 @@ async def test_types_are_forgotten_after_a_day(book: Book) -> None:
     await book.ledger.see(["b", "c"])
     book.clock.forward(1_000)
     await book.ledger.see([])
-    assert await book.redis.zrange("closer:seen_types", 0, -1) == [b"b", b"c"]
+    assert await book.redis.zrange(key_of("seen_types"), 0, -1) == [b"b", b"c"]
     await book.ledger.see([f"t{number}" for number in range(200)])
-    assert await book.redis.zcard("closer:seen_types") == 100
+    assert await book.redis.zcard(key_of("seen_types")) == 100

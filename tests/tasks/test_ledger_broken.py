@@ -20,6 +20,7 @@ from tasks.ledger.ledger import Ledger
 from tasks.ledger.scripts import translated
 from tasks.ledger.sift import sift
 from tasks.ledger.values import Claim, Settlement
+from tests.support import key_of
 from tests.tasks.book import LEASE_S, Book
 from worker.attempts.permission import Permission
 from worker.attempts.settler import Settler
@@ -107,8 +108,8 @@ async def test_all_or_nothing(book: Book, store: sync_redis.Redis, key: str, ste
     await book.claim("claimed")
     assert "sent" in await book.due()
     book.clock.forward(LEASE_S + 1)
-    store.delete(f"closer:{key}")
-    store.set(f"closer:{key}", "not ours")
+    store.delete(key_of(key))
+    store.set(key_of(key), "not ours")
     before = content(store)
     broken = ""
     try:
@@ -149,7 +150,7 @@ async def test_a_settlement_that_cannot_be_written(
     [line] = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert line.startswith("the result of the attempt on poison is dropped")
     assert settler.settled == len(GROUPS)
-    assert store.hget("closer:gate", "throttled") is None
+    assert store.hget(key_of("gate"), "throttled") is None
     book.clock.forward(LEASE_S + 1)
     assert await book.due() == ["poison"]
 
@@ -157,8 +158,8 @@ async def test_a_settlement_that_cannot_be_written(
 async def test_a_record_of_another_kind(book: Book) -> None:
     """Among good ones it is found due, is told as unreadable when it is claimed, and can be received anew."""
     await book.receive("bad", "good")
-    await book.redis.delete("closer:c:bad")
-    await book.redis.rpush("closer:c:bad", "not ours")
+    await book.redis.delete(key_of("c:bad"))
+    await book.redis.rpush(key_of("c:bad"), "not ours")
     assert sorted(await book.due()) == ["bad", "good"]
     claims = await book.ledger.claim(["bad", "good"], worker="w1", lease_s=LEASE_S)
     assert (claims["bad"], type(claims["good"])) == ("unreadable", Claim)
@@ -172,9 +173,9 @@ async def test_a_record_of_another_kind(book: Book) -> None:
 async def test_a_record_that_cannot_be_written_back(book: Book, damage: str) -> None:
     """It counts as damaged, before anything is written: its group can be received anew and closed."""
     await book.receive("bad", "good")
-    record = await book.redis.get("closer:c:bad")
+    record = await book.redis.get(key_of("c:bad"))
     assert isinstance(record, bytes)
-    await book.redis.set("closer:c:bad", record.decode().rstrip("}") + f",{damage}}}")
+    await book.redis.set(key_of("c:bad"), record.decode().rstrip("}") + f",{damage}}}")
     claims = await book.ledger.claim(["bad", "good"], worker="w1", lease_s=LEASE_S)
     assert (claims["bad"], type(claims["good"])) == ("unreadable", Claim)
     await book.receive("bad", event_id="e2")
@@ -216,14 +217,14 @@ async def test_results_wait_for_a_broken_ledger(book: Book, store: sync_redis.Re
     """While a key of the ledger holds something else no result is dropped; each is written when the key is free."""
     await book.receive("sg_1")
     claim = await book.claim("sg_1")
-    store.rename("closer:agenda", "kept")
-    store.set("closer:agenda", "not ours")
+    store.rename(key_of("agenda"), "kept")
+    store.set(key_of("agenda"), "not ours")
     settler = Settler(book.ledger, Permission())
     settler.put(Settlement("sg_1", claim.lease, State.CLOSED, "h", Outcome.CLOSED))
-    with pytest.raises(LedgerBroken, match=r"RENAME closer:agenda closer:agenda\.foreign"):
+    with pytest.raises(LedgerBroken, match=re.escape(f"RENAME {key_of('agenda')} {key_of('agenda.foreign')}")):
         await settler._write()
-    store.rename("closer:agenda", "closer:agenda.foreign")
-    store.rename("kept", "closer:agenda")
+    store.rename(key_of("agenda"), key_of("agenda.foreign"))
+    store.rename("kept", key_of("agenda"))
     await settler._write()
     assert (settler.settled, await book.state("sg_1")) == (1, State.CLOSED)
 
@@ -231,8 +232,8 @@ async def test_results_wait_for_a_broken_ledger(book: Book, store: sync_redis.Re
 async def test_nothing_is_claimed_that_cannot_be_settled(book: Book, store: sync_redis.Redis) -> None:
     """While an index that results go into holds something else nothing is claimed, so nothing is called in vain."""
     await book.receive("sg_1")
-    store.set("closer:failed:gone", "not ours")
-    with pytest.raises(LedgerBroken, match="closer:failed:gone is a string"):
+    store.set(key_of("failed:gone"), "not ours")
+    with pytest.raises(LedgerBroken, match=f"{key_of('failed:gone')} is a string"):
         await book.claim("sg_1")
 
 

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from tasks.api_health import ApiHealth
 from tasks.closure import OPEN_STATES, TRANSITIONS, Outcome, Reason, State
 from tasks.ledger.values import Claim, Observation, Settlement
-from tests.support import FakeStore
+from tests.support import FakeStore, key_of
 from tests.tasks.book import GRACE_S, LEASE_S, Book
 
 T = TypeVar("T")
@@ -204,7 +204,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.do(self._holds())
 
     async def _holds(self) -> None:
-        listed: Any = await self.book.redis.zrange("closer:agenda", 0, -1)
+        listed: Any = await self.book.redis.zrange(key_of("agenda"), 0, -1)
         agenda = {ref.decode() for ref in listed}
         for reference, before in self.states.items():
             now = await self.book.state(reference)

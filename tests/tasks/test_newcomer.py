@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from tasks.closure import State
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.values import Settlement
-from tests.support import FakeStore
+from tests.support import FakeStore, key_of
 from tests.tasks.book import DEADLINE_S, LEASE_S, Book
 from tests.tasks.test_clock import HOUR_S, JUMPS
 
@@ -154,7 +154,7 @@ async def test_a_worker_that_comes_back_late(fleet: Fleet) -> None:
     for ledger in (fleet.book.ledger, *newcomers, fleet.book.ledger, *newcomers):
         await fleet.wait(1)
         await ledger.heartbeat()
-        agenda.append(await fleet.book.redis.zscore("closer:agenda", "sg_retry"))
+        agenda.append(await fleet.book.redis.zscore(key_of("agenda"), "sg_retry"))
     assert len(set(agenda)) == 1
     assert await fleet.book.agenda("sg_retry") == pytest.approx(100 - fleet.passed_s, abs=0.1)
 
@@ -180,12 +180,12 @@ async def test_a_spoilt_memory(fleet: Fleet, how: str) -> None:
     await fleet.wait(1)
     redis: Any = fleet.book.redis
     if how == "delete":
-        await redis.delete("closer:gate")
+        await redis.delete(key_of("gate"))
     elif how in ("clock", "moved"):
-        await redis.hdel("closer:gate", how)
+        await redis.hdel(key_of("gate"), how)
     else:
         spoilt = "soon" if how == "words" else "1e300"
-        await redis.hset("closer:gate", mapping={"clock": spoilt, "moved": spoilt})
+        await redis.hset(key_of("gate"), mapping={"clock": spoilt, "moved": spoilt})
     for ledger in (fleet.newcomer(), fleet.book.ledger, fleet.newcomer(), fleet.book.ledger):
         await fleet.wait(1)
         await ledger.heartbeat()

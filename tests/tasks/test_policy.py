@@ -12,6 +12,7 @@ from tasks.errors import ForeignApi
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.policy import FleetPolicy
 from tasks.ledger.values import Claim
+from tests.support import key_of
 from tests.tasks.book import DEADLINE_S, Book
 
 REAL, REHEARSAL = "https://api.sorted.com/pro", "http://127.0.0.1:8083/pro"
@@ -94,13 +95,13 @@ async def test_a_damaged_sign_of_life(book: Book) -> None:
     """What another program wrote among the workers neither breaks the move nor keeps from it."""
     await ledger(book, REAL).hold_api()
     for index, text in enumerate(["", "{", "[]", '"x"', '{"at": "x"}', "null"]):
-        await book.redis.hset("closer:workers", f"w{index}", text)
+        await book.redis.hset(key_of("workers"), f"w{index}", text)
     assert await book.ledger.move_api(REHEARSAL, by="olga", why="moved") == []
 
 
 async def test_a_foreign_value(book: Book) -> None:
     """Whatever another program puts in the place of the address counts as another address, and can be moved from."""
-    await book.redis.hset("closer:policy", "api", b"\xff\n")
+    await book.redis.hset(key_of("policy"), "api", b"\xff\n")
     with pytest.raises(ForeignApi, match="xff"):
         await ledger(book, REAL).hold_api()
     assert await book.ledger.move_api(REAL, by="olga", why="mend") == []
@@ -163,7 +164,7 @@ async def test_a_worker_for_another_api_sets_no_policy(book: Book) -> None:
 async def test_a_damaged_policy_is_none(book: Book, damage: dict[Any, Any]) -> None:
     """What another program writes there breaks nothing: a caller's own settings count."""
     await ledger(book, REAL).start(FLEET)
-    await book.redis.hset("closer:policy", mapping=damage)
+    await book.redis.hset(key_of("policy"), mapping=damage)
     assert await book.ledger.policy() is None
     await book.receive("sg_1")
     assert await deadline_s(book, "sg_1") == pytest.approx(DEADLINE_S if "deadline_ms" in damage else 5000.0)
@@ -190,7 +191,7 @@ async def test_a_move_is_audited_in_the_same_step(book: Book, any_store: Redis) 
     await ledger(book, REAL).hold_api()
     for _ in range(2):
         await book.ledger.move_api(REHEARSAL, by="olga", why="rehearsal", door="cli")
-    entries: Any = await any_store.xrange("closer:audit")
+    entries: Any = await any_store.xrange(key_of("audit"))
     [(_, entry)] = entries
     assert {name.decode(): value.decode() for name, value in entry.items()} == {
         "by": "olga", "action": "move-api", "filter": f"{REAL} -> {REHEARSAL}", "matched": "1", "changed": "1",

@@ -24,6 +24,7 @@ from tasks.ledger.ledger import Ledger
 from tasks.ledger.values import Claim, Received, Settlement
 from tasks.retry import Again, Done, Policy
 from tasks.verdict import Retry
+from tests.support import key_of
 from tests.tasks.standin import StandIn
 from worker.attempts.permission import Permission
 from worker.attempts.pool import AttemptPool, Draining
@@ -59,7 +60,7 @@ class Works:
         """Every group by its state."""
         found: dict[State, set[str]] = {}
         for state in State:
-            listed: Any = await self.redis.zrange(f"closer:{state}", 0, -1)
+            listed: Any = await self.redis.zrange(key_of(state), 0, -1)
             if listed:
                 found[state] = {ref.decode() for ref in listed}
         return found
@@ -218,7 +219,7 @@ async def test_poison(works: Callable[..., Works], let: asyncio.Event, reference
     await work.messages.receive(references, "task-1")
     good = 1 if references and "sg_1" in references else 0
     await until(lambda: work.settler.settled == good)
-    rejected: Any = await work.redis.xrange("closer:rejected")
+    rejected: Any = await work.redis.xrange(key_of("rejected"))
     assert len(rejected) == problems
     assert all(fields[b"problems"].startswith(b'["references') for _, fields in rejected)
     assert all(fields[b"origin"] == b"task task-1" for _, fields in rejected)
@@ -243,7 +244,7 @@ async def test_a_poisonous_origin(works: Callable[..., Works], let: asyncio.Even
     await work.messages.receive(["sg_1", "a/b"], "id \ud800 | \x00\n")
     await until(lambda: work.settler.settled == 1)
     assert await work.states() == {State.CLOSED: {"sg_1"}}
-    assert await work.redis.xlen("closer:rejected") == 1
+    assert await work.redis.xlen(key_of("rejected")) == 1
 
 
 async def test_the_store_is_away(works: Callable[..., Works], let: asyncio.Event, store: Any) -> None:
@@ -258,11 +259,11 @@ async def test_the_store_is_away(works: Callable[..., Works], let: asyncio.Event
     await work.ledger.receive([GroupComplete("sg_1", "wms", "1")])
     await work.messages.receive(["sg_1"], "t")
     await until(lambda: work.pool.in_flight == 1)
-    store.rpush("closer:closed", "not ours")
+    store.rpush(key_of("closed"), "not ours")
     let.set()
     await until(lambda: work.settler.trouble.text != "")
     assert "shared with another program" in work.settler.trouble.text
-    store.delete("closer:closed")
+    store.delete(key_of("closed"))
     async with asyncio.timeout(10):
         await work.settler.empty()
     assert await work.states() == {State.CLOSED: {"sg_1"}}
@@ -332,11 +333,11 @@ async def test_nothing_is_told_before_it_is_written(
     work = works()
     await work.messages.receive(["sg_1"], "t")
     await until(lambda: work.pool.in_flight == 1)
-    store.set("closer:closed", "not ours")
+    store.set(key_of("closed"), "not ours")
     let.set()
     await until(lambda: work.settler.trouble.text != "")
     assert (work.attempted, work.settler.settled) == ([], 0)
-    store.delete("closer:closed")
+    store.delete(key_of("closed"))
     await until(lambda: work.settler.settled == 1)
     assert [one.written for one in work.attempted] == [Written.SETTLED]
 
@@ -355,7 +356,7 @@ async def test_a_lost_lease_is_told(works: Callable[..., Works]) -> None:
     """A result that comes after its lease has ended is told and counted as a lost lease, and not as settled."""
     work = works()
     attempted = await claimed(work, "sg_1")
-    await work.redis.zadd("closer:agenda", {"sg_1": 1})
+    await work.redis.zadd(key_of("agenda"), {"sg_1": 1})
     assert (await work.ledger.due(limit=9, grace_s=9, most=99)).references == ["sg_1"]
     work.settler.put(attempted.settlement, attempted)
     await until(lambda: bool(work.attempted))
@@ -381,10 +382,10 @@ async def test_a_lost_answer_is_no_lost_lease(works: Callable[..., Works]) -> No
     work = works()
     settlement = (await claimed(work, "sg_1", health=ApiHealth.BAD)).settlement
     assert (await work.ledger.settle([settlement])).written == [True]
-    share = await work.redis.hget("closer:gate", "bad")
-    await work.redis.hdel("closer:gate", "ill")
+    share = await work.redis.hget(key_of("gate"), "bad")
+    await work.redis.hdel(key_of("gate"), "ill")
     assert (await work.ledger.settle([settlement], again=True)).written == [True]
-    assert await work.redis.hget("closer:gate", "bad") == share
+    assert await work.redis.hget(key_of("gate"), "bad") == share
     assert (await work.ledger.settle([settlement])).written == [False]
 
 
@@ -408,7 +409,7 @@ async def test_the_pool_receives_nothing(works: Callable[..., Works], store: Any
     """A reference that the ledger does not know is given back to the caller; the pool itself writes nothing for it."""
     work = works()
     assert await work.pool.claim(["sg_1", "sg_2"]) == ["sg_1", "sg_2"]
-    assert (store.keys("closer:c:*"), work.pool.waiting) == ([], 0)
+    assert (store.keys(key_of("c:*")), work.pool.waiting) == ([], 0)
 
 
 class PoisonedLedger(Ledger):
@@ -429,6 +430,6 @@ async def test_a_group_that_cannot_be_received(works: Callable[..., Works], let:
     await messages.receive(["sg_1", "poison", "sg_2"], "task-1")
     await until(lambda: work.settler.settled == 2)
     assert await work.states() == {State.CLOSED: {"sg_1", "sg_2"}}
-    [(_, fields)] = store.xrange("closer:rejected")
+    [(_, fields)] = store.xrange(key_of("rejected"))
     assert fields[b"event"] == b'{"reference": "poison"}'
     assert b"it cannot be received" in fields[b"problems"]

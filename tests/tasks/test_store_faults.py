@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -15,9 +16,8 @@ from tasks.closure import Outcome, State
 from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.events.event import Rejection
 from tasks.ledger.catalogue import Catalogue, Query
-from tasks.ledger.ledger import DEFAULT_PREFIX
 from tasks.ledger.values import Settlement
-from tests.support import until, url_of, valkey
+from tests.support import key_of, until, url_of, valkey
 from tests.tasks.book import Book
 
 Step = Callable[[Book], Awaitable[object]]
@@ -90,7 +90,7 @@ async def test_full(book: Book, control: sync_redis.Redis, name: str) -> None:
 async def test_operators_can_look(book: Book, control: sync_redis.Redis) -> None:
     """In a store that is full, or is a replica, closures can still be read, listed and counted."""
     await prepare(book, control)
-    catalogue = Catalogue(book.redis, prefix=DEFAULT_PREFIX)
+    catalogue = Catalogue(book.redis)
 
     async def look() -> None:
         assert await book.state("failed") is State.FAILED
@@ -135,14 +135,14 @@ async def work(book: Book) -> None:
 async def test_shared(book: Book, control: sync_redis.Redis, key: str) -> None:
     """Where another program wrote to one of our keys that is said; once the key is gone, every group is closed."""
     await book.receive("sg_1", "sg_2")
-    kept = control.dump(f"closer:{key}")
-    control.delete(f"closer:{key}")
-    control.rpush(f"closer:{key}", "not ours")
-    with pytest.raises(LedgerBroken, match=f"holds something else .closer:{key} is a list"):
+    kept = control.dump(key_of(key))
+    control.delete(key_of(key))
+    control.rpush(key_of(key), "not ours")
+    with pytest.raises(LedgerBroken, match=re.escape(f"holds something else ({key_of(key)} is a list")):
         await work(book)
-    control.delete(f"closer:{key}")
+    control.delete(key_of(key))
     if kept is not None:
-        control.restore(f"closer:{key}", 0, kept)
+        control.restore(key_of(key), 0, kept)
     for _ in range(3):
         book.clock.forward(60)
         for reference in await book.due():
@@ -154,7 +154,7 @@ async def test_locked_doors(sick: ValkeyServer, control: sync_redis.Redis) -> No
     """A missing or wrong password and missing rights are told apart, each with its remedy; no password is shown."""
     url = url_of(sick).replace("redis://", "redis://{}@")
     control.acl_setuser(
-        "poor", enabled=True, passwords=["+right-secret"], keys=["closer:*"], commands=["+ping", "+hello"]
+        "poor", enabled=True, passwords=["+right-secret"], keys=[key_of("*")], commands=["+ping", "+hello"]
     )
     control.acl_setuser("default", enabled=True, reset_passwords=True, passwords=["+door-secret"])
     try:

@@ -15,9 +15,8 @@ from tasks.errors import LedgerBroken
 from tasks.events.event import Rejection
 from tasks.ledger.catalogue import Catalogue, Query
 from tasks.ledger.heartbeat import Heartbeat, Unreadable
-from tasks.ledger.ledger import DEFAULT_PREFIX
 from tasks.ledger.values import Received, Settlement
-from tests.support import STREAM
+from tests.support import STREAM, key_of
 from tests.tasks.book import LEASE_S, START_MS, Book
 
 VALUES: dict[str, bytes] = {
@@ -50,7 +49,7 @@ class Visitors:
 
     def __init__(self, book: Book) -> None:
         self.book = book
-        self.catalogue = Catalogue(book.redis, prefix=DEFAULT_PREFIX, clock=book.clock)
+        self.catalogue = Catalogue(book.redis, clock=book.clock)
 
     async def look(self) -> None:
         """An operator looks at everything."""
@@ -103,7 +102,7 @@ def visitors(book: Book) -> Visitors:
 @pytest.mark.parametrize("how", VALUES)
 async def test_a_foreign_field_of_the_workers(visitors: Visitors, how: str) -> None:
     """It is shown as unreadable beside the workers' own signs of life, is not thrown away, and stops nobody."""
-    await visitors.book.redis.hset("closer:workers", "monitoring", VALUES[how])
+    await visitors.book.redis.hset(key_of("workers"), "monitoring", VALUES[how])
     await visitors.work("sg_1", "sg_2")
     await visitors.look()
     summary = await visitors.catalogue.summary(STREAM)
@@ -113,7 +112,7 @@ async def test_a_foreign_field_of_the_workers(visitors: Visitors, how: str) -> N
 @pytest.mark.parametrize("name", NAMES, ids=repr)
 async def test_a_strange_name_among_the_workers(visitors: Visitors, name: bytes) -> None:
     """Whatever bytes a field's name is made of, every worker's own name is read."""
-    await visitors.book.redis.hset("closer:workers", name, b"x")
+    await visitors.book.redis.hset(key_of("workers"), name, b"x")
     await visitors.work("sg_1")
     _, signs = await visitors.book.ledger.heartbeat()
     assert "w1" in {sign.name for sign in signs}
@@ -124,7 +123,7 @@ async def test_a_strange_name_among_the_workers(visitors: Visitors, name: bytes)
 @pytest.mark.parametrize("index", INDEXES)
 async def test_foreign_members_of_an_index(visitors: Visitors, index: str, score: Any) -> None:
     """What is not a reference is never named to a worker and never listed; what may be on its way is not blocked."""
-    await visitors.book.redis.zadd(f"closer:{index}", dict.fromkeys(MEMBERS, score))
+    await visitors.book.redis.zadd(key_of(index), dict.fromkeys(MEMBERS, score))
     await visitors.look()
     await visitors.work("sg_1", "sg_2")
     await visitors.look()
@@ -137,25 +136,25 @@ async def test_foreign_members_of_an_index(visitors: Visitors, index: str, score
 @pytest.mark.parametrize("index", INDEXES)
 async def test_a_reference_that_one_index_alone_knows(visitors: Visitors, index: str) -> None:
     """A group that another program has written into one index is not closed: nobody is known to have asked for it."""
-    await visitors.book.redis.zadd(f"closer:{index}", {"sg_foreign": START_MS})
+    await visitors.book.redis.zadd(key_of(index), {"sg_foreign": START_MS})
     await visitors.book.inspect()
     await visitors.work("sg_1", "sg_2")
     visitors.book.clock.forward(6 * 3600)
     await visitors.book.inspect()
     await visitors.work("sg_3")
-    entries: Any = await visitors.book.redis.xrange("closer:rejected")
+    entries: Any = await visitors.book.redis.xrange(key_of("rejected"))
     unfinished = index in ("agenda", "dispatched", "open", "queued", "closing", "retrying")
     assert [fields[b"event"] for _, fields in entries] == ([b"sg_foreign"] if unfinished else [])
 
 
 async def test_what_is_put_aside_is_kept(visitors: Visitors) -> None:
     """A foreign entry of the agenda is kept among the rejected events, where it is loud, with the key it stood in."""
-    await visitors.book.redis.zadd("closer:agenda", {b"\xff/": 1})
+    await visitors.book.redis.zadd(key_of("agenda"), {b"\xff/": 1})
     assert await visitors.book.due() == []
-    rejected: Any = await visitors.book.redis.xrange("closer:rejected")
+    rejected: Any = await visitors.book.redis.xrange(key_of("rejected"))
     [(_, fields)] = rejected
-    assert (fields[b"event"], fields[b"origin"]) == (b"\xff/", b"closer:agenda")
-    assert await visitors.book.redis.zcard("closer:agenda") == 0
+    assert (fields[b"event"], fields[b"origin"]) == (b"\xff/", key_of("agenda").encode())
+    assert await visitors.book.redis.zcard(key_of("agenda")) == 0
 
 
 @pytest.mark.parametrize("score", [*SCORES[:2], "1e300"])
@@ -165,7 +164,7 @@ async def test_a_spoilt_time_of_a_closure(visitors: Visitors, index: str, score:
     await visitors.book.receive("sg_1")
     if index == "failed":
         await visitors.book.failed("sg_1")
-    await visitors.book.redis.zadd(f"closer:{index}", {"sg_1": score})
+    await visitors.book.redis.zadd(key_of(index), {"sg_1": score})
     await visitors.look()
 
 
@@ -180,8 +179,8 @@ async def test_a_lost_record_of_one_that_had_ended(visitors: Visitors, state: St
         await book.failed("sg_1")
     if state is State.DISCARDED:
         await book.ledger.discard(["sg_1"])
-    await book.redis.delete("closer:c:sg_1")
-    await book.redis.zadd("closer:agenda", {"sg_1": 1})
+    await book.redis.delete(key_of("c:sg_1"))
+    await book.redis.zadd(key_of("agenda"), {"sg_1": 1})
     assert await book.due() == []
     assert await book.agenda("sg_1") is None
     closure = await book.read("sg_1")
@@ -203,7 +202,7 @@ KEYS += ["audit", "rejected", "reconsider", "notices", "told", "c:sg_1"]
 @pytest.mark.parametrize("key", KEYS)
 async def test_a_key_of_another_kind(visitors: Visitors, key: str, kind: str) -> None:
     """It is told, if it is in the way, and nothing else is raised; once it is gone all goes on by itself."""
-    redis, name = visitors.book.redis, f"closer:{key}"
+    redis, name = visitors.book.redis, key_of(key)
     makers: dict[str, Callable[[], Awaitable[Any]]] = {
         "string": lambda: redis.set(name, "x"),
         "list": lambda: cast("Awaitable[Any]", redis.rpush(name, "x")),
@@ -233,5 +232,5 @@ STREAMS: dict[str, Step] = {
 @pytest.mark.parametrize("stream", ["rejected", "audit"])
 async def test_foreign_entries_of_a_stream(book: Book, any_store: Redis, stream: str, step: str) -> None:
     """An entry of another program in a stream of closer's stops nobody from adding to it."""
-    await any_store.xadd(f"closer:{stream}", {b"\xff": b"\xff", b"changed": b"x"}, id="1-1")
+    await any_store.xadd(key_of(stream), {b"\xff": b"\xff", b"changed": b"x"}, id="1-1")
     await STREAMS[step](book)

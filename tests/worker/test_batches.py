@@ -13,8 +13,8 @@ import pytest
 import redis as sync_redis
 from redis.asyncio import Redis
 
-from tasks.ledger.scripts import CONSUMER_GROUP
-from tests.support import STREAM, cloud_event, count
+from tasks.namespace import DEFAULT_NAMESPACE
+from tests.support import STREAM, cloud_event, count, key_of
 from tests.worker.test_stream import Doors, take_in
 from worker.intake import stream as module
 
@@ -31,7 +31,7 @@ def doors(real: Redis) -> Doors:
 
 def kept(store: sync_redis.Redis) -> list[tuple[str, str]]:
     """The origins and bytes of the rejected events, oldest first."""
-    entries: Any = store.xrange("closer:rejected")
+    entries: Any = store.xrange(key_of("rejected"))
     return [(fields[b"origin"].decode(), fields[b"event"].decode()) for _, fields in entries]
 
 
@@ -50,7 +50,7 @@ async def test_each_event_of_an_array_is_received_or_kept(doors: Doors, store: s
     """Each with an identity of its own; then the entry is gone."""
     entry = batch(store)
     await take_in(doors)
-    record: Any = store.get("closer:c:sg_0")
+    record: Any = store.get(key_of("c:sg_0"))
     assert json.loads(record)["i"] == f"{entry}/0"
     assert count(store, "queued") == 2
     assert kept(store) == expected(entry)
@@ -62,19 +62,19 @@ async def test_a_worker_killed_at_any_point_loses_and_doubles_nothing(
     doors: Doors, store: sync_redis.Redis, store_url: str, point: str
 ) -> None:
     """SIGKILL before or after each of the two steps: the next worker does what is missing, and no more."""
-    store.xgroup_create(STREAM, CONSUMER_GROUP, id="0", mkstream=True)
+    store.xgroup_create(STREAM, DEFAULT_NAMESPACE.group, id="0", mkstream=True)
     entry = batch(store)
     dead = await asyncio.create_subprocess_exec(sys.executable, *DYING, store_url, point, cwd=ROOT)
     assert await asyncio.wait_for(dead.wait(), 60) == -signal.SIGKILL
     assert store.xlen(STREAM) == 1
     assert count(store, "queued") == (0 if point == "receive" else 2)
     assert len(kept(store)) == (3 if point == "rejected" else 0)
-    store.xclaim(STREAM, CONSUMER_GROUP, "dead", 0, [entry], idle=module._ABANDONED_MS + 1)
+    store.xclaim(STREAM, DEFAULT_NAMESPACE.group, "dead", 0, [entry], idle=module._ABANDONED_MS + 1)
     await doors.intake.step()
     assert count(store, "queued") == 2
     assert kept(store) == expected(entry)
     assert store.xlen(STREAM) == 0
-    assert store.hgetall("closer:waiting_types") == {b"x.y": b"1"}
+    assert store.hgetall(key_of("waiting_types")) == {b"x.y": b"1"}
 
 
 async def test_the_same_bytes_again_are_another_event(doors: Doors, store: sync_redis.Redis) -> None:
@@ -110,7 +110,7 @@ async def test_in_binary_mode_data_under_another_name_are_data(
     assert count(store, "queued") == 0
     ((_, event),) = kept(store)
     assert json.loads(json.loads(event)["data"]) == {field: '{"reference":"sg_1"}'}
-    entries: Any = store.xrange("closer:rejected")
+    entries: Any = store.xrange(key_of("rejected"))
     ((_, fields),) = entries
     assert f"the data hold the field {field};" in fields[b"problems"].decode()
 
@@ -124,8 +124,8 @@ async def test_binary_mode(doors: Doors, store: sync_redis.Redis) -> None:
     store.xadd(STREAM, wrong)
     both: Any = store.xadd(STREAM, head | {"ce_id": "4", "ce_subject": "sg_4", "event": '{"reference":"sg_5"}'})
     await take_in(doors)
-    assert store.zrange("closer:queued", 0, -1) == [b"sg_1", b"sg_2"]
-    record: Any = store.get("closer:c:sg_1")
+    assert store.zrange(key_of("queued"), 0, -1) == [b"sg_1", b"sg_2"]
+    record: Any = store.get(key_of("c:sg_1"))
     assert [json.loads(record)[name] for name in "ei"] == ["/w", "1"]
     [(_, first), (origin, second)] = kept(store)
     assert json.loads(first) == {name.removeprefix("ce_"): value for name, value in wrong.items()}
@@ -136,7 +136,7 @@ async def test_an_entry_without_an_event_names_its_fields(doors: Doors, store: s
     """Whoever reads the reason sees what was sent, and what is accepted."""
     store.xadd(STREAM, {"reference": "sg_1", "Type": "x"})
     await take_in(doors)
-    entries: Any = store.xrange("closer:rejected")
+    entries: Any = store.xrange(key_of("rejected"))
     problem = json.loads(entries[0][1][b"problems"])[0]
     assert "the fields reference, Type" in problem
     assert "ce_source" in problem
@@ -151,8 +151,8 @@ async def test_types_are_counted_and_the_first_of_each_is_loud(
         store.xadd(STREAM, {"event": cloud_event("sg_2", str(number), type="trailer.dispatched")})
         store.xadd(STREAM, {"event": json.dumps({"reference": "sg_3", "eventType": "order.cancelled"})})
     await take_in(doors)
-    assert store.hgetall("closer:waiting_types") == {b"trailer.dispatched": b"3", b"order.cancelled": b"3"}
-    seen: Any = store.zrange("closer:seen_types", 0, -1)
+    assert store.hgetall(key_of("waiting_types")) == {b"trailer.dispatched": b"3", b"order.cancelled": b"3"}
+    seen: Any = store.zrange(key_of("seen_types"), 0, -1)
     assert sorted(seen) == [b"group.complete", b"order.cancelled", b"trailer.dispatched"]
     assert count(store, "queued") == 1
     lines = [record.getMessage() for record in caplog.records if record.name == "closer.intake"]
@@ -169,17 +169,17 @@ async def test_what_is_known_of_types_is_bounded(doors: Doors, store: sync_redis
         events = [text.replace("x.y", "z.y") for text in events]
     await take_in(doors)
     assert len(kept(store)) == 2 * 999
-    assert store.hlen("closer:waiting_types") == 101
-    counts: Any = store.hgetall("closer:waiting_types")
+    assert store.hlen(key_of("waiting_types")) == 101
+    counts: Any = store.hgetall(key_of("waiting_types"))
     assert sum(map(int, counts.values())) == 2 * 999
-    assert store.zcard("closer:seen_types") == 100
+    assert store.zcard(key_of("seen_types")) == 100
     assert len(doors.intake._watch._told_s) == 1000
 
 
 @pytest.mark.parametrize("key", ["waiting_types", "seen_types", "rejected_once"])
 async def test_a_key_that_holds_something_else_hinders_nothing(doors: Doors, store: sync_redis.Redis, key: str) -> None:
     """Events are received or kept all the same, whatever another program has written into the keys that count."""
-    store.set(f"closer:{key}", "x")
+    store.set(key_of(key), "x")
     entry = batch(store)
     await take_in(doors)
     assert count(store, "queued") == 2

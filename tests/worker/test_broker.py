@@ -16,7 +16,7 @@ from tasks.api.address import UNREADABLE, public_address
 from tasks.errors import ConfigurationError
 from tasks.task_message import TASK_NAME
 from tests.end_to_end.fleet import SETTINGS, wait_for_all
-from tests.support import API_KEY, Process, count, publish, run, until
+from tests.support import API_KEY, Process, count, key_of, publish, run, until
 from tests.worker.rabbit import Rabbit, program, rabbit
 from worker.broker.celery_settings import BATCH_DEADLINE_S, celery_settings
 from worker.broker.rabbitmq import DEAD_LETTERS, DELIVERY_LIMIT, dead_letters, task_queue
@@ -132,7 +132,7 @@ def test_rabbitmq_carries_the_tasks(broker: Rabbit, store: redis.Redis, store_ur
                 stranger.send_task(TASK_NAME, [["foreign"]])
                 stranger.send_task("no.such.task", ["kept"])
             wait_for_all(store, len(groups) + 1, worker)
-            until(lambda: store.xlen("closer:rejected") == 1, "the message kept")
+            until(lambda: store.xlen(key_of("rejected")) == 1, "the message kept")
             with Connection(broker.url) as connection:
                 connection.Producer().publish("gave up", routing_key=DEAD_LETTERS)
             until(lambda: dead(broker) == 1, "a dead letter")
@@ -152,7 +152,7 @@ def test_a_refused_key_leaves_the_queue_to_others_on_rabbitmq(
         settings: dict[str, Any] = {**SETTINGS, "redis_url": store_url, "broker_url": broker.url, "api_base_url": api}
         worker = ends.enter_context(Process(tmp_path, "worker", **settings))
         publish(store, ["sg_first"])
-        until(lambda: store.hexists("closer:gate", "unauthorised"), "a refusal")
+        until(lambda: store.hexists(key_of("gate"), "unauthorised"), "a refusal")
         until(lambda: consumers(broker) == 0, "no consumer")
         other = ends.enter_context(Process(tmp_path, "worker", **settings, api_key="another-key"))
         publish(store, groups)

@@ -9,8 +9,8 @@ import pytest
 import redis as sync_redis
 from redis.asyncio import Redis
 
-from tasks.ledger.scripts import CONSUMER_GROUP
-from tests.support import STREAM, cloud_event, count
+from tasks.namespace import DEFAULT_NAMESPACE
+from tests.support import STREAM, cloud_event, count, key_of
 from tests.worker.test_stream import Doors, take_in
 from worker.intake import stream as module
 
@@ -96,13 +96,13 @@ async def test_a_group_that_is_destroyed(doors: Doors, store: sync_redis.Redis) 
     assert store.xlen(STREAM) == 5
     store.xgroup_destroy(STREAM, OTHER)
     await doors.intake.step()
-    assert (store.xlen(STREAM), store.exists("closer:shared")) == (0, 0)
+    assert (store.xlen(STREAM), store.exists(key_of("shared"))) == (0, 0)
 
 
 async def test_a_group_that_comes_while_we_have_entries_in_hand(doors: Doors, store: sync_redis.Redis) -> None:
     """Whether there are other groups is asked as we delete: one that was made since we read gets the entries."""
     ids = add(store, 3)
-    assert read(store, CONSUMER_GROUP, ack=False) == ids
+    assert read(store, DEFAULT_NAMESPACE.group, ack=False) == ids
     store.xgroup_create(STREAM, OTHER, id="0")
     await doors.intake._ledger.take_off(STREAM, ids)
     assert read(store) == ids
@@ -113,7 +113,7 @@ async def test_our_own_group_is_destroyed(doors: Doors, store: sync_redis.Redis)
     store.xgroup_create(STREAM, OTHER, id="0")
     add(store, 3)
     await doors.intake.step()
-    store.xgroup_destroy(STREAM, CONSUMER_GROUP)
+    store.xgroup_destroy(STREAM, DEFAULT_NAMESPACE.group)
     add(store, 3, first=3)
     assert len(read(store)) == 6
     await doors.intake._ledger.take_off(STREAM, [])
@@ -141,9 +141,9 @@ async def test_a_lag_that_the_store_does_not_know(doors: Doors, store: sync_redi
     """Where somebody deleted an entry in the middle, what we have not read is counted."""
     store.xgroup_create(STREAM, OTHER, id="0")
     ids = add(store, 9)
-    assert read(store, CONSUMER_GROUP, most=2, ack=False) == ids[:2]
+    assert read(store, DEFAULT_NAMESPACE.group, most=2, ack=False) == ids[:2]
     store.xdel(STREAM, ids[4])
-    [ours] = [group for group in store.xinfo_groups(STREAM) if group["name"] == CONSUMER_GROUP.encode()]
+    [ours] = [group for group in store.xinfo_groups(STREAM) if group["name"] == DEFAULT_NAMESPACE.group.encode()]
     assert ours["lag"] is None
     assert await doors.backlog() == 2 + 6
 
@@ -155,7 +155,7 @@ async def test_many(doors: Doors, store: sync_redis.Redis) -> None:
         for _ in range(25_000):
             pipe.xadd(STREAM, {"x": "y"})
         pipe.execute()
-    assert len(read(store, CONSUMER_GROUP, most=30_000)) == 25_000
+    assert len(read(store, DEFAULT_NAMESPACE.group, most=30_000)) == 25_000
     await doors.intake._ledger.take_off(STREAM, [])
     store.xgroup_destroy(STREAM, OTHER)
     left = []

@@ -15,7 +15,7 @@ from kombu import Connection
 
 from tests.end_to_end.fleet import SETTINGS, own_store
 from tests.end_to_end.hostile import Fleet, nested
-from tests.support import Process, until
+from tests.support import Process, key_of, until
 from tests.worker.rabbit import program, rabbit
 from worker.broker.rabbitmq import DEAD_LETTERS, QUEUE
 from worker.simulator.server import Simulator, run_in_thread
@@ -140,7 +140,7 @@ def test_headers_of_any_depth(fleet: Fleet, channel: Any, depth: int) -> None:
     lost = fleet.worker.output.count("Connection to broker lost")
     mark = f"sg_{uuid4().hex}"
     send_raw(channel, f'[["{mark}"], {{}}, {{}}]'.encode(), depth)
-    until(lambda: fleet.store.zscore("closer:closed", mark) or fleet.keeps(mark), "closed or kept")
+    until(lambda: fleet.store.zscore(key_of("closed"), mark) or fleet.keeps(mark), "closed or kept")
     fleet.still_works()
     assert fleet.worker.output.count("Connection to broker lost") == lost
     until(lambda: waiting(fleet.url) == (0, 0), "an empty queue, and no dead letters")

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from tasks.celery_task import NotTaken
 from tasks.errors import ConfigurationError
-from tests.support import count, publish, until
+from tests.support import count, key_of, publish, until
 from worker.app import Worker
 from worker.process.runtime import Runtime
 from worker.settings import Settings
@@ -55,7 +55,7 @@ def test_after_the_end(runtime: Runtime, store: redis.Redis, died: threading.Eve
     runtime.drain()
     runtime.stop()
     assert not died.is_set()
-    assert not store.exists("closer:c:sg_1")
+    assert not store.exists(key_of("c:sg_1"))
 
 
 def test_while_it_ends(runtime: Runtime, store: redis.Redis) -> None:
@@ -97,20 +97,20 @@ def test_a_broken_ledger(
     """Keys that hold something else end no part: each says so once, waits, and goes on when the keys are free."""
     names = ["agenda", "workers", "discarded"]
     for name in names:
-        store.delete(f"closer:{name}")
-        store.set(f"closer:{name}", "not ours")
+        store.delete(key_of(name))
+        store.set(key_of(name), "not ours")
     publish(store, ["sg_1"])
     runtime.open()
     parts = ["intake", "sweep", "heartbeat", "prune", "inspection"]
     until(lambda: all(f"{part} waits" in caplog.text for part in parts), "each part's word")
     assert not died.is_set()
     for name in names:
-        store.delete(f"closer:{name}")
+        store.delete(key_of(name))
     parts = ["intake", "sweep", "heartbeat"]
     until(lambda: all(f"{part} goes on" in caplog.text for part in parts), "each part's second word")
     publish(store, ["sg_2"])
     until(lambda: count(store, "queued"), "the next event")
-    assert store.hlen("closer:workers") == 1
+    assert store.hlen(key_of("workers")) == 1
     lines = [record.getMessage() for record in caplog.records]
     assert [sum(line.startswith(f"{part} goes on") for line in lines) for part in parts] == [1] * len(parts)
     assert not died.is_set()
@@ -152,5 +152,5 @@ def test_trouble_of_any_characters(runtime: Runtime, store: redis.Redis) -> None
     """What keeps a worker from its work may be told in half characters: its heartbeat tells of it all the same."""
     runtime._components.settler.trouble._text = "half a character: \ud800"
     until(
-        lambda: b"half a character: \\\\ud800" in (store.hget("closer:workers", runtime.name) or b""), "the heartbeat"
+        lambda: b"half a character: \\\\ud800" in (store.hget(key_of("workers"), runtime.name) or b""), "the heartbeat"
     )

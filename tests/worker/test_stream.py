@@ -17,10 +17,10 @@ from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.events.event import GroupComplete
 from tasks.events.event_type import EventTypes
 from tasks.ledger.catalogue import Catalogue
-from tasks.ledger.ledger import DEFAULT_PREFIX, Ledger
-from tasks.ledger.scripts import CONSUMER_GROUP
+from tasks.ledger.ledger import Ledger
 from tasks.ledger.values import Received
-from tests.support import STREAM, cloud_event, count
+from tasks.namespace import DEFAULT_NAMESPACE
+from tests.support import STREAM, cloud_event, count, key_of
 from worker.intake import stream as module
 from worker.intake.entry import read as read_entry
 from worker.intake.stream import StreamIntake
@@ -32,7 +32,7 @@ class Doors:
     def __init__(self, redis: Redis, ledger: Ledger | None = None) -> None:
         self.received = 0
         self.intake = StreamIntake(redis, ledger or Ledger(redis), STREAM, EventTypes(), self._said)
-        self.catalogue = Catalogue(redis, prefix=DEFAULT_PREFIX)
+        self.catalogue = Catalogue(redis)
 
     def _said(self) -> None:
         self.received += 1
@@ -64,7 +64,7 @@ async def test_events_from_before_the_first_worker(doors: Doors, store: sync_red
     assert count(store, "queued") == 4
     assert await doors.backlog() == 0
     assert doors.received == 1
-    pending: Any = store.xpending(STREAM, CONSUMER_GROUP)
+    pending: Any = store.xpending(STREAM, DEFAULT_NAMESPACE.group)
     assert pending["pending"] == 0
 
 
@@ -76,7 +76,7 @@ async def test_garbage(doors: Doors, store: sync_redis.Redis) -> None:
     store.xadd(STREAM, {"event": cloud_event("sg_1")})
     await take_in(doors)
     assert count(store, "queued") == 1
-    rejected: Any = store.xrange("closer:rejected")
+    rejected: Any = store.xrange(key_of("rejected"))
     assert [fields[b"event"] for _, fields in rejected][:3] == bodies
     assert json.loads(rejected[3][1][b"event"]) == {"Event": "wrong name", "\\xff": "\\xfe"}
     assert [fields[b"origin"] for _, fields in rejected] == ids
@@ -87,12 +87,12 @@ async def test_garbage(doors: Doors, store: sync_redis.Redis) -> None:
 
 async def test_an_abandoned_entry(doors: Doors, store: sync_redis.Redis) -> None:
     """An entry that a dead worker had read is taken over, once it has been left for long enough."""
-    store.xgroup_create(STREAM, CONSUMER_GROUP, id="0", mkstream=True)
+    store.xgroup_create(STREAM, DEFAULT_NAMESPACE.group, id="0", mkstream=True)
     entry = store.xadd(STREAM, {"event": cloud_event("sg_1")})
-    store.xreadgroup(CONSUMER_GROUP, "dead", {STREAM: ">"})
+    store.xreadgroup(DEFAULT_NAMESPACE.group, "dead", {STREAM: ">"})
     await doors.intake.step()
     assert count(store, "queued") == 0
-    store.xclaim(STREAM, CONSUMER_GROUP, "dead", 0, [entry], idle=module._ABANDONED_MS + 1)
+    store.xclaim(STREAM, DEFAULT_NAMESPACE.group, "dead", 0, [entry], idle=module._ABANDONED_MS + 1)
     doors.intake._looked = float("-inf")
     await doors.intake.step()
     assert count(store, "queued") == 1
@@ -101,16 +101,16 @@ async def test_an_abandoned_entry(doors: Doors, store: sync_redis.Redis) -> None
 
 async def test_a_crash_before_the_acknowledgement(doors: Doors, store: sync_redis.Redis) -> None:
     """An entry received and not acknowledged is delivered again, and is a duplicate."""
-    store.xgroup_create(STREAM, CONSUMER_GROUP, id="0", mkstream=True)
+    store.xgroup_create(STREAM, DEFAULT_NAMESPACE.group, id="0", mkstream=True)
     entry: Any = store.xadd(STREAM, {"event": b'{"reference":"sg_1"}'})
-    read: Any = store.xreadgroup(CONSUMER_GROUP, "dead", {STREAM: ">"})
+    read: Any = store.xreadgroup(DEFAULT_NAMESPACE.group, "dead", {STREAM: ">"})
     entries = read[0][1] if isinstance(read, list) else read[STREAM.encode()][0]
     [element] = read_entry(entry.decode(), entries[0][1], stream=STREAM, types=EventTypes())
     await doors.intake._ledger.receive([element.event])  # type: ignore[list-item]
-    store.xclaim(STREAM, CONSUMER_GROUP, "dead", 0, [entry], idle=module._ABANDONED_MS + 1)
+    store.xclaim(STREAM, DEFAULT_NAMESPACE.group, "dead", 0, [entry], idle=module._ABANDONED_MS + 1)
     await doors.intake.step()
     assert count(store, "queued") == 1
-    record: Any = store.get("closer:c:sg_1")
+    record: Any = store.get(key_of("c:sg_1"))
     assert b'"v"' not in record
     assert store.xlen(STREAM) == 0
 
@@ -122,7 +122,7 @@ async def test_a_lost_group(doors: Doors, store: sync_redis.Redis, break_it: str
     if break_it == "flushall":
         store.flushall()
     else:
-        store.xgroup_destroy(STREAM, CONSUMER_GROUP)
+        store.xgroup_destroy(STREAM, DEFAULT_NAMESPACE.group)
     store.xadd(STREAM, {"event": cloud_event("sg_1")})
     await take_in(doors)
     assert count(store, "queued") == 1
@@ -159,7 +159,7 @@ async def test_a_store_that_is_away() -> None:
 
 async def test_a_full_store_keeps_the_event(doors: Doors, store: sync_redis.Redis) -> None:
     """An event that the ledger cannot take stays on the stream, and is taken in when it can."""
-    store.xgroup_create(STREAM, CONSUMER_GROUP, id="0", mkstream=True)
+    store.xgroup_create(STREAM, DEFAULT_NAMESPACE.group, id="0", mkstream=True)
     entry = store.xadd(STREAM, {"event": cloud_event("sg_1")})
     store.config_set("maxmemory", 1)
     try:
@@ -168,7 +168,7 @@ async def test_a_full_store_keeps_the_event(doors: Doors, store: sync_redis.Redi
     finally:
         store.config_set("maxmemory", 0)
     assert store.xlen(STREAM) == 1
-    store.xclaim(STREAM, CONSUMER_GROUP, "x", 0, [entry], idle=module._ABANDONED_MS + 1, force=True)
+    store.xclaim(STREAM, DEFAULT_NAMESPACE.group, "x", 0, [entry], idle=module._ABANDONED_MS + 1, force=True)
     doors.intake._looked = float("-inf")
     await doors.intake.step()
     assert count(store, "queued") == 1
@@ -194,7 +194,7 @@ async def test_an_event_that_breaks_the_ledger(
     store.xadd(STREAM, {"event": cloud_event("sg_4")})
     await take_in(doors)
     assert [count(store, "queued"), store.xlen(STREAM), doors.received] == [4, 0, 1]
-    kept: Any = store.xrange("closer:rejected")
+    kept: Any = store.xrange(key_of("rejected"))
     [(_, fields)] = kept
     assert fields[b"event"].decode() == events[2]
     assert b"it cannot be received" in fields[b"problems"]
@@ -205,7 +205,7 @@ async def test_events_wait_for_a_broken_ledger(doors: Doors, store: sync_redis.R
     """While a key of the ledger holds something else events stay on the stream: none of them is to blame."""
     await doors.intake._create_group()
     store.xadd(STREAM, {"event": cloud_event("sg_1")})
-    store.set("closer:agenda", "not ours")
-    with pytest.raises(LedgerBroken, match="closer:agenda is a string"):
+    store.set(key_of("agenda"), "not ours")
+    with pytest.raises(LedgerBroken, match=f"{key_of('agenda')} is a string"):
         await doors.intake.step()
-    assert [store.xlen(STREAM), store.xlen("closer:rejected")] == [1, 0]
+    assert [store.xlen(STREAM), store.xlen(key_of("rejected"))] == [1, 0]

@@ -112,7 +112,7 @@ def _waiting(waits: Waiting) -> Text:
 def _workers(status: Status) -> RenderableType:
     if not status.workers:
         none = styled("none alive: start one with `closer worker` or `closer up`", "wrong")
-        return Group(none, *_unreadable(status.unreadable_workers))
+        return Group(none, *_unreadable(status))
     rows = table("name", "life", "work", header=False)
     for worker in status.workers:
         life = f"seen {age(worker.age_s)} ago" if worker.alive else f"SILENT for {age(worker.age_s)}"
@@ -129,15 +129,16 @@ def _workers(status: Status) -> RenderableType:
             rows.add_row("", styled("leases:", "warning"), styled(text, "warning"))
         if lost := sign.log_lines_lost:
             rows.add_row("", styled("log:", "warning"), styled(f"{lost:,} lines were lost; is it read?", "warning"))
-    return Group(rows, *_unreadable(status.unreadable_workers))
+    return Group(rows, *_unreadable(status))
 
 
-def _unreadable(names: list[str]) -> Iterator[RenderableType]:
+def _unreadable(status: Status) -> Iterator[RenderableType]:
     """Fields of the workers' hash that no worker wrote: they do no harm, and somebody should know."""
+    names, key = status.unreadable_workers, status.workers_key
     for name in names[:_UNREADABLE_MOST]:
-        yield styled(f"{name}: not written by a worker; HDEL closer:workers {shlex.quote(name)}", "warning")
+        yield styled(f"{name}: not written by a worker; HDEL {key} {shlex.quote(name)}", "warning")
     if hidden := names[_UNREADABLE_MOST:]:
-        yield styled(f"… and {count(len(hidden), 'such field', 'such fields')} more in closer:workers", "warning")
+        yield styled(f"… and {count(len(hidden), 'such field', 'such fields')} more in {key}", "warning")
 
 
 def story_lines(story: Story) -> Iterator[RenderableType]:

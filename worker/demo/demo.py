@@ -80,13 +80,14 @@ def _publish_and_watch(
 
 def _look(scenario: Scenario, settings: Settings, store: redis.Redis, simulator: Simulator, seconds: float) -> Look:
     """All numbers of one moment: the store gives them in one transaction."""
+    prefix = settings.fleet.prefix
     with store.pipeline(transaction=True) as pipe:
         pipe.xlen(settings.events_stream)
-        pipe.xlen("closer:rejected")
-        pipe.zcard("closer:agenda")
-        pipe.hkeys("closer:gate")
+        pipe.xlen(f"{prefix}rejected")
+        pipe.zcard(f"{prefix}agenda")
+        pipe.hkeys(f"{prefix}gate")
         for state in _SHOWN:
-            pipe.zcard(f"closer:{state}")
+            pipe.zcard(f"{prefix}{state}")
         backlog, rejected, unfinished, gate, *counts = pipe.execute()
     states = dict(zip((state.value for state in _SHOWN), counts, strict=True))
     shut = " ".join(reason for reason in REASONS if reason.encode() in gate)
@@ -122,7 +123,7 @@ def _check(worker: subprocess.Popen[bytes], look: Look, folder: Path) -> None:
 
 async def _closures(settings: Settings, references: list[str]) -> dict[str, Closure | None]:
     client = connect(settings)
-    ledger, closures = Ledger(client), dict[str, Closure | None]()
+    ledger, closures = Ledger(client, namespace=settings.fleet), dict[str, Closure | None]()
     try:
         for start in range(0, len(references), _CHUNK):
             chunk = references[start : start + _CHUNK]

@@ -16,7 +16,7 @@ from tasks.events.batch import Element
 from tasks.events.event import GroupComplete, Rejection
 from tasks.events.event_type import EventTypes
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.scripts import CONSUMER_GROUP, translated
+from tasks.ledger.scripts import translated
 from tasks.ledger.sift import sift
 from worker.intake import entry
 from worker.intake.type_watch import TypeWatch
@@ -44,6 +44,7 @@ class StreamIntake:
     ) -> None:
         self._redis = redis
         self._ledger = ledger
+        self._group = ledger.namespace.group
         self._stream = stream
         self._types = types
         self._watch = TypeWatch(types)
@@ -69,7 +70,7 @@ class StreamIntake:
 
     async def _new(self) -> list[Entry]:
         reply: Any = await self._redis.xreadgroup(
-            CONSUMER_GROUP, _CONSUMER, {self._stream: ">"}, count=self._batch, block=_BLOCK_MS
+            self._group, _CONSUMER, {self._stream: ">"}, count=self._batch, block=_BLOCK_MS
         )
         return [entry for _, entries in _pairs(reply) for entry in entries]
 
@@ -78,7 +79,7 @@ class StreamIntake:
         if time.monotonic() - self._looked < _LOOK_FOR_ABANDONED_S:
             return []
         reply: Any = await self._redis.xautoclaim(
-            self._stream, CONSUMER_GROUP, _CONSUMER, _ABANDONED_MS, count=self._batch
+            self._stream, self._group, _CONSUMER, _ABANDONED_MS, count=self._batch
         )
         if len(reply[1]) < self._batch:
             self._looked = time.monotonic()
@@ -140,7 +141,7 @@ class StreamIntake:
     async def _create_group(self) -> None:
         """From the stream's beginning: events may have come before the first worker."""
         try:
-            await self._redis.xgroup_create(self._stream, CONSUMER_GROUP, id="0", mkstream=True)
+            await self._redis.xgroup_create(self._stream, self._group, id="0", mkstream=True)
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise translated(error) from error

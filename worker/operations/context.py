@@ -37,8 +37,9 @@ class OperatorContext:
     @classmethod
     def of(cls, operator: Operator, settings: Settings, redis: Redis) -> OperatorContext:
         """On a connection pool that somebody else closes."""
-        ledger = Ledger(redis, deadline_s=settings.retry_deadline)
-        return cls(operator, settings, redis, ledger, Catalogue(redis, prefix=ledger.prefix))
+        fleet = settings.fleet
+        ledger = Ledger(redis, deadline_s=settings.retry_deadline, namespace=fleet)
+        return cls(operator, settings, redis, ledger, Catalogue(redis, namespace=fleet))
 
     def guard(
         self, verb: Verb, selection: Chosen | None = None, why: str = "", *, confirmed: int | None = None

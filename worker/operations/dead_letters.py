@@ -17,7 +17,10 @@ from worker.operations.selection import named
 from worker.operations.step import CouldNot, Step
 
 _BATCH = 200
-_DAMAGED = "closer did not write this entry so; find out what else writes to the key closer:rejected"
+_DAMAGED = (
+    "closer did not write this entry so; find out what else writes to the stream of rejected events, and give closer a "
+    "database of its own"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,13 +37,14 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything that an operator sees first."""
+    """Everything that an operator sees first. `workers_key`: the key in the store that holds the signs of life."""
 
     summary: Summary
     workers: list[Worker]
     unreadable_workers: list[str]
     waiting: list[Waiting]
     policy: FleetPolicy | None
+    workers_key: str
 
     @property
     def gate(self) -> Gate:
@@ -97,7 +98,7 @@ async def status(context: OperatorContext) -> Status:
     unreadable = [sign.name for sign in signs if isinstance(sign, Unreadable)]
     recent = [worker for worker in workers if worker.age_s < _FORGOTTEN_S]
     types = policy.types if policy else context.settings.accepted_types
-    return Status(summary, recent, unreadable, waiting(summary, types), policy)
+    return Status(summary, recent, unreadable, waiting(summary, types), policy, context.key("workers"))
 
 
 def _age_s(summary: Summary, sign: Heartbeat) -> float:

@@ -6,7 +6,6 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.ledger.scripts import CONSUMER_GROUP
 from worker.operations.context import OperatorContext, asking
 
 _COUNT_MOST = 10_000
@@ -38,9 +37,10 @@ async def behind(context: OperatorContext) -> list[Behind]:
         groups: Any = await context.redis.xinfo_groups(stream)
         now_s, _ = await context.redis.time()
     found = [await _look(context, stream, group, now_s) for group in groups]
-    if any(one.events for one in found if one.group == CONSUMER_GROUP):
+    ours = context.ledger.namespace.group
+    if any(one.events for one in found if one.group == ours):
         return []
-    return [one for one in found if one.group != CONSUMER_GROUP and one.events and one.oldest_s > _BEHIND_S]
+    return [one for one in found if one.group != ours and one.events and one.oldest_s > _BEHIND_S]
 
 
 async def _look(context: OperatorContext, stream: str, group: dict[str, Any], now_s: int) -> Behind:

@@ -43,7 +43,8 @@ class Components:
         self._settings = settings
         self.permission = Permission(tell=consume)
         self.redis = connect(settings)
-        self.ledger = Ledger(self.redis, deadline_s=settings.retry_deadline, api=api_address(settings.api_base_url))
+        api = api_address(settings.api_base_url)
+        self.ledger = Ledger(self.redis, deadline_s=settings.retry_deadline, namespace=settings.fleet, api=api)
         self.api = SortedApi(
             base_url=settings.api_base_url,
             key=settings.need_api_key(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,6 +17,7 @@ from tasks.api.address import ESCAPES, is_readable, public_address, several
 from tasks.api.loopback import is_loopback
 from tasks.errors import ConfigurationError
 from tasks.events.event_type import EventTypes
+from tasks.namespace import DEFAULT_NAMESPACE, NAMESPACE_PATTERN, Namespace
 
 PREFIX = "CLOSER_"
 _SOCKET_PATH_MAX = 100  # sockaddr_un holds 108 bytes on Linux, 104 on macOS
@@ -54,8 +56,12 @@ class Settings(BaseSettings):
     lock_before_close: Literal["never", "if-needed"] = Field(
         "never", description="Lock a group that is open, then close it? `never` or `if-needed`."
     )
+    namespace: str = Field(
+        DEFAULT_NAMESPACE.name,
+        description="The fleet's name; one store carries several fleets.",
+    )
     events_stream: str = Field(
-        "shipment-groups.complete",
+        DEFAULT_NAMESPACE.stream,
         min_length=1,
         max_length=200,
         description="The Redis stream that events come on.",
@@ -79,6 +85,13 @@ class Settings(BaseSettings):
         if key is not None and not all("!" <= char <= "~" for char in key.get_secret_value()):
             raise ValueError("holds a space, a line break or another character that cannot stand in a header")
         return key
+
+    @field_validator("namespace")
+    @classmethod
+    def _names_a_fleet(cls, name: str) -> str:
+        if not re.match(NAMESPACE_PATTERN, name):
+            raise ValueError("needs 1 to 64 characters of A-Z a-z 0-9 _ - .")
+        return name
 
     @field_validator("event_types")
     @classmethod
@@ -115,6 +128,12 @@ class Settings(BaseSettings):
         return checked
 
     @model_validator(mode="after")
+    def _stream_of_the_fleet(self) -> Self:
+        if "events_stream" not in self.model_fields_set:
+            self.events_stream = self.fleet.stream
+        return self
+
+    @model_validator(mode="after")
     def _together(self) -> Self:
         if self.lease <= self.request_timeout:
             raise ValueError(
@@ -128,6 +147,11 @@ class Settings(BaseSettings):
             )
         _check_api(self.api_base_url, self.allow_http)
         return self
+
+    @property
+    def fleet(self) -> Namespace:
+        """How the fleet's keys, stream, consumer group and queues are called."""
+        return Namespace(self.namespace)
 
     @property
     def embedded(self) -> bool:

@@ -1,6 +1,6 @@
 -- What every script begins with, and before the other parts of this folder: the keys, the arguments, the time.
 --
--- KEYS[1]  prefix of all keys ("closer:"). The others are built from it:
+-- KEYS[1]  prefix of all keys ("{closer}:"). The others are built from it:
 --   c:{reference}    string  the closure's record, JSON, see record.lua
 --   {state}          zset    the references in that state, by when they entered it (ms)
 --   failed:{reason}  zset    the same for each failure reason
