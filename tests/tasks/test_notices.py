@@ -14,18 +14,20 @@ from tasks.closure import Reason, State
 from tasks.errors import StoreUnavailable
 from tasks.events.event import Rejection
 from tasks.ledger.heartbeat import Unreadable
-from tasks.ledger.ledger import DEFAULT_PREFIX, Ledger
+from tasks.ledger.ledger import Ledger
 from tasks.ledger.notices import Notice, NoticeKind, Notices
+from tasks.namespace import DEFAULT_NAMESPACE
+from tests.support import key_of
 from tests.tasks.book import LEASE_S, START_MS, Book
 
 LIMIT = 5000  # as in lua/lib/notices.lua
-KEY, TOLD = f"{DEFAULT_PREFIX}notices", f"{DEFAULT_PREFIX}told"
+KEY, TOLD = key_of("notices"), key_of("told")
 
 
 @pytest.fixture
 def notices(book: Book) -> Notices:
     """The notices of an empty ledger."""
-    return Notices(book.redis, DEFAULT_PREFIX)
+    return Notices(book.redis, DEFAULT_NAMESPACE.prefix)
 
 
 async def told(notices: Notices) -> list[tuple[NoticeKind, dict[str, Any]]]:
@@ -168,7 +170,7 @@ async def test_a_rejected_event_with_an_odd_problem(book: Book, notices: Notices
 
 async def test_what_another_program_wrote_into_the_agenda(book: Book, notices: Notices) -> None:
     """It is kept as a rejected event, and told like one."""
-    await book.redis.zadd(f"{DEFAULT_PREFIX}agenda", {"no/reference": 1})
+    await book.redis.zadd(key_of("agenda"), {"no/reference": 1})
     await book.due()
     assert await kinds(notices) == ["rejected"]
 
@@ -176,7 +178,7 @@ async def test_what_another_program_wrote_into_the_agenda(book: Book, notices: N
 async def test_damage(book: Book, notices: Notices) -> None:
     """What the inspection puts right is told when it begins and when it has looked at everything."""
     await book.receive("sg_1")
-    await book.redis.delete(f"{DEFAULT_PREFIX}agenda")
+    await book.redis.delete(key_of("agenda"))
     await book.inspect()
     (begun, _), (ended, fields) = await told(notices)
     assert (begun, ended) == (NoticeKind.LEDGER_DAMAGED, NoticeKind.LEDGER_REBUILT)
@@ -309,7 +311,7 @@ async def test_a_spoilt_count(book: Book, notices: Notices) -> None:
 
 async def test_a_store_that_is_away() -> None:
     """Readers are told so in closer's own words."""
-    away = Notices(Redis.from_url("redis://127.0.0.1:1"), DEFAULT_PREFIX)
+    away = Notices(Redis.from_url("redis://127.0.0.1:1"), DEFAULT_NAMESPACE.prefix)
     for read in (away.read, lambda: away.latest(1)):
         with pytest.raises(StoreUnavailable):
             await read()
