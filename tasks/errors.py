@@ -2,8 +2,10 @@
 
 CloserError                 every one of them; its text is written for the operator
 ├── ConfigurationError      a setting is missing or wrong                          (exit code 2)
-│   └── ForeignApi          the ledger is for another API than the settings name
+│   ├── ForeignApi          the ledger is for another API than the settings name
+│   └── NewerLedger         a newer closer has worked with the ledger
 ├── StoreUnavailable        the store cannot do now what it was asked; later it may (exit code 1)
+│   └── OlderWorkers        workers of an older closer run; they must stop first
 └── LedgerBroken            the store answered, and a script of the ledger failed  (exit code 1)
 """
 
@@ -29,8 +31,31 @@ class ForeignApi(ConfigurationError):
         )
 
 
+class NewerLedger(ConfigurationError):
+    """A newer closer has worked with the ledger, and this one would not respect what it wrote."""
+
+    def __init__(self, ledgers: int, ours: int) -> None:
+        """`ledgers`: the version of the ledger. `ours`: the latest one that this program knows."""
+        super().__init__(
+            f"the ledger in this store has version {ledgers}, and this closer knows versions up to {ours}: a newer "
+            "closer has worked with it, and this one would not respect what that wrote. Nothing was changed.\n"
+            "Use the newer closer; its workers are named by its `closer status`"
+        )
+
+
 class StoreUnavailable(CloserError):
     """The store is away, full, read-only, loading, or too slow. It is worth trying again later."""
+
+
+class OlderWorkers(StoreUnavailable):
+    """Workers of an older closer are alive that would not respect what this one writes: it waits until they stop."""
+
+    def __init__(self, names: list[str]) -> None:
+        """`names`: theirs."""
+        super().__init__(
+            f"{', '.join(map(repr, names))} of an older closer must stop first: it would call the API while this one "
+            "keeps the gate shut. Stop it (SIGTERM); one that was killed counts for a minute"
+        )
 
 
 class LedgerBroken(CloserError):

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Iterator
 from typing import Any
 
-from tasks.errors import LedgerBroken, StoreUnavailable
+from tasks.errors import CloserError
 
 _log = logging.getLogger("closer.parts")
 _PAUSE_FIRST_S, _PAUSE_MOST_S = 0.1, 2.0
@@ -23,10 +23,10 @@ def pauses() -> Iterator[float]:
 
 
 async def within(seconds: float, ending: Awaitable[Any], otherwise: str) -> None:
-    """Wait for an end, but not longer; log `otherwise` when it does not come, or the store fails meanwhile."""
+    """Wait for an end, but not longer; log `otherwise` when it does not come, or the ledger refuses meanwhile."""
     started = time.monotonic()
     try:
         async with asyncio.timeout(seconds):
             await ending
-    except (TimeoutError, StoreUnavailable, LedgerBroken) as error:
+    except (TimeoutError, CloserError) as error:
         _log.warning("%s (%.1f s; %s)", otherwise, time.monotonic() - started, error)

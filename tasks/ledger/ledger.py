@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from tasks.closure import Closure, Reason, State
-from tasks.errors import ForeignApi, LedgerBroken
+from tasks.errors import ForeignApi, LedgerBroken, OlderWorkers
 from tasks.events.batch import Element
 from tasks.events.event import GroupComplete, Rejection
 from tasks.ledger.dead_letters import rejected, rejected_once
@@ -218,9 +218,11 @@ class Ledger:
             raise ForeignApi(_text(address), self._api)
 
     async def start(self, policy: FleetPolicy) -> None:
-        """Hold the ledger for our API, and have the fleet go by our policy: a worker starts. Raises ForeignApi."""
+        """Hold the ledger for our API, and set the policy: a worker starts. Raises ForeignApi, OlderWorkers."""
         fields = [word for pair in policy.as_fields().items() for word in pair]
-        (address,) = await self._scripts.run("policy", "start", self._api, *fields)
+        address, *older = await self._scripts.run("policy", "start", self._api, *fields)
+        if older:
+            raise OlderWorkers([_text(name) for name in older])
         if _text(address) != self._api:
             raise ForeignApi(_text(address), self._api)
 

@@ -24,7 +24,8 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from tasks.errors import LedgerBroken, StoreUnavailable
+from tasks.errors import CloserError, LedgerBroken, NewerLedger, StoreUnavailable
+from tasks.ledger.version import LEDGER_VERSION, OLDEST_BESIDE
 
 _FOLDER = Path(__file__).parent / "lua"
 # In this order: a part uses those before it.
@@ -49,6 +50,8 @@ _REMEDIES: dict[type[RedisError] | str, str] = {
     "Script attempted to access": "it is a cluster, which closer does not support; use a single primary",
     "DENIED": "it is in protected mode; set a password, or let it listen where only closer can reach it",
 }
+# From lua/lib/base.lua, as the store passes it on. At the text's beginning only: an error may quote foreign words.
+_NEWER = re.compile(r"(?:ERR )?(?:Error running script \(call to \w+\): @user_script:[\d?]+: )?NEWERLEDGER (\d+)")
 _WRONG_TYPE = re.compile(r"WRONGTYPE (?P<key>\S+) is a (?P<kind>\w+), not")
 _SOMETHING_ELSE = "the store refuses: a key of closer's holds something else ({}); "
 _SHARED = "is this database shared with another program?"
@@ -144,7 +147,9 @@ def pieces(name: str) -> list[tuple[str, str]]:
         # without it, the first half of a script would be written and the rest not.
         shebang, _, body = body.partition("\n")
         body = "\n" + body  # so that its lines keep their numbers
-    library = [(f"lib/{part}.lua", (_FOLDER / "lib" / f"{part}.lua").read_text("utf-8")) for part in _LIBRARY]
+    version = f"local VERSION, OLDEST_BESIDE = {LEDGER_VERSION}, {OLDEST_BESIDE}"
+    library = [("lib/version", version)]
+    library += [(f"lib/{part}.lua", (_FOLDER / "lib" / f"{part}.lua").read_text("utf-8")) for part in _LIBRARY]
     if _READS in shebang:
         return [(file, shebang), *library, (file, body)]
     return [(file, shebang), *library, (file, f"local function body(){body}\nend\nreturn with_look(body())")]
@@ -166,12 +171,14 @@ def _uptime_s() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def translated(error: Exception, prefix: str = "{CLOSER_NAMESPACE}:") -> StoreUnavailable | LedgerBroken:
+def translated(error: Exception, prefix: str = "{CLOSER_NAMESPACE}:") -> CloserError:
     """An error of the store's client in words: what is wrong, and what to do next.
 
     `prefix`: what the keys of the fleet begin with.
     """
     text = str(error) or type(error).__name__
+    if newer := _NEWER.match(text):
+        return NewerLedger(int(newer[1]), LEDGER_VERSION)
     for sign, remedy in _REMEDIES.items():
         if (text.startswith(sign) or f"-{sign} " in text) if isinstance(sign, str) else isinstance(error, sign):
             return StoreUnavailable(f"the store refuses: {remedy.replace('{prefix}', prefix)}")

@@ -12,6 +12,7 @@ from tasks.events.batch import Element
 from tasks.events.event import GroupComplete, Rejection
 from tasks.ledger.heartbeat import Heartbeat
 from tasks.ledger.values import Received, Settlement, Unclaimed
+from tasks.ledger.version import LEDGER_VERSION
 from tests.support import key_of
 from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, START_MS, Book
 
@@ -279,8 +280,9 @@ async def test_a_worker_with_a_strange_name(book: Book) -> None:
 async def test_signs_of_life(book: Book) -> None:
     """Every worker says how it fares, its goodbye takes it off, and one that is silent for an hour is forgotten."""
     now_ms, [sign] = await book.ledger.heartbeat("w1", {"in_flight": 3, "more": "x"})
+    said = {"in_flight": 3, "more": "x", "ledger_version": LEDGER_VERSION}
     assert now_ms == START_MS
-    assert sign == Heartbeat("w1", START_MS, 3, 0, 0, 0, "", 0, {"in_flight": 3, "more": "x"})
+    assert sign == Heartbeat("w1", START_MS, 3, 0, 0, 0, "", 0, said)
     book.clock.forward(1800)
     _, workers = await book.ledger.heartbeat("w2", {})
     assert sorted(worker.name for worker in workers) == ["w1", "w2"]

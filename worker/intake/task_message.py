@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tasks.errors import ForeignApi, LedgerBroken, StoreUnavailable
+from tasks.errors import ForeignApi, LedgerBroken, NewerLedger, StoreUnavailable
 from tasks.events.event import GroupComplete, Rejection, is_reference
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.sift import sift
@@ -51,7 +51,7 @@ class TaskMessages:
                 if self._pool.draining:
                     raise Draining(str(error)) from error
                 await asyncio.sleep(next(waits))
-            except ForeignApi as error:
+            except (ForeignApi, NewerLedger) as error:
                 await asyncio.sleep(_FOREIGN_S)  # the message is another worker's
                 raise Draining(str(error)) from error
             else:
@@ -61,7 +61,7 @@ class TaskMessages:
 
     async def _receive_once_introduced(self, batch: Any, origin: str) -> None:
         if not self._introduced.is_set():
-            raise StoreUnavailable("the store has not answered yet")
+            raise StoreUnavailable("the ledger does not know this worker yet")
         await self.receive(batch, origin)
 
     async def receive(self, batch: Any, origin: str) -> None:

@@ -66,7 +66,10 @@ class Vitals:
         self._watch = liveness.Watch(liveness.IDLE_S)
 
     async def hello(self) -> None:
-        """Introduce this worker; while the store is away, its first heartbeat will. Raises ForeignApi."""
+        """Introduce this worker; while the store is away or older workers run, its first heartbeat will.
+
+        Raises ForeignApi and NewerLedger.
+        """
         try:
             async with asyncio.timeout(_HELLO_S):
                 await self._introduce()

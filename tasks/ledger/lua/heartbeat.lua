@@ -1,5 +1,7 @@
--- Writes down a worker's sign of life, and forgets workers that have not given one for an hour.
--- KEYS, ARGV[1..2]  see lib/base.lua; workers  hash  name → JSON: what the worker says of itself, and "at" (ms)
+-- Writes down a worker's sign of life. The ledger's version rises where every worker knows the next one.
+-- Workers that have not given a sign of life for an hour are forgotten.
+-- KEYS, ARGV[1..2]  see lib/base.lua; workers  hash  name → JSON: what the worker says of itself, "at" (ms), and
+--                   "ledger_version", the latest version of the ledger that it knows (absent: 0)
 -- ARGV[3]  the worker's name    ARGV[4]  what it says, a JSON object; "" to take its name off
 -- Returns  every worker as a flat list: name, JSON, …, and first the time (ms). A field that no worker wrote is left
 --          alone and returned like the others: whoever reads it must expect anything.
@@ -10,7 +12,7 @@ expect('hash', { 'workers' })
 expect('set', { 'reconsider' })
 if ARGV[4] ~= '' then
   local said = cjson.decode(ARGV[4])
-  said.at = NOW
+  said.at, said.ledger_version = NOW, VERSION
   redis.call('HSET', P .. 'workers', ARGV[3], cjson.encode(said))
 elseif ARGV[3] ~= '' then
   redis.call('HDEL', P .. 'workers', ARGV[3])
@@ -25,6 +27,17 @@ for i = 1, #known, 2 do
     workers[#workers + 1] = known[i + 1]
   end
 end
+-- The ledger's version rises when every worker knows the next. Until then nothing is written that the others do not read.
+local function rise()
+  local version = math.max(gate.version or 0, fleet('version', 0))
+  local from = version
+  if version < VERSION and #workers_before(VERSION) == 0 then version = VERSION end
+  if version ~= fleet('version', 0) then redis.pcall('HSET', P .. 'policy', 'version', version) end
+  if version ~= (gate.version or 0) then gate_set('version', version) end
+  if version > from and from > 0 then notice('ledger_version', { from = from, to = version }) end
+end
+
+if ARGV[4] ~= '' then rise() end
 forget_keys()
 judge_keys()
 return workers

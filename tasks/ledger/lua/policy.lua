@@ -4,26 +4,23 @@
 --                   workers  hash  see heartbeat.lua; a worker says the address it calls as "api"
 -- ARGV[3]  hold: take this address if there is none; start: the same, and if it is this address, take the policy;
 --          move: take this address instead
--- ARGV[4]  the address    ARGV[5]  for a move: by whom    ARGV[6]  why    ARGV[7]  the door    ARGV[5..]  for a start: fields and values
+-- ARGV[4]  the address    ARGV[5]  for a move: by whom    ARGV[6]  why    ARGV[7]  the door
+-- ARGV[5..]  for a start: fields and values
 -- Returns  the address that the ledger is for now; and, for a move that was refused, the names of the workers that were
---          seen in the last minute and call another address, or do not say which
+--          seen in the last minute and call another address, or do not say which; or, for a start that must wait, "" and
+--          the names of the workers of an older closer that were seen in the last minute: nothing is written then
 -- A move is written into the audit in the same step, see lib/audit.lua.
 
-local ALIVE_MS = 60000
-
 local verb, address = ARGV[3], ARGV[4]
+refuse_newer(fleet('version', 0))  -- the field of the gate may be lost
+local older = verb == 'start' and workers_before(OLDEST_BESIDE) or {}
+if #older > 0 then return { '', unpack(older) } end
 if verb ~= 'move' then redis.call('HSETNX', P .. 'policy', 'api', address) end
 local now = redis.call('HGET', P .. 'policy', 'api') or ''
 if verb == 'start' and now == address then redis.call('HSET', P .. 'policy', unpack(ARGV, 5)) end
 if verb ~= 'move' or now == address then return { now } end
 
-local known, others = redis.call('HGETALL', P .. 'workers'), {}
-for i = 1, #known, 2 do
-  local at = seen_at(known[i + 1])
-  if at and math.abs(NOW - at) <= ALIVE_MS and cjson.decode(known[i + 1]).api ~= address then
-    others[#others + 1] = known[i]
-  end
-end
+local others = workers_seen(WORKER_ALIVE, function(said) return said.api ~= address end)
 if #others > 0 then return { now, unpack(others) } end
 
 expect('stream', { 'audit' })

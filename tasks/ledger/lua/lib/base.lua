@@ -15,6 +15,7 @@
 --   rejected         stream  what is not an event, see reject.lua
 --   inspection       hash    see inspection.lua
 --   shared           hash    streams that other consumer groups read, too, see take_off.lua
+-- VERSION, OLDEST_BESIDE  see version.py, whence they are written before this
 -- ARGV[1]  "now|since|stood|moved". now: the time (ms); "": the store's clock, which is the only clock the ledger knows.
 --          The rest tells what this caller knows of that clock, see clock.lua: how long ago it last looked (ms; "never";
 --          "waited": never, and it has waited for another to look; "": it only reads, and does not look), where the clock
@@ -38,3 +39,8 @@ local function fleet(field, otherwise)
 end
 -- How long a closure is tried for (ms).
 local function span() return fleet('deadline_ms', ARGV[2]) end
+
+-- Fails when the ledger has a version that this program does not know. Each script asks before its first write.
+local function refuse_newer(version)
+  if version > VERSION then error(string.format('NEWERLEDGER %.0f', version), 0) end
+end

@@ -2,6 +2,8 @@
 
 local LATEST = 253402300799999  -- the end of the year 9999: no time that these scripts write lies beyond it (ms)
 
+local WORKER_ALIVE = 60000  -- a worker whose last sign of life is no older may still be at work (ms)
+
 -- The time in a number or a score; nil when it is not one: missing, text, NaN, infinite, before 1970 or too far off.
 local function as_time(value)
   local at = tonumber(value)
@@ -17,6 +19,21 @@ end
 local function seen_at(raw)
   local readable, said = pcall(cjson.decode, raw)
   return readable and type(said) == 'table' and type(said.at) == 'number' and as_time(said.at) or nil
+end
+
+-- The names of the workers that have given a sign of life lately (ms), and of which `whether(what it says)` holds.
+local function workers_seen(ms, whether)
+  local known, names = redis.call('HGETALL', P .. 'workers'), {}
+  for i = 1, #known, 2 do
+    local at = seen_at(known[i + 1])
+    if at and math.abs(NOW - at) <= ms and whether(cjson.decode(known[i + 1])) then names[#names + 1] = known[i] end
+  end
+  return names
+end
+
+-- Those whose ledger has an earlier version than this. A sign of life without a version has 0.
+local function workers_before(version)
+  return workers_seen(WORKER_ALIVE, function(said) return (tonumber(said.ledger_version) or 0) < version end)
 end
 
 -- Whether a member of an index can be a group's reference, as in event.py.

@@ -9,13 +9,15 @@
 --   fresh     1: the window is only a start's, and the first good reply lifts it
 --   bad       share of calls that found the API ill, 0 to 1, moving    ill  the groups that counted for it
 --   tat       when the rate limit allows the next call (ms)
+--   version   the ledger's version, see version.py; absent: 0. The hash `policy` has it, too, as its lasting record; it is
+--             here because every script reads this hash, so that every script of an older program refuses
 --   clock     the store's clock when it was last looked at (ms), see clock.lua
 -- A field that another program has put there is passed over. Where a reason is damaged, it stands all the same.
 
 local REASONS = { 'paused', 'unauthorised', 'outage', 'throttled' }  -- the gravest first
 -- The fields that hold numbers, and the most that each can be.
 local TIME = 1e14
-local NUMBERS = { shut_at = TIME, lost = TIME, window = 1e6, ramp = TIME, bad = 1, tat = TIME, clock = TIME }
+local NUMBERS = { shut_at = TIME, lost = TIME, window = 1e6, ramp = TIME, bad = 1, tat = TIME, clock = TIME, version = 1e6 }
 local STANDING = { since = 'number', by = 'string', why = 'string', till = 'number', probe = 'string',
   probe_at = 'number', every = 'number', cause = 'string' }
 local DAMAGED_MS = 900000  -- how long a throttle lasts whose end is damaged
@@ -54,6 +56,7 @@ do
     local number = tonumber(gate[field])
     gate[field] = number and math.abs(number) <= most and number or nil
   end
+  refuse_newer(gate.version or 0)
   if gate.shut == 'paused' and not gate.paused then  -- by a version of closer that knew one reason at a time
     gate.paused = cjson.encode({ since = tonumber(gate.since) or NOW, by = gate.by or '', why = gate.why or '' })
   end
