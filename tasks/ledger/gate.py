@@ -1,12 +1,15 @@
-"""The gate, as it is looked at: whether calls are made, and every reason why not."""
+"""The gate: whether calls are made, every reason why not, and what shuts and opens it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.history import iso
+from tasks.ledger.scripts import Scripts
+from tasks.ledger.values import pause_ms, round_up_ms
 
 REASONS = ("paused", "unauthorised", "outage", "throttled")  # the gravest first
 
@@ -93,6 +96,49 @@ class Gate:
     def get(self, reason: str) -> Standing | None:
         """This reason, if it stands."""
         return next((one for one in self.standing if one.reason == reason), None)
+
+
+class Slot(NamedTuple):
+    """`wait_s`: how long before the call (None: the gate is shut, nothing was reserved); the gate as it is."""
+
+    wait_s: float | None
+    gate: Gate
+
+
+class GateControl:
+    """Shuts, opens and looks at the gate of the fleet. Every method raises StoreUnavailable or LedgerBroken."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+
+    async def look(self) -> Gate:
+        """Look at the gate; nothing is changed."""
+        return Gate.parse(await self._scripts.run("look"))
+
+    async def pause(self, *, by: str = "", why: str = "", door: str = "") -> Gate:
+        """Shut the gate until `resume`; audited in the same step."""
+        return Gate.parse(await self._scripts.run("gate", "pause", by, why, "", door))
+
+    async def resume(self, *, by: str = "", why: str = "", door: str = "", override_retry_after: bool = False) -> Gate:
+        """End a pause, and make the next probe due at once; audited in the same step.
+
+        What the API asked for by Retry-After still stands, unless `override_retry_after`.
+        """
+        verb = "override" if override_retry_after else "resume"
+        return Gate.parse(await self._scripts.run("gate", verb, by, why, "", door))
+
+    async def throttle(self, hold_s: float) -> Gate:
+        """The API asked for this many seconds without calls: the whole fleet holds back."""
+        return Gate.parse(await self._scripts.run("gate", "throttle", "", "", round_up_ms(hold_s)))
+
+    async def start_slowly(self, key: str = "") -> Gate:
+        """A worker starts: few calls at first, unless its key is known to be refused."""
+        return Gate.parse(await self._scripts.run("gate", "start", "", "", key))
+
+    async def slot(self, rate_limit: float, *, while_shut: Iterable[str] = ()) -> Slot:
+        """Reserve the next call under the rate limit for one that needs no claim; `while_shut`: reasons passed over."""
+        wait_ms, gate = await self._scripts.run("slot", pause_ms(rate_limit), " ".join(while_shut))
+        return Slot(None if wait_ms < 0 else wait_ms / 1000, Gate.parse(gate))
 
 
 def _standing(reason: str, found: dict[str, Any], first_probe: int | None) -> Standing:

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.ledger.scripts import Scripts
+from tasks.ledger.values import compact_json
+
 _LATEST_MS = 253_402_300_799_999  # the end of the year 9999, as in lua/lib/damage.lua
 
 
@@ -55,3 +58,17 @@ def read_heartbeat(name: bytes, raw: bytes) -> Heartbeat | Unreadable:
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
         return Unreadable(shown)
     return heartbeat if heartbeat.sound else Unreadable(shown)
+
+
+class Heartbeats:
+    """The signs of life of every worker. `write` raises StoreUnavailable or LedgerBroken."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+
+    async def write(
+        self, worker: str = "", said: dict[str, Any] | None = None
+    ) -> tuple[int, list[Heartbeat | Unreadable]]:
+        """Write down a worker's sign of life (None: its goodbye); returns the time (ms) and what every worker said."""
+        now, *flat = await self._scripts.run("heartbeat", worker, "" if said is None else compact_json(said))
+        return int(now), list(map(read_heartbeat, flat[::2], flat[1::2]))

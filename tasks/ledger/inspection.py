@@ -1,9 +1,12 @@
-"""What the inspection of the ledger has found: how many closures it has put back where they belong."""
+"""The inspection: what the agenda or an index has lost is put back, and counted."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+
+from tasks.closure import Reason
+from tasks.ledger.scripts import Scripts
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +34,15 @@ class Inspected:
         wait_ms, happened, agenda, index, stale, aside, unknown, *met = reply
         references = tuple(reference.decode() for reference in met)
         return cls(wait_ms / 1000, happened.decode(), agenda, index, stale, aside, unknown, references)
+
+
+class Inspector:
+    """Inspects the ledger, step by step. `step` raises StoreUnavailable or LedgerBroken."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+
+    async def step(self, *, lease_s: float) -> Inspected:
+        """Take one step of the inspection: what the agenda or an index has lost is put back; see `lua/inspect.lua`."""
+        reply = await self._scripts.run("inspect", " ".join(Reason), int(lease_s * 1000))
+        return Inspected.of(reply)

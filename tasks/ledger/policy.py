@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.errors import ForeignApi, OlderWorkers
 from tasks.events.event_type import EventTypes
+from tasks.ledger.scripts import Scripts, shown
 
 _VARIABLES = {
     "deadline_ms": "CLOSER_RETRY_DEADLINE", "pause_ms": "CLOSER_RATE_LIMIT", "stream": "CLOSER_EVENTS_STREAM",
@@ -59,3 +61,45 @@ class FleetPolicy:
         theirs = said if isinstance(said, dict) else {}
         ours = self.as_fields()
         return [name for field, name in _VARIABLES.items() if field in theirs and theirs[field] != ours[field]]
+
+
+class FleetPolicies:
+    """The fleet's policy, and the API that the ledger is for. Every method raises StoreUnavailable or LedgerBroken."""
+
+    def __init__(self, scripts: Scripts, api: str) -> None:
+        """`api`: the address of the API that this process calls, "": none."""
+        self._scripts = scripts
+        self._api = api
+
+    async def hold_api(self) -> None:
+        """Make the ledger one for our API if it is for none yet. Raises ForeignApi when it is for another."""
+        (address,) = await self._scripts.run("policy", "hold", self._api, "", "")
+        if shown(address) != self._api:
+            raise ForeignApi(shown(address), self._api)
+
+    async def start(self, policy: FleetPolicy) -> None:
+        """Hold the ledger for our API, and set the policy: a worker starts. Raises ForeignApi, OlderWorkers."""
+        fields = [word for pair in policy.as_fields().items() for word in pair]
+        address, *older = await self._scripts.run("policy", "start", self._api, *fields)
+        if older:
+            raise OlderWorkers([shown(name) for name in older])
+        if shown(address) != self._api:
+            raise ForeignApi(shown(address), self._api)
+
+    async def read(self) -> FleetPolicy | None:
+        """What the fleet goes by; None before the first worker of this release has started."""
+        fields: Any = await self._scripts.ask(self._scripts.redis.hgetall(self._scripts.key("policy")))
+        return FleetPolicy.from_fields(fields)
+
+    async def api(self) -> str | None:
+        """The address of the API that the ledger is for; None before the first worker has started."""
+        address: Any = await self._scripts.ask(self._scripts.redis.hget(self._scripts.key("policy"), "api"))
+        return None if address is None else shown(address)
+
+    async def move_api(self, address: str, *, by: str, why: str, door: str = "") -> list[str]:
+        """Make the ledger one for this API from now on; audited in the same step.
+
+        Nothing is changed while workers are alive that may call another one: their names are returned.
+        """
+        _, *others = await self._scripts.run("policy", "move", address, by, why, door)
+        return [shown(name) for name in others]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
@@ -27,6 +27,7 @@ from redis.exceptions import (
 from tasks.errors import CloserError, LedgerBroken, NewerLedger, StoreUnavailable
 from tasks.ledger.version import LEDGER_VERSION, OLDEST_BESIDE
 
+T = TypeVar("T")
 _FOLDER = Path(__file__).parent / "lua"
 # In this order: a part uses those before it.
 _LIBRARY = ("base", "notices", "damage", "record", "audit", "gate", "keys", "clock", "inspection", "stream")
@@ -81,14 +82,25 @@ class Scripts:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         """For tests: `clock` (ms) replaces the store's clock, `stopwatch` (s) what its jumps are told by, `sleep`."""
-        self._redis = redis
-        self._prefix = prefix
+        self.redis = redis
+        self.prefix = prefix
         self._span_ms = int(deadline_s * 1000)
         self._clock = clock
         self._stopwatch = stopwatch or (None if clock else _uptime_s)
         self._sleep = sleep
         self._look: Look | None = None
         self._loaded: dict[str, AsyncScript] = {}
+
+    def key(self, name: str) -> str:
+        """The key of this name."""
+        return self.prefix + name
+
+    async def ask(self, command: Awaitable[T] | T) -> T:
+        """Wait for a command's reply. Raises StoreUnavailable or LedgerBroken."""
+        try:
+            return await cast("Awaitable[T]", command)
+        except (RedisError, OSError, UnicodeError) as error:
+            raise translated(error, self.prefix) from error
 
     async def run(self, name: str, *arguments: Any, keys: tuple[str, ...] = ()) -> Any:
         """Run a script atomically. Raises StoreUnavailable or LedgerBroken, each with its remedy."""
@@ -111,12 +123,12 @@ class Scripts:
     async def _send(self, name: str, told: str, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> Any:
         script = self._loaded.get(name)
         if script is None:
-            script = self._loaded[name] = self._redis.register_script(source(name))
+            script = self._loaded[name] = self.redis.register_script(source(name))
         now = self._clock() if self._clock else ""
         try:
-            return await script([self._prefix, *keys], [f"{now}|{told}", self._span_ms, *arguments])
+            return await script([self.prefix, *keys], [f"{now}|{told}", self._span_ms, *arguments])
         except (RedisError, OSError, UnicodeError) as error:
-            raise translated(error, self._prefix) from error
+            raise translated(error, self.prefix) from error
 
     def _told(self, asked_s: float | None, *, waited: bool) -> str:
         """What this process knows of the store's clock, for `lua/lib/clock.lua`."""
@@ -203,3 +215,8 @@ def _wrong_type(text: str) -> str:
         f"{_SHARED} Give closer a database of its own. RENAME {key} {key}.foreign keeps what the other program wrote, "
         "and the workers go on by themselves"
     )
+
+
+def shown(raw: bytes) -> str:
+    """Bytes of the store as text; what is not UTF-8 is escaped, for another program may have written them."""
+    return raw.decode("utf-8", "backslashreplace")

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from tasks.api_health import ApiHealth
 from tasks.closure import Outcome, Reason, State
-from tasks.ledger.gate import Gate
 
 
 class Received(StrEnum):
@@ -117,13 +116,6 @@ class Observation(NamedTuple):
     since_ms: int
 
 
-class Slot(NamedTuple):
-    """`wait_s`: how long before the call (None: the gate is shut, nothing was reserved); the gate as it is."""
-
-    wait_s: float | None
-    gate: Gate
-
-
 def round_up_ms(seconds: float) -> int:
     """A Retry-After is never undercut, not even by half a millisecond."""
     return int(seconds * 1000) + 1
@@ -131,3 +123,8 @@ def round_up_ms(seconds: float) -> int:
 
 def compact_json(value: dict[str, Any]) -> str:
     return json.dumps(value, separators=(",", ":"))
+
+
+def pause_ms(rate_limit: float) -> float:
+    """The pause between two calls (ms) that makes this many a second; 0 for no limit."""
+    return 1000 / rate_limit if rate_limit else 0

@@ -26,7 +26,7 @@ MANY = [f"sg_{number}" for number in range(300)]
 async def resume(url: str) -> None:
     """Open the gate, as an operator does."""
     client = Redis.from_url(url)
-    await Ledger(client).resume(by="test", why="the key is right again")
+    await Ledger(client).gate.resume(by="test", why="the key is right again")
     await client.aclose()
 
 
@@ -36,7 +36,7 @@ def suspended(url: str) -> tuple[SuspendedKey, ...]:
     async def look() -> tuple[SuspendedKey, ...]:
         client = Redis.from_url(url)
         try:
-            return (await Ledger(client).gate()).suspended
+            return (await Ledger(client).gate.look()).suspended
         finally:
             await client.aclose()
 

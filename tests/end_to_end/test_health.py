@@ -52,7 +52,7 @@ def gate(url: str, verb: str, why: str) -> None:
     async def do() -> None:
         client = Redis.from_url(url)
         ledger = Ledger(client)
-        await (ledger.pause if verb == "pause" else ledger.resume)(by="test", why=why)
+        await (ledger.gate.pause if verb == "pause" else ledger.gate.resume)(by="test", why=why)
         await client.aclose()
 
     asyncio.run(do())

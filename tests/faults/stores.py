@@ -127,7 +127,7 @@ def set_clock(rig: Rig) -> None:
 async def _newcomer(rig: Rig) -> None:
     """A process that has never looked at the store's clock, and does so now."""
     async with AsyncRedis.from_url(rig.url) as client:
-        await Ledger(client).start_slowly()
+        await Ledger(client).gate.start_slowly()
 
 
 def _time_s(rig: Rig) -> int:

@@ -51,7 +51,7 @@ def test_a_429_to_the_check_holds_the_fleet(cli: Cli, ledgers: str, shut: bool) 
     busy = Script((), (Say(429, '{"code": "slow_down"}', {"Retry-After": "600"}),))
     with running(StandIn({}, default=busy)) as url:
         address = url if ledgers == "ours" else "https://api.example/pro"
-        at_ledger(cli.url, lambda ledger: Ledger(ledger.redis, api=address).hold_api())
+        at_ledger(cli.url, lambda ledger: Ledger(ledger.redis, api=address).policy.hold_api())
         found = cli.json("check", api_base_url=url, code=0 if shut else 1)
     assert findings(found)["api"] == "warning"
     assert cli.json("status")["gate"]["reason"] == ("throttled" if shut else None)

@@ -39,7 +39,7 @@ def started(cli: Cli, api_url: str, event_types: str) -> None:
 
     async def work() -> None:
         async with Redis.from_url(cli.url) as real:
-            await Ledger(real, api=api_url).start(FleetPolicy(5000.0, 0.0, STREAM, event_types))
+            await Ledger(real, api=api_url).policy.start(FleetPolicy(5000.0, 0.0, STREAM, event_types))
 
     asyncio.run(work())
 

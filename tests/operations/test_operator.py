@@ -183,7 +183,7 @@ async def hatch(any_store: Redis) -> Hatch:
     for number, subject in enumerate(("sg_8", "sg_9", "sg_10")):
         event = {"specversion": "1.0", "id": str(number), "source": f"/w{number % 2}", "type": "group.complete"}
         body = json.dumps(event | {"subject": subject, "data": {"site": 1}}).encode()
-        await book.ledger.reject(body, Rejection(("subject: x",)), f"{number}-0")
+        await book.ledger.dead_letters.reject(body, Rejection(("subject: x",)), f"{number}-0")
     operator = Operator("anna", Role.ADMIN, "hatch")
     return Hatch(OperatorContext.of(operator, load(), any_store))
 
@@ -216,7 +216,7 @@ async def test_a_second_front_end_gets_every_refusal(
     assert answer["refused"]["message"]
     assert "--" not in answer["refused"]["message"]
     assert await hatch.context.redis.xlen(key_of("audit")) == 0
-    assert (await hatch.context.ledger.gate()).open
+    assert (await hatch.context.ledger.gate.look()).open
 
 
 async def test_a_second_front_end_acts_on_failed_closures_only(hatch: Hatch) -> None:

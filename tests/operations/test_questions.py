@@ -25,7 +25,7 @@ async def ledger(store_url: str) -> AsyncIterator[Ledger]:
     """An empty ledger, whose next slot for a call is a second off."""
     redis = Redis.from_url(store_url)
     ledger = Ledger(redis)
-    await ledger.slot(RATE)
+    await ledger.gate.slot(RATE)
     yield ledger
     await redis.aclose()
 
@@ -62,7 +62,7 @@ async def asked(ledger: Ledger, standin: StandIn, *, while_shut: bool = False) -
 async def test_a_pause_while_a_question_waits_for_its_slot(ledger: Ledger, standin: StandIn) -> None:
     """A gate that is shut after the slot was reserved, and before the call, is respected."""
     question = await asked(ledger, standin)
-    await ledger.pause(by="ann", why="no calls")
+    await ledger.gate.pause(by="ann", why="no calls")
     with pytest.raises(GateShut):
         await question
     assert standin.calls == []
@@ -71,8 +71,8 @@ async def test_a_pause_while_a_question_waits_for_its_slot(ledger: Ledger, stand
 async def test_a_retry_after_while_a_question_waits_for_its_slot(ledger: Ledger, standin: StandIn) -> None:
     """The same for what the API asks of the fleet meanwhile, also where the operator passes over a shut gate."""
     question = await asked(ledger, standin, while_shut=True)
-    await ledger.pause(by="ann", why="no calls")
-    await ledger.throttle(600.0)
+    await ledger.gate.pause(by="ann", why="no calls")
+    await ledger.gate.throttle(600.0)
     assert await question == [None]
     assert standin.calls == []
 
@@ -80,5 +80,5 @@ async def test_a_retry_after_while_a_question_waits_for_its_slot(ledger: Ledger,
 async def test_a_question_waits_for_its_slot(ledger: Ledger, standin: StandIn) -> None:
     """With the gate open, or passed over, the question is asked when its slot comes."""
     question = await asked(ledger, standin, while_shut=True)
-    await ledger.pause(by="ann", why="no calls")
+    await ledger.gate.pause(by="ann", why="no calls")
     assert await question == ["open"]

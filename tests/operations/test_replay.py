@@ -36,7 +36,7 @@ def reject(cli: Cli, *events: Any, refused_type: str | None = None, problems: tu
     async def work() -> list[str]:
         async with Redis.from_url(cli.url) as real:
             rejection = Rejection(problems, refused_type)
-            return [await Ledger(real).reject(body, rejection, f"7-{n}") for n, body in enumerate(bodies)]
+            return [await Ledger(real).dead_letters.reject(body, rejection, f"7-{n}") for n, body in enumerate(bodies)]
 
     return asyncio.run(work())
 

@@ -63,7 +63,7 @@ def test_status_counts_failures_by_reason_and_what_waits(cli: Cli, store: redis.
 
 def test_resume_tells_what_still_stands(cli: Cli) -> None:
     """After a pause an API that asked for time is left alone; only a word against that, with a reason, ends it."""
-    at_ledger(cli.url, lambda ledger: ledger.throttle(7200.0))
+    at_ledger(cli.url, lambda ledger: ledger.gate.throttle(7200.0))
     cli("pause", "--why", "upgrade")
     said = cli.text("resume")
     assert "The gate is shut" in said
@@ -81,10 +81,10 @@ def test_every_reason_is_shown(cli: Cli) -> None:
     """The status has each reason with its since, by and end, and each suspended key with its workers."""
 
     async def shut(ledger: Ledger) -> None:
-        await ledger.heartbeat("host:1", {"key": "deadbeef"})
+        await ledger.heartbeats.write("host:1", {"key": "deadbeef"})
         await ledger.settle([Settlement("x", 1, State.QUEUED, health=ApiHealth.UNAUTHORISED)], key="deadbeef")
-        await ledger.throttle(60.0)
-        await ledger.pause(by="pia", why="upgrade")
+        await ledger.gate.throttle(60.0)
+        await ledger.gate.pause(by="pia", why="upgrade")
 
     at_ledger(cli.url, shut)
     status = cli.json("status")
@@ -115,8 +115,8 @@ def test_no_probe_is_promised_that_will_not_come(cli: Cli) -> None:
 
     async def shut(ledger: Ledger) -> None:
         await ledger.settle([Settlement("x", 1, State.QUEUED, health=ApiHealth.UNAUTHORISED)])
-        await ledger.throttle(7200.0)
-        await ledger.pause(by="pia", why="upgrade")
+        await ledger.gate.throttle(7200.0)
+        await ledger.gate.pause(by="pia", why="upgrade")
 
     at_ledger(cli.url, shut)
     assert (

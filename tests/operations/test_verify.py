@@ -175,7 +175,7 @@ def slot_ms(url: str, rate: float) -> float:
     """When the rate limit allows the next call, by the store's clock (ms)."""
 
     async def look(ledger: Ledger) -> float:
-        slot = await ledger.slot(rate)
+        slot = await ledger.gate.slot(rate)
         return slot.gate.now_ms + (slot.wait_s or 0.0) * 1000
 
     return at_ledger(url, look)
@@ -183,7 +183,7 @@ def slot_ms(url: str, rate: float) -> float:
 
 def throttle(url: str, seconds: float) -> None:
     """The API has asked the fleet to hold back."""
-    at_ledger(url, lambda ledger: ledger.throttle(seconds))
+    at_ledger(url, lambda ledger: ledger.gate.throttle(seconds))
 
 
 def shut(url: str, reason: str) -> None:
@@ -191,7 +191,7 @@ def shut(url: str, reason: str) -> None:
 
     async def change(ledger: Ledger) -> None:
         if reason == "paused":
-            await ledger.pause(by="ann")
+            await ledger.gate.pause(by="ann")
             return
         health = ApiHealth.UNAUTHORISED if reason == "unauthorised" else ApiHealth.BAD
         await ledger.settle([Settlement(f"x{number}", 1, State.QUEUED, health=health) for number in range(20)])

@@ -60,11 +60,11 @@ class Book:
     async def alive(self, **keys: str) -> None:
         """Workers give a sign of life, each with its key."""
         for worker, key in keys.items():
-            await self.ledger.heartbeat(worker, {"key": key})
+            await self.ledger.heartbeats.write(worker, {"key": key})
 
     async def open_gate(self, key: str) -> None:
         """An operator ends every pause and wait, and a worker comes whose key was never refused."""
-        await self.ledger.resume(override_retry_after=True)
+        await self.ledger.gate.resume(override_retry_after=True)
         await self.alive(**{f"worker-{key}": key})
 
     async def claim(self, reference: str, worker: str = "w1", rate_limit: float = 0.0, key: str = "") -> Claim:
@@ -99,7 +99,7 @@ class Book:
             assert isinstance(one, Notice)
             if one.kind in _BEGINS | _ENDS:
                 (begun if one.kind in _BEGINS else ended)[one.fields.get("reason") or one.fields["key"]] += 1
-        gate = await self.ledger.gate()
+        gate = await self.ledger.gate.look()
         standing = [*(one.reason for one in gate.standing), *(key.key for key in gate.suspended)]
         assert begun - ended == Counter(standing)
         assert not ended - begun
@@ -108,7 +108,7 @@ class Book:
         """Inspect until no round goes on; what the last one came to that has found something, or the last one."""
         ended: Inspected | None = None
         for _ in range(1000):
-            found = await self.ledger.inspect(lease_s=LEASE_S)
+            found = await self.ledger.inspector.step(lease_s=LEASE_S)
             self.clock.ms += round(found.wait_s * 1000)
             ended = found if found.happened == "ended" else ended
             if found.wait_s > 1:

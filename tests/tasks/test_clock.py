@@ -33,9 +33,9 @@ class World:
 
     async def jump(self, seconds: float) -> None:
         """Set the store's clock; workers look at it every second, so one does before and after."""
-        await self.book.ledger.heartbeat()
+        await self.book.ledger.heartbeats.write()
         self.book.clock.forward(seconds)
-        await self.book.ledger.heartbeat()
+        await self.book.ledger.heartbeats.write()
 
     async def retrying(self, reference: str, delay_s: float) -> None:
         """A closure whose next attempt is that far off."""
@@ -80,10 +80,10 @@ async def test_a_deadline_keeps_its_time(world: World, jump_s: float) -> None:
     await world.jump(jump_s)
     world.wait(100)
     assert (await world.book.claim("sg_1")).remaining_s == pytest.approx(DEADLINE_S - 100, abs=0.1)
-    await world.book.ledger.pause(by="ann", why="x")
+    await world.book.ledger.gate.pause(by="ann", why="x")
     await world.jump(jump_s)
     world.wait(50)
-    await world.book.ledger.resume()
+    await world.book.ledger.gate.resume()
     assert (await world.book.claim("sg_2")).remaining_s == pytest.approx(DEADLINE_S - 100, abs=0.1)
 
 
@@ -95,7 +95,7 @@ async def test_throttling_keeps_its_time(world: World, jump_s: float) -> None:
     await world.jump(jump_s)
     world.wait(9.0)
     assert await world.book.due() == []
-    assert (await world.book.ledger.gate()).reason == "throttled"
+    assert (await world.book.ledger.gate.look()).reason == "throttled"
     world.wait(1.1)
     assert sorted(await world.book.due()) == ["sg_1", "sg_2"]
 
@@ -137,7 +137,7 @@ async def test_a_slow_step_is_no_jump(world: World) -> None:
 async def test_two_workers(world: World) -> None:
     """One worker sees the jump, and another that looks a moment later does not take it for a second one."""
     other = Ledger(world.book.redis, clock=world.book.clock, stopwatch=lambda: world.passed_s)
-    await other.start_slowly()
+    await other.gate.start_slowly()
     await world.retrying("sg_1", 100.0)
     await world.jump(HOUR_S)
     for ledger in (world.book.ledger, other, world.book.ledger):
@@ -193,8 +193,8 @@ async def test_the_oldest_keeps_its_age(world: World, jump_s: float) -> None:
 @pytest.mark.parametrize("jump_s", JUMPS)
 async def test_calls_in_flight_are_still_counted(world: World, jump_s: float) -> None:
     """While the gate opens again, the calls of before the jump leave no room for others."""
-    await world.book.ledger.pause(by="ann", why="x")
-    await world.book.ledger.resume()
+    await world.book.ledger.gate.pause(by="ann", why="x")
+    await world.book.ledger.gate.resume()
     await world.book.receive(*(f"sg_{number}" for number in range(5)))
     world.wait(1)
     for number in range(4):

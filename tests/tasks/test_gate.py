@@ -29,7 +29,7 @@ async def outage(book: Book) -> int:
     """Groups fail one after the other until the gate shuts; how many it took."""
     for number, reference in enumerate(GROUPS, 1):
         await fail(book, reference)
-        if not (await book.ledger.gate()).open:
+        if not (await book.ledger.gate.look()).open:
             return number
     raise AssertionError("no outage")
 
@@ -48,21 +48,21 @@ async def raw(book: Book, field: str) -> str:
 
 async def reopened(book: Book) -> None:
     """An outage is over: the next probe is answered well. The window is as it was before that reply."""
-    await book.ledger.resume()
+    await book.ledger.gate.resume()
     await book.closed(await probe(book))
     await book.redis.hset(key_of("gate"), "window", "4")
 
 
 async def reason(book: Book) -> str | None:
     """Why the gate is shut."""
-    return (await book.ledger.gate()).reason
+    return (await book.ledger.gate.look()).reason
 
 
 async def test_an_outage(book: Book) -> None:
     """A dozen different groups in a row that find the API ill shut the gate: no claim, nothing dispatched."""
     assert 10 <= await outage(book) <= 14
     assert await reason(book) == "outage"
-    outage_now = (await book.ledger.gate()).gravest
+    outage_now = (await book.ledger.gate.look()).gravest
     assert outage_now is not None
     assert (outage_now.by, outage_now.since_ms) == ("closer", book.clock.ms)
     await book.receive("new")
@@ -131,7 +131,7 @@ async def test_a_good_probe_opens_the_gate(book: Book) -> None:
     await book.receive(*(f"more-{number}" for number in range(40)))
     book.clock.forward(1)
     await book.closed(await probe(book))
-    gate = await book.ledger.gate()
+    gate = await book.ledger.gate.look()
     assert gate.open
     assert gate.window == 5
     first = await book.due()
@@ -146,7 +146,7 @@ async def test_a_good_probe_opens_the_gate(book: Book) -> None:
 
 async def window(book: Book) -> int | None:
     """How many calls the gate lets into flight, None for any number."""
-    return (await book.ledger.gate()).window
+    return (await book.ledger.gate.look()).window
 
 
 async def close_one(book: Book, reference: str) -> None:
@@ -168,8 +168,8 @@ async def test_the_window_is_lifted(book: Book) -> None:
 
 async def test_the_window_of_a_start(book: Book) -> None:
     """A worker that starts lets few calls into flight, until one good reply shows that its key is good."""
-    await book.ledger.start_slowly()
-    await book.ledger.start_slowly()
+    await book.ledger.gate.start_slowly()
+    await book.ledger.gate.start_slowly()
     assert await window(book) == 48
     await close_one(book, "sg_1")
     assert await window(book) is None
@@ -179,7 +179,7 @@ async def test_a_start_while_the_gate_opens_again(book: Book) -> None:
     """A worker that starts after an outage does not widen the window: each good reply still lets one more in."""
     await outage(book)
     await reopened(book)
-    await book.ledger.start_slowly()
+    await book.ledger.gate.start_slowly()
     assert await window(book) == 4
     await close_one(book, "more-1")
     assert await window(book) == 5
@@ -187,7 +187,7 @@ async def test_a_start_while_the_gate_opens_again(book: Book) -> None:
 
 async def test_an_outage_right_after_a_start(book: Book) -> None:
     """When the gate shuts before the first good reply, it opens again as after any outage."""
-    await book.ledger.start_slowly()
+    await book.ledger.gate.start_slowly()
     await outage(book)
     await reopened(book)
     await close_one(book, "more-1")
@@ -198,11 +198,11 @@ async def test_deadlines_stand_still_while_shut(book: Book) -> None:
     """The time that the gate is shut is not taken from any closure, old or new."""
     await book.receive("old")
     book.clock.forward(100)
-    await book.ledger.pause(by="ann", why="upgrade")
+    await book.ledger.gate.pause(by="ann", why="upgrade")
     book.clock.forward(5000)
     await book.receive("new")
     book.clock.forward(5000)
-    await book.ledger.resume()
+    await book.ledger.gate.resume()
     book.clock.forward(10)
     assert (await book.claim("old")).remaining_s == DEADLINE_S - 110
     assert (await book.claim("new")).remaining_s == DEADLINE_S - 10
@@ -231,8 +231,8 @@ async def test_403_now_and_then(book: Book) -> None:
         await book.closed(await book.claim(f"good-{reference}"))
     assert await reason(book) is None
     await fail(book, "last", ApiHealth.FORBIDDEN)
-    await book.ledger.pause()
-    await book.ledger.resume()
+    await book.ledger.gate.pause()
+    await book.ledger.gate.resume()
     assert {await book.state(reference) for reference in [*GROUPS[:8], "last"]} == {State.FAILED}
 
 
@@ -242,18 +242,18 @@ async def test_reasons_stand_side_by_side(book: Book) -> None:
     first = await book.claim("sg_1")
     await outage(book)
     book.clock.forward(1)
-    await book.ledger.pause(by="ann", why="upgrade")
+    await book.ledger.gate.pause(by="ann", why="upgrade")
     paused_ms = book.clock.ms
-    await book.ledger.pause(by="bob", why="other")
+    await book.ledger.gate.pause(by="bob", why="other")
     book.clock.forward(1)
     await book.settle(first, State.RETRYING, hold_s=60.0, **RETRY)
-    gate = await book.ledger.gate()
+    gate = await book.ledger.gate.look()
     assert [one.reason for one in gate.standing] == ["paused", "outage", "throttled"]
     assert gate.gravest == Standing("paused", paused_ms, "ann", "upgrade")
     throttled = gate.get("throttled")
     assert throttled is not None
     assert throttled.until_ms == book.clock.ms + 60_000
-    await book.ledger.resume()
+    await book.ledger.gate.resume()
     assert await reason(book) == "outage"
     book.clock.forward(60.1)
     await book.closed(await probe(book))
@@ -267,12 +267,12 @@ async def test_no_probe_while_paused_or_throttled(book: Book, standing: str) -> 
     first = await book.claim("first")
     await outage(book)
     if standing == "paused":
-        await book.ledger.pause()
+        await book.ledger.gate.pause()
     else:
         await book.settle(first, State.RETRYING, hold_s=300.0, **RETRY)
     book.clock.forward(299)
     assert await book.due() == []
-    await book.ledger.resume(override_retry_after=True)
+    await book.ledger.gate.resume(override_retry_after=True)
     assert len(await book.due()) == 1
 
 
@@ -281,11 +281,11 @@ async def test_a_pause_does_not_undercut_retry_after(book: Book) -> None:
     await book.receive("sg_1", "sg_2", "sg_3")
     first, second = await book.claim("sg_1"), await book.claim("sg_2")
     await book.settle(first, State.RETRYING, hold_s=60.0, **RETRY)
-    await book.ledger.pause()
-    assert (await book.ledger.resume()).reason == "throttled"
-    await book.ledger.pause()
+    await book.ledger.gate.pause()
+    assert (await book.ledger.gate.resume()).reason == "throttled"
+    await book.ledger.gate.pause()
     await book.settle(second, State.RETRYING, hold_s=90.0, **RETRY)
-    gate = await book.ledger.resume()
+    gate = await book.ledger.gate.resume()
     assert [one.reason for one in gate.standing] == ["throttled"]
     book.clock.forward(89.9)
     assert await book.ledger.claim(["sg_3"], worker="w", lease_s=1) == {"sg_3": Unclaimed.LATER}
@@ -311,8 +311,8 @@ async def test_a_long_retry_after_stands(book: Book) -> None:
     await book.receive("sg_1", "sg_2")
     await book.settle(await book.claim("sg_1"), State.RETRYING, hold_s=3 * 3600.0, **RETRY)
     book.clock.forward(3 * 3600 - 0.1)
-    assert (await book.ledger.resume(by="ann")).reason == "throttled"
-    assert (await book.ledger.resume(by="ann", why="agreed with Sorted", override_retry_after=True)).open
+    assert (await book.ledger.gate.resume(by="ann")).reason == "throttled"
+    assert (await book.ledger.gate.resume(by="ann", why="agreed with Sorted", override_retry_after=True)).open
     assert "sg_2" in await book.due()
     entries: Any = await book.redis.xrange(key_of("audit"))
     said = [(fields[b"action"], fields[b"why"], fields[b"changed"]) for _, fields in entries]
@@ -326,7 +326,7 @@ async def test_resume_makes_the_next_probe_due(book: Book) -> None:
         book.clock.forward(5)
         await book.settle(await probe(book), State.RETRYING, **RETRY)
     assert await book.due() == []
-    assert (await book.ledger.resume()).reason == "outage"
+    assert (await book.ledger.gate.resume()).reason == "outage"
     await book.closed(await probe(book))
     assert await reason(book) is None
 
@@ -337,12 +337,12 @@ async def test_time_shut_is_counted_once(book: Book) -> None:
     claim = await book.claim("sg_1")
     await book.settle(claim, State.RETRYING, hold_s=30.0, **RETRY)
     book.clock.forward(10)
-    await book.ledger.pause()
+    await book.ledger.gate.pause()
     book.clock.forward(50)
-    await book.ledger.gate()
+    await book.ledger.gate.look()
     await book.due()
     book.clock.forward(40)
-    await book.ledger.resume()
+    await book.ledger.gate.resume()
     book.clock.forward(7)
     assert (await book.claim("keep")).remaining_s == DEADLINE_S - 7
 
@@ -352,9 +352,9 @@ async def test_a_pause_of_an_older_version(book: Book) -> None:
     await book.receive("sg_1")
     old: Any = {"shut": "paused", "since": str(book.clock.ms), "by": "ann", "why": "upgrade"}
     await book.redis.hset(key_of("gate"), mapping=old)
-    assert (await book.ledger.gate()).gravest == Standing("paused", book.clock.ms, "ann", "upgrade")
+    assert (await book.ledger.gate.look()).gravest == Standing("paused", book.clock.ms, "ann", "upgrade")
     assert await book.due() == []
-    assert (await book.ledger.resume()).open
+    assert (await book.ledger.gate.resume()).open
     assert await book.due() == ["sg_1"]
 
 
@@ -364,7 +364,7 @@ async def test_looking_changes_nothing(book: Book) -> None:
     await book.settle(await book.claim("sg_1"), State.RETRYING, hold_s=10.0, **RETRY)
     before: Any = await book.redis.hgetall(key_of("gate"))
     book.clock.forward(11)
-    assert (await book.ledger.gate()).open
+    assert (await book.ledger.gate.look()).open
     assert await book.redis.hgetall(key_of("gate")) == before
 
 
@@ -375,22 +375,22 @@ async def test_a_foreign_field(book: Book, field: str, value: bytes) -> None:
     """What another program puts into the gate breaks no step: damaged reasons stand, damaged numbers do not."""
     await book.receive("sg_1", "sg_2")
     await book.redis.hset(key_of("gate"), field, value)
-    await book.ledger.gate()
+    await book.ledger.gate.look()
     await book.due()
-    await book.ledger.heartbeat("w1", {"key": ""})
+    await book.ledger.heartbeats.write("w1", {"key": ""})
     claims = await book.ledger.claim(["sg_2"], worker="w", lease_s=LEASE_S)
     assert (claims["sg_2"] is Unclaimed.LATER) == (field in ("paused", "outage", "throttled"))
     await book.ledger.settle([Settlement("sg_1", 1, State.RETRYING, "x", health=ApiHealth.BAD)])
-    await book.ledger.pause(by="ann")
-    await book.ledger.resume(by="ann", override_retry_after=True)
-    assert (await book.ledger.gate()).open == (field != "outage")
+    await book.ledger.gate.pause(by="ann")
+    await book.ledger.gate.resume(by="ann", override_retry_after=True)
+    assert (await book.ledger.gate.look()).open == (field != "outage")
 
 
 async def test_settling_while_paused(book: Book) -> None:
     """Calls in flight at a pause are settled as ever; their retries wait for the end of the pause."""
     await book.receive("sg_1", "sg_2")
     first, second = await book.claim("sg_1"), await book.claim("sg_2")
-    await book.ledger.pause()
+    await book.ledger.gate.pause()
     assert await book.closed(first)
     assert await book.settle(second, State.RETRYING, **RETRY)
     assert (await book.state("sg_1"), await book.state("sg_2")) == (State.CLOSED, State.RETRYING)

@@ -97,7 +97,7 @@ async def test_plans_are_kept_as_far_as_they_are_known(book: Book) -> None:
     await book.ledger.settle([Settlement("told", claim.lease, State.RETRYING, packed, delay_s=3600)])
     before = await members(book, "agenda")
     await book.redis.delete(key_of("agenda"))
-    await book.ledger.inspect(lease_s=LEASE_S)
+    await book.ledger.inspector.step(lease_s=LEASE_S)
     assert await book.agenda("queued") == 0
     assert await book.agenda("closing") == LEASE_S
     after = await members(book, "agenda")
@@ -118,7 +118,7 @@ async def test_it_is_told_and_audited(book: Book) -> None:
     await book.redis.delete(key_of("agenda"))
     words = []
     for _ in range(100):
-        found = await book.ledger.inspect(lease_s=LEASE_S)
+        found = await book.ledger.inspector.step(lease_s=LEASE_S)
         book.clock.ms += round(found.wait_s * 1000)
         words += [found.happened] if found.happened else []
     assert words == ["found", "ended"]
@@ -132,9 +132,9 @@ async def test_a_healthy_ledger_is_left_alone(book: Book) -> None:
     """Between two rounds a look costs nothing and changes nothing; after six hours the next round begins."""
     await fill(book)
     book.clock.forward(5 * 3600)
-    assert (await book.ledger.inspect(lease_s=LEASE_S)).wait_s == 10
+    assert (await book.ledger.inspector.step(lease_s=LEASE_S)).wait_s == 10
     book.clock.forward(3600)
-    assert (await book.ledger.inspect(lease_s=LEASE_S)).wait_s == 1
+    assert (await book.ledger.inspector.step(lease_s=LEASE_S)).wait_s == 1
     assert (await book.inspect()).happened == ""
 
 
@@ -145,10 +145,10 @@ async def test_many_in_short_steps(any_store: Redis) -> None:
         await book.receive(*(f"sg_{number}" for number in range(start, start + 300)))
     await book.redis.delete(key_of("agenda"), key_of("queued"), key_of("open"))
     steps = 0
-    while (found := await book.ledger.inspect(lease_s=LEASE_S)).happened != "ended":
+    while (found := await book.ledger.inspector.step(lease_s=LEASE_S)).happened != "ended":
         steps += 1
         assert found.agenda <= 300 * steps
-        again = await book.ledger.inspect(lease_s=LEASE_S)
+        again = await book.ledger.inspector.step(lease_s=LEASE_S)
         assert (again.agenda, again.happened) == (found.agenda, "")
         book.clock.ms += round(found.wait_s * 1000)
     assert (found.agenda, found.index) == (1200, 2400)
@@ -189,10 +189,10 @@ async def test_a_damaged_record(book: Book, state: State, lost: list[str]) -> No
     [reference] = [ref for ref, its in STATES.items() if its is state and ref != "sent"]
     await book.redis.set(key_of(f"c:{reference}"), '{"s":"queued"}')
     await book.redis.delete(*(key_of(index) for index in lost), key_of("dispatched"))
-    steps = [await book.ledger.inspect(lease_s=LEASE_S)]
+    steps = [await book.ledger.inspector.step(lease_s=LEASE_S)]
     while steps[-1].wait_s < 10:
         book.clock.ms += round(steps[-1].wait_s * 1000)
-        steps.append(await book.ledger.inspect(lease_s=LEASE_S))
+        steps.append(await book.ledger.inspector.step(lease_s=LEASE_S))
     known = lost == ["agenda"]
     assert (await book.agenda(reference) is not None) == (known and state in OPEN_STATES)
     assert {ref for step in steps for ref in step.met} == (set() if known else {reference})

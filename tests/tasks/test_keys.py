@@ -35,14 +35,14 @@ async def probe(book: Book, key: str) -> Claim | None:
 
 async def suspended(book: Book) -> list[str]:
     """The keys that are suspended."""
-    return [key.key for key in (await book.ledger.gate()).suspended]
+    return [key.key for key in (await book.ledger.gate.look()).suspended]
 
 
 async def test_one_refused_key_leaves_the_others_alone(book: Book) -> None:
     """The gate stays open for workers with another key; those of the refused one are given nothing."""
     await book.alive(good="good", bad="bad")
     await refused(book, "sg_1", "bad")
-    gate = await book.ledger.gate()
+    gate = await book.ledger.gate.look()
     assert (gate.open, await suspended(book)) == (True, ["bad"])
     await book.receive("sg_2")
     assert await book.ledger.claim(["sg_2"], worker="b", lease_s=1, key="bad") == {"sg_2": Unclaimed.LATER}
@@ -57,7 +57,7 @@ async def test_the_last_key_shuts_the_gate(book: Book) -> None:
     await book.alive(one="a", two="b")
     await refused(book, "sg_1", "a")
     await refused(book, "sg_2", "b")
-    assert (await book.ledger.gate()).reason == "unauthorised"
+    assert (await book.ledger.gate.look()).reason == "unauthorised"
     book.clock.forward(500)
     await book.open_gate("c")
     assert (await book.claim("keep", key="c")).remaining_s == DEADLINE_S
@@ -69,12 +69,12 @@ async def test_a_worker_that_was_not_seen_does_not_count(book: Book) -> None:
     await refused(book, "sg_1", "bad")
     book.clock.forward(15)
     await book.alive(bad="bad")
-    assert (await book.ledger.gate()).open
+    assert (await book.ledger.gate.look()).open
     book.clock.forward(0.1)
     await book.alive(bad="bad")
-    assert (await book.ledger.gate()).reason == "unauthorised"
+    assert (await book.ledger.gate.look()).reason == "unauthorised"
     await book.alive(good="good")
-    assert (await book.ledger.gate()).open
+    assert (await book.ledger.gate.look()).open
 
 
 async def test_nothing_is_said_of_workers_that_are_not_there(book: Book) -> None:
@@ -82,8 +82,8 @@ async def test_nothing_is_said_of_workers_that_are_not_there(book: Book) -> None
     await book.alive(good="good", bad="bad")
     await refused(book, "sg_1", "bad")
     for worker in ("bad", "good"):
-        await book.ledger.heartbeat(worker)
-    [standing] = (await book.ledger.gate()).standing
+        await book.ledger.heartbeats.write(worker)
+    [standing] = (await book.ledger.gate.look()).standing
     assert standing.why == "no worker that is alive has a key that the API accepts"
 
 
@@ -100,7 +100,7 @@ async def test_each_key_has_its_own_probe(book: Book) -> None:
         pauses.append((book.clock.ms - last) / 1000)
         last = book.clock.ms
         await book.settle(claim, State.QUEUED, key="a", health=ApiHealth.UNAUTHORISED)
-        assert (await book.ledger.gate()).reason == "unauthorised"
+        assert (await book.ledger.gate.look()).reason == "unauthorised"
     assert pauses == pytest.approx([15, 30, 60, 60], abs=0.6)
 
 
@@ -112,7 +112,7 @@ async def test_a_good_probe_ends_it(book: Book) -> None:
     claim = await probe(book, "a")
     assert claim is not None
     await book.closed(claim, key="a")
-    gate = await book.ledger.gate()
+    gate = await book.ledger.gate.look()
     assert (gate.open, gate.suspended) == (True, ())
 
 
@@ -135,7 +135,7 @@ async def test_a_resume_probes_every_key_at_once(book: Book) -> None:
     await book.alive(one="a")
     await refused(book, "sg_1", "a")
     assert await probe(book, "a") is None
-    assert (await book.ledger.resume()).reason == "unauthorised"
+    assert (await book.ledger.gate.resume()).reason == "unauthorised"
     assert await probe(book, "a") is not None
 
 
@@ -144,9 +144,9 @@ async def test_five_403_in_a_row(book: Book) -> None:
     await book.alive(one="a")
     await book.receive(*GROUPS[:6])
     for reference in GROUPS[:5]:
-        assert (await book.ledger.gate()).open
+        assert (await book.ledger.gate.look()).open
         await forbidden(book, reference, "a")
-    assert (await book.ledger.gate()).reason == "unauthorised"
+    assert (await book.ledger.gate.look()).reason == "unauthorised"
     await book.due(key="a")
     assert {await book.state(reference) for reference in GROUPS[:5]} == {State.FAILED}
     book.clock.forward(15)
@@ -173,7 +173,7 @@ async def test_groups_that_are_refused_for_themselves(book: Book) -> None:
         await book.alive(one="a")
         await book.receive(f"good-{number}")
     assert refusals == 5 * 4
-    assert (await book.ledger.gate()).suspended == ()
+    assert (await book.ledger.gate.look()).suspended == ()
     assert {await book.state(reference) for reference in GROUPS[:5]} == {State.FAILED}
     await book.ledger.requeue(GROUPS[:1])
     await forbidden(book, GROUPS[0], "a")
@@ -187,7 +187,7 @@ async def test_403_of_one_key_are_left_to_the_others(book: Book) -> None:
     claims = [await book.claim(reference, key="bad") for reference in GROUPS[:7]]
     for claim in claims:
         await book.settle(claim, State.FAILED, key="bad", reason=Reason.FORBIDDEN, health=ApiHealth.FORBIDDEN)
-    assert (await book.ledger.gate()).open
+    assert (await book.ledger.gate.look()).open
     assert set(await book.due(key="good")) == set(GROUPS[:7])
 
 
@@ -198,7 +198,7 @@ async def test_403_now_and_then(book: Book) -> None:
         await book.receive(reference, f"good-{reference}")
         await forbidden(book, reference, "a")
         await book.closed(await book.claim(f"good-{reference}", key="a"), key="a")
-    assert (await book.ledger.gate()).open
+    assert (await book.ledger.gate.look()).open
     await book.due(key="a")
     assert {await book.state(reference) for reference in GROUPS[:8]} == {State.FAILED}
 
@@ -207,10 +207,10 @@ async def test_a_suspended_key_begins_no_slow_start(book: Book) -> None:
     """A worker that starts with a key that is known to be refused does not slow the others down."""
     await book.alive(good="good", bad="bad")
     await refused(book, "sg_1", "bad")
-    await book.ledger.start_slowly("bad")
-    assert (await book.ledger.gate()).window is None
-    await book.ledger.start_slowly("good")
-    assert (await book.ledger.gate()).window == 48
+    await book.ledger.gate.start_slowly("bad")
+    assert (await book.ledger.gate.look()).window is None
+    await book.ledger.gate.start_slowly("good")
+    assert (await book.ledger.gate.look()).window == 48
 
 
 async def test_a_key_that_nobody_has_any_more(book: Book) -> None:
@@ -235,7 +235,7 @@ async def test_rotating_the_key_while_working(book: Book) -> None:
     for claim in claims[6:]:
         await book.settle(claim, State.QUEUED, key="old", health=ApiHealth.UNAUTHORISED)
     await book.alive(new="new")
-    await book.ledger.start_slowly("new")
+    await book.ledger.gate.start_slowly("new")
     for _ in range(10):
         for reference in await book.due(key="new"):
             await book.closed(await book.claim(reference, key="new"), Outcome.CLOSED, key="new")

@@ -125,7 +125,7 @@ async def test_a_hold_is_never_undercut(book: Book) -> None:
     for hold_s in (0.0004, 366 * 24 * 3600.0):
         claim = await book.claim("sg_1")
         await book.settle(claim, State.QUEUED, hold_s=hold_s, health=ApiHealth.UNKNOWN)
-        throttled = (await book.ledger.gate()).get("throttled")
+        throttled = (await book.ledger.gate.look()).get("throttled")
         assert throttled is not None
         till_ms = throttled.until_ms or 0
         assert till_ms >= book.clock.ms + hold_s * 1000
@@ -279,21 +279,21 @@ async def test_a_worker_with_a_strange_name(book: Book) -> None:
 
 async def test_signs_of_life(book: Book) -> None:
     """Every worker says how it fares, its goodbye takes it off, and one that is silent for an hour is forgotten."""
-    now_ms, [sign] = await book.ledger.heartbeat("w1", {"in_flight": 3, "more": "x"})
+    now_ms, [sign] = await book.ledger.heartbeats.write("w1", {"in_flight": 3, "more": "x"})
     said = {"in_flight": 3, "more": "x", "ledger_version": LEDGER_VERSION}
     assert now_ms == START_MS
     assert sign == Heartbeat("w1", START_MS, 3, 0, 0, 0, "", 0, said)
     book.clock.forward(1800)
-    _, workers = await book.ledger.heartbeat("w2", {})
+    _, workers = await book.ledger.heartbeats.write("w2", {})
     assert sorted(worker.name for worker in workers) == ["w1", "w2"]
     book.clock.forward(1801)
-    assert [worker.name for worker in (await book.ledger.heartbeat())[1]] == ["w2"]
-    assert (await book.ledger.heartbeat("w2"))[1] == []
+    assert [worker.name for worker in (await book.ledger.heartbeats.write())[1]] == ["w2"]
+    assert (await book.ledger.heartbeats.write("w2"))[1] == []
 
 
 async def test_rejected(book: Book) -> None:
     """What is no event is kept with its bytes, why, and where it came from."""
-    rejected_id = await book.ledger.reject(b"\xff\x00", Rejection(("event: a", "b: c")), "task 1")
+    rejected_id = await book.ledger.dead_letters.reject(b"\xff\x00", Rejection(("event: a", "b: c")), "task 1")
     rejected: Any = await book.redis.xrange(key_of("rejected"))
     [(entry_id, fields)] = rejected
     assert entry_id.decode() == rejected_id
@@ -305,26 +305,26 @@ async def test_what_comes_again_is_rejected_once(book: Book) -> None:
     wrong = Rejection(("type: x.y",), "x.y")
     elements = [Element(b"a", "1-0/0", wrong), Element(b"b", "1-0/1", GroupComplete("sg_1", "s", "1-0/1")),
                 Element(b"a", "1-0/2", wrong), Element(b"c", "1-0/2", Rejection(("event: z",)))]  # fmt: skip
-    assert await book.ledger.keep_rejected(elements[:2]) == 1
-    assert await book.ledger.keep_rejected(elements) == 2
-    assert await book.ledger.keep_rejected(elements[1:2]) == 0
+    assert await book.ledger.dead_letters.keep(elements[:2]) == 1
+    assert await book.ledger.dead_letters.keep(elements) == 2
+    assert await book.ledger.dead_letters.keep(elements[1:2]) == 0
     entries: Any = await book.redis.xrange(key_of("rejected"))
     assert [(fields[b"event"], fields[b"origin"]) for _, fields in entries] == [
         (b"a", b"1-0/0"), (b"a", b"1-0/2"), (b"c", b"1-0/2"),
     ]  # fmt: skip
     assert await book.redis.hgetall(key_of("waiting_types")) == {b"x.y": b"2"}
-    assert await book.ledger.dismiss([entries[0][0].decode(), "1-1"], audit="") == 1
+    assert await book.ledger.dead_letters.dismiss([entries[0][0].decode(), "1-1"], audit="") == 1
     assert await book.redis.hgetall(key_of("waiting_types")) == {b"x.y": b"1"}
-    assert await book.ledger.keep_rejected(elements) == 0
+    assert await book.ledger.dead_letters.keep(elements) == 0
 
 
 async def test_types_are_forgotten_after_a_day(book: Book) -> None:
     """Which types have come within a day is known, of the last hundred."""
-    await book.ledger.see(["a", "b"])
+    await book.ledger.events.seen(["a", "b"])
     book.clock.forward(86_000)
-    await book.ledger.see(["b", "c"])
+    await book.ledger.events.seen(["b", "c"])
     book.clock.forward(1_000)
-    await book.ledger.see([])
+    await book.ledger.events.seen([])
     assert await book.redis.zrange(key_of("seen_types"), 0, -1) == [b"b", b"c"]
-    await book.ledger.see([f"t{number}" for number in range(200)])
+    await book.ledger.events.seen([f"t{number}" for number in range(200)])
     assert await book.redis.zcard(key_of("seen_types")) == 100

@@ -48,10 +48,10 @@ STEPS: dict[str, Step] = {
     "requeue": lambda book: book.ledger.requeue(["failed"], audit="1-1"),
     "discard": lambda book: book.ledger.discard(["failed"], audit="1-1"),
     "hand back": lambda book: book.ledger.undispatch(["sent", "queued"]),
-    "reject": lambda book: book.ledger.reject(b"x", Rejection(("event: x",)), "test"),
+    "reject": lambda book: book.ledger.dead_letters.reject(b"x", Rejection(("event: x",)), "test"),
     "prune": lambda book: book.ledger.prune(keep_s=0),
-    "pause": lambda book: book.ledger.pause(by="ann"),
-    "heartbeat": lambda book: book.ledger.heartbeat("w", {}),
+    "pause": lambda book: book.ledger.gate.pause(by="ann"),
+    "heartbeat": lambda book: book.ledger.heartbeats.write("w", {}),
 }
 KEYS = ["agenda", "dispatched", "open", *State, *(f"failed:{reason}" for reason in Reason)]
 KEYS += ["gate", "workers", "audit", "rejected", "reconsider"]

@@ -180,11 +180,11 @@ class LedgerMachine(RuleBasedStateMachine):
         """An operator shuts or opens the gate, a worker starts, or lives on."""
         ledger = self.book.ledger
         steps: dict[str, Callable[[], Coroutine[Any, Any, Any]]] = {
-            "resume": lambda: ledger.resume(by="ann", why="test"),
-            "override": lambda: ledger.resume(by="ann", why="test", override_retry_after=True),
-            "start": lambda: ledger.start_slowly(self.key),
-            "look": ledger.gate,
-            "pause": lambda: ledger.pause(by="ann", why="test"),
+            "resume": lambda: ledger.gate.resume(by="ann", why="test"),
+            "override": lambda: ledger.gate.resume(by="ann", why="test", override_retry_after=True),
+            "start": lambda: ledger.gate.start_slowly(self.key),
+            "look": ledger.gate.look,
+            "pause": lambda: ledger.gate.pause(by="ann", why="test"),
             "new key": self._reopen,
             "sign of life": lambda: self.book.alive(w=self.key),
         }
@@ -193,7 +193,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def inspect(self) -> None:
         """The inspection finds nothing in a ledger that nobody has damaged."""
-        found = self.do(self.book.ledger.inspect(lease_s=LEASE_S))
+        found = self.do(self.book.ledger.inspector.step(lease_s=LEASE_S))
         assert found.happened == ""
         assert (found.agenda, found.index, found.stale, found.aside, found.unknown) == (0, 0, 0, 0, 0)
 

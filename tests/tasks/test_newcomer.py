@@ -24,8 +24,8 @@ STEPS: dict[str, Step] = {
     "settle": lambda ledger: ledger.settle([Settlement("sg_none", 1, State.QUEUED)]),
     "requeue": lambda ledger: ledger.requeue(["sg_none"]),
     "hand back": lambda ledger: ledger.undispatch(["sg_retry"]),
-    "gate": lambda ledger: ledger.start_slowly(),
-    "beat": lambda ledger: ledger.heartbeat("new", {}),
+    "gate": lambda ledger: ledger.gate.start_slowly(),
+    "beat": lambda ledger: ledger.heartbeats.write("new", {}),
     "prune": lambda ledger: ledger.prune(keep_s=86_400),
 }
 
@@ -51,7 +51,7 @@ class Fleet:
         self.passed_s += seconds
         self.book.clock.forward(seconds)
         if self.lives:
-            await self.book.ledger.heartbeat("w1", {})
+            await self.book.ledger.heartbeats.write("w1", {})
 
     async def _sleep(self, seconds: float) -> None:
         self.waited_s += seconds
@@ -106,10 +106,10 @@ async def test_what_it_plans_itself(fleet: Fleet, jump_s: float) -> None:
 
 async def test_it_does_not_wait_where_all_is_well(fleet: Fleet) -> None:
     """While a worker looks, or where none is known, a newcomer goes on at once."""
-    await fleet.newcomer().heartbeat()
+    await fleet.newcomer().heartbeats.write()
     await fleet.plan()
-    await fleet.newcomer().start_slowly()
-    await fleet.book.ledger.heartbeat("w1", None)
+    await fleet.newcomer().gate.start_slowly()
+    await fleet.book.ledger.heartbeats.write("w1", None)
     fleet.lives = False
     await fleet.wait(8 * HOUR_S)
     assert (await fleet.newcomer().due(limit=10, grace_s=10, most=10)).references
@@ -125,7 +125,7 @@ async def test_after_all_workers_have_died(fleet: Fleet) -> None:
     assert sorted(due.references) == ["sg_leased", "sg_retry"]
     assert 3 < fleet.waited_s < 5
     waited_s = fleet.waited_s
-    await fleet.newcomer().start_slowly()
+    await fleet.newcomer().gate.start_slowly()
     assert fleet.waited_s == waited_s
 
 
@@ -149,11 +149,11 @@ async def test_a_worker_that_comes_back_late(fleet: Fleet) -> None:
     fleet.book.clock.forward(HOUR_S)
     newcomers = [fleet.newcomer(), fleet.newcomer()]
     for newcomer in newcomers:
-        await newcomer.start_slowly()
+        await newcomer.gate.start_slowly()
     agenda = []
     for ledger in (fleet.book.ledger, *newcomers, fleet.book.ledger, *newcomers):
         await fleet.wait(1)
-        await ledger.heartbeat()
+        await ledger.heartbeats.write()
         agenda.append(await fleet.book.redis.zscore(key_of("agenda"), "sg_retry"))
     assert len(set(agenda)) == 1
     assert await fleet.book.agenda("sg_retry") == pytest.approx(100 - fleet.passed_s, abs=0.1)
@@ -163,12 +163,12 @@ async def test_one_that_sees_half_of_it(fleet: Fleet) -> None:
     """The clock is set twice while a newcomer waits between the two: the worker's word counts, whoever looks next."""
     await fleet.plan()
     newcomer = fleet.newcomer()
-    await newcomer.heartbeat()
+    await newcomer.heartbeats.write()
     for jump_s in (HOUR_S, -2 * HOUR_S):
         fleet.book.clock.forward(jump_s)
         await fleet.wait(1)
-    await newcomer.heartbeat()
-    await fleet.newcomer().heartbeat()
+    await newcomer.heartbeats.write()
+    await fleet.newcomer().heartbeats.write()
     assert await fleet.book.agenda("sg_retry") == pytest.approx(98, abs=0.1)
 
 
@@ -188,7 +188,7 @@ async def test_a_spoilt_memory(fleet: Fleet, how: str) -> None:
         await redis.hset(key_of("gate"), mapping={"clock": spoilt, "moved": spoilt})
     for ledger in (fleet.newcomer(), fleet.book.ledger, fleet.newcomer(), fleet.book.ledger):
         await fleet.wait(1)
-        await ledger.heartbeat()
+        await ledger.heartbeats.write()
     assert await fleet.book.agenda("sg_retry") == pytest.approx(100 - fleet.passed_s, abs=0.1)
 
 

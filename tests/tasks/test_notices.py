@@ -50,11 +50,11 @@ async def refused(book: Book, reference: str, key: str = "") -> None:
 
 async def test_a_pause(book: Book, notices: Notices) -> None:
     """Who has shut the gate, and why; and for how long it was shut. What changes nothing is not told."""
-    await book.ledger.pause(by="ann", why="stocktaking")
-    await book.ledger.pause(by="ben", why="again")
+    await book.ledger.gate.pause(by="ann", why="stocktaking")
+    await book.ledger.gate.pause(by="ben", why="again")
     book.clock.forward(60)
-    await book.ledger.resume(by="ann", why="done")
-    await book.ledger.resume(by="ann", why="done")
+    await book.ledger.gate.resume(by="ann", why="done")
+    await book.ledger.gate.resume(by="ann", why="done")
     assert await told(notices) == [
         (NoticeKind.GATE_SHUT, {"reason": "paused", "by": "ann", "why": "stocktaking"}),
         (NoticeKind.GATE_OPENED, {"reason": "paused", "shut_ms": 60_000}),
@@ -64,7 +64,7 @@ async def test_a_pause(book: Book, notices: Notices) -> None:
 async def test_a_gate_that_is_shut_and_open_again_before_anybody_looks(book: Book, notices: Notices) -> None:
     """A Retry-After that is over by itself has both notices, with the time that the API asked for."""
     before = await notices.read()
-    await book.ledger.throttle(2)
+    await book.ledger.gate.throttle(2)
     book.clock.forward(3)
     await book.due()
     page = await notices.read(after=before.cursor)
@@ -78,11 +78,11 @@ async def test_a_gate_that_is_shut_and_open_again_before_anybody_looks(book: Boo
 
 async def test_reasons_side_by_side(book: Book, notices: Notices) -> None:
     """Each reason is told when it begins and when it ends; the gate opens with the last."""
-    await book.ledger.throttle(2)
-    await book.ledger.pause(by="ann", why="x")
+    await book.ledger.gate.throttle(2)
+    await book.ledger.gate.pause(by="ann", why="x")
     book.clock.forward(3)
     await book.due()
-    await book.ledger.resume(by="ann", why="x")
+    await book.ledger.gate.resume(by="ann", why="x")
     assert await kinds(notices) == ["gate_shut", "gate_shut", "gate_reason_over", "gate_opened"]
 
 
@@ -145,7 +145,7 @@ async def test_a_failure_after_all_were_dealt_with(book: Book, notices: Notices)
 async def reject(book: Book, how_many: int) -> list[str]:
     """Events that are not ones."""
     rejection = Rejection(("reference: is missing",))
-    return [await book.ledger.reject(b"x", rejection, "test") for _ in range(how_many)]
+    return [await book.ledger.dead_letters.reject(b"x", rejection, "test") for _ in range(how_many)]
 
 
 async def test_rejected_events(book: Book, notices: Notices) -> None:
@@ -164,7 +164,7 @@ async def test_rejected_events(book: Book, notices: Notices) -> None:
 @pytest.mark.parametrize("problems", [("ü" * 200,), ()], ids=["long", "none"])
 async def test_a_rejected_event_with_an_odd_problem(book: Book, notices: Notices, problems: tuple[str, ...]) -> None:
     """A problem that is too long for a notice, or not told, is left out, and the event is kept all the same."""
-    rejected_id = await book.ledger.reject(b"x", Rejection(problems), "test")
+    rejected_id = await book.ledger.dead_letters.reject(b"x", Rejection(problems), "test")
     assert await told(notices) == [(NoticeKind.REJECTED, {"id": rejected_id, "waiting": 1})]
 
 
@@ -187,12 +187,12 @@ async def test_damage(book: Book, notices: Notices) -> None:
 
 async def test_a_move_to_another_api(book: Book, notices: Notices) -> None:
     """From where to where, and by whom; a move that was refused is not told."""
-    await Ledger(book.redis, api="https://old", clock=book.clock).hold_api()
-    await book.ledger.heartbeat("w1", {"api": "https://old"})
-    await book.ledger.move_api("https://new", by="ann", why="moved")
+    await Ledger(book.redis, api="https://old", clock=book.clock).policy.hold_api()
+    await book.ledger.heartbeats.write("w1", {"api": "https://old"})
+    await book.ledger.policy.move_api("https://new", by="ann", why="moved")
     assert await told(notices) == []
-    await book.ledger.heartbeat("w1")
-    await book.ledger.move_api("https://new", by="ann", why="moved")
+    await book.ledger.heartbeats.write("w1")
+    await book.ledger.policy.move_api("https://new", by="ann", why="moved")
     fields = {"from": "https://old", "to": "https://new", "by": "ann", "why": "moved"}
     assert await told(notices) == [(NoticeKind.API_MOVED, fields)]
 
@@ -200,8 +200,8 @@ async def test_a_move_to_another_api(book: Book, notices: Notices) -> None:
 async def test_a_cursor(book: Book, notices: Notices) -> None:
     """Pages follow one another; at the end a page is empty and its cursor stands still."""
     for _ in range(3):
-        await book.ledger.pause()
-        await book.ledger.resume()
+        await book.ledger.gate.pause()
+        await book.ledger.gate.resume()
     pages = [await notices.read(limit=4)]
     for _ in range(2):
         pages.append(await notices.read(after=pages[-1].cursor, limit=4))
@@ -214,16 +214,16 @@ async def test_a_cursor(book: Book, notices: Notices) -> None:
 @pytest.mark.parametrize("lost", ["trimmed", "deleted"])
 async def test_a_cursor_that_fell_out(book: Book, notices: Notices, lost: str) -> None:
     """A reader that comes too late is told how many notices it has missed."""
-    await book.ledger.pause()
+    await book.ledger.gate.pause()
     cursor = (await notices.read()).cursor
     for _ in range(3):
-        await book.ledger.resume()
-        await book.ledger.pause()
+        await book.ledger.gate.resume()
+        await book.ledger.gate.pause()
     if lost == "trimmed":
         await book.redis.xtrim(KEY, maxlen=1, approximate=False)
     else:
         await book.redis.delete(KEY)
-        await book.ledger.resume()
+        await book.ledger.gate.resume()
     page = await notices.read(after=cursor)
     assert page.missed == (5 if lost == "trimmed" else 6)
     assert len(page.notices) == 1
@@ -236,7 +236,7 @@ async def test_the_stream_is_capped(book: Book, notices: Notices) -> None:
         for _ in range(LIMIT + 1000):
             pipe.xadd(KEY, {"x": "x"})
         await pipe.execute()
-    await book.ledger.pause()
+    await book.ledger.gate.pause()
     assert LIMIT <= await book.redis.xlen(KEY) < LIMIT + 200
     assert [type(one) for one in await notices.latest(2)] == [Notice, Unreadable]
 
@@ -257,15 +257,15 @@ ODD: dict[str, dict[Any, Any]] = {
 @pytest.mark.parametrize("how", ODD)
 async def test_an_entry_that_cannot_be_read(book: Book, notices: Notices, how: str) -> None:
     """It is returned as unreadable, in its place, and is not counted as missed."""
-    await book.ledger.pause()
+    await book.ledger.gate.pause()
     entry_id: Any = await book.redis.xadd(KEY, ODD[how])
-    await book.ledger.resume()
+    await book.ledger.gate.resume()
     page = await notices.read()
     assert [type(one) for one in page.notices] == [Notice, Unreadable, Notice]
     assert (page.notices[1].name, page.missed) == (entry_id.decode(), 0)
     if how == "an unknown kind":  # as a newer closer writes it: with a number of its own
         await book.redis.hset(TOLD, "number", 3)
-        await book.ledger.pause()
+        await book.ledger.gate.pause()
         later = await notices.read(after=page.cursor)
         assert later.missed == 1
 
@@ -273,7 +273,7 @@ async def test_an_entry_that_cannot_be_read(book: Book, notices: Notices, how: s
 @pytest.mark.parametrize("cursor", ["", "x", "1-1", "1-1/", "/1", "1-1/1/1", "٣-٣/٣"])
 async def test_a_cursor_that_is_none(book: Book, notices: Notices, cursor: str) -> None:
     """Whatever is given as a cursor and is not one, the reader begins with the oldest notice."""
-    await book.ledger.pause()
+    await book.ledger.gate.pause()
     assert len((await notices.read(after=cursor)).notices) == 1
 
 
@@ -281,29 +281,29 @@ async def test_a_cursor_that_is_none(book: Book, notices: Notices, cursor: str) 
 async def test_a_key_of_another_kind(book: Book, notices: Notices, key: str) -> None:
     """Another program's key in the place of the notices does not stop what they tell of."""
     await book.redis.set(key, "x")
-    await book.ledger.pause()
-    assert not (await book.ledger.gate()).open
+    await book.ledger.gate.pause()
+    assert not (await book.ledger.gate.look()).open
     await fail_while_shut(book)
     await reject(book, 1)
     await book.redis.delete(key)
-    await book.ledger.resume()
+    await book.ledger.gate.resume()
     assert (await kinds(notices))[-1] == "gate_opened"
 
 
 async def fail_while_shut(book: Book) -> None:
     """A closure fails, and the gate does not matter."""
-    await book.ledger.resume()
+    await book.ledger.gate.resume()
     await fail(book, "sg_1")
-    await book.ledger.pause()
+    await book.ledger.gate.pause()
 
 
 async def test_a_spoilt_count(book: Book, notices: Notices) -> None:
     """A count that another program has spoilt begins anew, and a reader goes on with it."""
-    await book.ledger.pause()
+    await book.ledger.gate.pause()
     cursor = (await notices.read()).cursor
     await book.redis.hset(TOLD, "number", "many")
-    await book.ledger.resume()
-    await book.ledger.pause()
+    await book.ledger.gate.resume()
+    await book.ledger.gate.pause()
     page = await notices.read(after=cursor)
     assert [one.number for one in page.notices if isinstance(one, Notice)] == [1, 2]
     assert page.missed == 0
@@ -330,7 +330,7 @@ async def test_nothing_is_spent_where_nothing_happens(book: Book, real: Redis) -
             await book.due()
             await book.closed(await book.claim(reference))
         await book.alive(w1="k")
-        await book.ledger.inspect(lease_s=LEASE_S)
+        await book.ledger.inspector.step(lease_s=LEASE_S)
         await real.ping()
         async for command in monitor.listen():
             seen.append(json.dumps(command))

@@ -184,7 +184,7 @@ async def test_a_shut_gate(works: Callable[..., Works], standin: StandIn) -> Non
     await until(lambda: work.settler.settled == 5)
     assert len(standin.requests) == 1
     work.settler.permission.key = "another"
-    await work.ledger.heartbeat("w1", {"key": "another"})
+    await work.ledger.heartbeats.write("w1", {"key": "another"})
     await work.messages.receive(GROUPS[5:6], "t")
     await until(lambda: work.settler.settled == 6)
     assert len(standin.requests) == 2

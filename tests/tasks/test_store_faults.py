@@ -54,9 +54,9 @@ WRITES: dict[str, Step] = {
     "due": lambda book: book.due(),
     "requeue": lambda book: book.ledger.requeue(["failed"]),
     "discard": lambda book: book.ledger.discard(["failed"]),
-    "pause": lambda book: book.ledger.pause(),
-    "reject": lambda book: book.ledger.reject(b"x", Rejection(("event: x",)), "test"),
-    "beat": lambda book: book.ledger.heartbeat("w", {}),
+    "pause": lambda book: book.ledger.gate.pause(),
+    "reject": lambda book: book.ledger.dead_letters.reject(b"x", Rejection(("event: x",)), "test"),
+    "beat": lambda book: book.ledger.heartbeats.write("w", {}),
 }
 STEPS = WRITES | {"settle": lambda book: book.ledger.settle([Settlement("claimed", 1, State.QUEUED)])}
 
@@ -128,7 +128,7 @@ async def work(book: Book) -> None:
         await book.receive(reference, event_id="e2")
         await book.due()
         await book.closed(await book.claim(reference))
-        await book.ledger.gate()
+        await book.ledger.gate.look()
 
 
 @pytest.mark.parametrize("key", ["agenda", "queued", "closing", "closed", "dispatched", "open", "failed:gone"])

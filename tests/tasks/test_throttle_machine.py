@@ -60,9 +60,9 @@ class ThrottleMachine(RuleBasedStateMachine):
 
     async def _finish(self) -> None:
         await self._pass(max(self.free_s - self.passed_s, 0.0) + 0.1)
-        await self.book.ledger.resume()
+        await self.book.ledger.gate.resume()
         await self.book.alive(other="other")
-        assert (await self.book.ledger.gate()).get("throttled") is None
+        assert (await self.book.ledger.gate.look()).get("throttled") is None
 
     async def _pass(self, seconds: float) -> None:
         """Workers look at the store's clock often: one does in the end, too."""
@@ -93,9 +93,9 @@ class ThrottleMachine(RuleBasedStateMachine):
         fresh = Ledger(self.book.redis, deadline_s=DEADLINE_S, clock=self.book.clock,
                        stopwatch=lambda: self.passed_s, sleep=self._sleep)  # fmt: skip
         if newcomer == "start":
-            await fresh.start_slowly("c")
+            await fresh.gate.start_slowly("c")
         elif newcomer == "resume":
-            await fresh.resume()
+            await fresh.gate.resume()
 
     async def _sleep(self, seconds: float) -> None:
         await self._pass(seconds)
@@ -105,23 +105,23 @@ class ThrottleMachine(RuleBasedStateMachine):
         """An operator, a worker that starts or leaves, one with another key."""
         ledger = self.book.ledger
         if verb == "pause":
-            self.do(ledger.pause())
+            self.do(ledger.gate.pause())
         elif verb in ("resume", "override"):
-            self.do(ledger.resume(override_retry_after=verb == "override"))
+            self.do(ledger.gate.resume(override_retry_after=verb == "override"))
             self.free_s = self.passed_s if verb == "override" else self.free_s
         elif verb == "start":
-            self.do(ledger.start_slowly("a"))
+            self.do(ledger.gate.start_slowly("a"))
         elif verb == "gone":
-            self.do(ledger.heartbeat("one", None))
+            self.do(ledger.heartbeats.write("one", None))
         elif verb == "new key":
             self.do(self.book.alive(three="c"))
         else:
-            self.do(ledger.inspect(lease_s=LEASE_S))
+            self.do(ledger.inspector.step(lease_s=LEASE_S))
 
     @rule(hold_s=holds)
     def ask(self, hold_s: float) -> None:
         """An operator's question is answered with Retry-After."""
-        self.do(self.book.ledger.throttle(hold_s))
+        self.do(self.book.ledger.gate.throttle(hold_s))
         self.free_s = max(self.free_s, self.passed_s + hold_s)
 
     @rule(key=keys, rate=st.sampled_from([0.0, 2.0]))
@@ -129,7 +129,7 @@ class ThrottleMachine(RuleBasedStateMachine):
         """A worker claims all that it can, what is due first: nothing is let through too early, nor is a question."""
         due = self.do(self.book.ledger.due(limit=10, grace_s=GRACE_S, most=10, key=key))
         claims = self.do(self.book.ledger.claim(REFERENCES, worker="w", lease_s=LEASE_S, rate_limit=rate, key=key))
-        slot = self.do(self.book.ledger.slot(rate, while_shut=("paused", "outage", "unauthorised")))
+        slot = self.do(self.book.ledger.gate.slot(rate, while_shut=("paused", "outage", "unauthorised")))
         got = [claim for claim in claims.values() if isinstance(claim, Claim)]
         if self.passed_s < self.free_s - 1e-6:
             assert (got, due.references, due.probe, slot.wait_s) == ([], [], None, None)

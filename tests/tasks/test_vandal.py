@@ -67,11 +67,11 @@ class Visitors:
         """Each step of a worker's, though others fail."""
         book = self.book
         steps: list[Callable[[], Awaitable[object]]] = [
-            lambda: book.receive("sg_1"), book.due, lambda: book.ledger.heartbeat("w1", {}),
+            lambda: book.receive("sg_1"), book.due, lambda: book.ledger.heartbeats.write("w1", {}),
             lambda: book.ledger.claim(["sg_1"], worker="w1", lease_s=1), lambda: book.ledger.prune(keep_s=86_400),
-            lambda: book.ledger.settle([Settlement("sg_1", 1, State.QUEUED)]), book.ledger.gate,
-            lambda: book.ledger.reject(b"x", Rejection(("event: x",)), "test"),
-            lambda: book.ledger.take_off(STREAM, []), lambda: book.ledger.requeue(["sg_1"]),
+            lambda: book.ledger.settle([Settlement("sg_1", 1, State.QUEUED)]), book.ledger.gate.look,
+            lambda: book.ledger.dead_letters.reject(b"x", Rejection(("event: x",)), "test"),
+            lambda: book.ledger.events.take_off(STREAM, []), lambda: book.ledger.requeue(["sg_1"]),
         ]  # fmt: skip
         for step in steps:
             with suppress(LedgerBroken):
@@ -87,7 +87,7 @@ class Visitors:
             for reference in await self.book.due():
                 await self.book.closed(await self.book.claim(reference))
                 closed.add(reference)
-            await self.book.ledger.heartbeat("w1", {"in_flight": 1})
+            await self.book.ledger.heartbeats.write("w1", {"in_flight": 1})
             await self.book.ledger.prune(keep_s=86_400)
         assert closed == set(references)
         assert [await self.book.state(reference) for reference in references] == [State.CLOSED] * len(references)
@@ -114,7 +114,7 @@ async def test_a_strange_name_among_the_workers(visitors: Visitors, name: bytes)
     """Whatever bytes a field's name is made of, every worker's own name is read."""
     await visitors.book.redis.hset(key_of("workers"), name, b"x")
     await visitors.work("sg_1")
-    _, signs = await visitors.book.ledger.heartbeat()
+    _, signs = await visitors.book.ledger.heartbeats.write()
     assert "w1" in {sign.name for sign in signs}
     assert len(signs) == 2
 
@@ -223,8 +223,8 @@ async def test_a_key_of_another_kind(visitors: Visitors, key: str, kind: str) ->
 
 Step = Callable[[Book], Awaitable[object]]
 STREAMS: dict[str, Step] = {
-    "reject": lambda book: book.ledger.reject(b"x", Rejection(("event: x",)), "test"),
-    "dismiss": lambda book: book.ledger.dismiss(["1-1"], audit="1-1"),
+    "reject": lambda book: book.ledger.dead_letters.reject(b"x", Rejection(("event: x",)), "test"),
+    "dismiss": lambda book: book.ledger.dead_letters.dismiss(["1-1"], audit="1-1"),
 }
 
 

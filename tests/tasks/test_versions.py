@@ -41,10 +41,10 @@ async def newer(book: Book) -> Ledger:
     """The same ledger, seen by a program of the next version; all its scripts are loaded."""
     ledger = Ledger(book.redis, deadline_s=DEADLINE_S, clock=book.clock)
     with release(NEXT):
-        await ledger.heartbeat()
-        await ledger.hold_api()
-        await ledger.heartbeat("newer", {})
-        await ledger.heartbeat("newer")
+        await ledger.heartbeats.write()
+        await ledger.policy.hold_api()
+        await ledger.heartbeats.write("newer", {})
+        await ledger.heartbeats.write("newer")
         await ledger.receive([])
     return ledger
 
@@ -58,8 +58,8 @@ async def versions(book: Book) -> list[int]:
 
 async def test_the_first_worker_sets_it(book: Book) -> None:
     """A ledger has no version until a worker gives a sign of life; a command that looks does not set it."""
-    await book.ledger.heartbeat()
-    await book.ledger.pause()
+    await book.ledger.heartbeats.write()
+    await book.ledger.gate.pause()
     assert await versions(book) == [0, 0]
     await book.alive(w1="k")
     assert await versions(book) == [LEDGER_VERSION, LEDGER_VERSION]
@@ -67,8 +67,8 @@ async def test_the_first_worker_sets_it(book: Book) -> None:
 
 async def test_a_worker_says_what_it_knows(book: Book) -> None:
     """Each sign of life has the latest version that its program knows, and every other word of it is kept."""
-    await book.ledger.heartbeat("w1", {"key": "k", "of a later release": [1]})
-    _, [sign] = await book.ledger.heartbeat()
+    await book.ledger.heartbeats.write("w1", {"key": "k", "of a later release": [1]})
+    _, [sign] = await book.ledger.heartbeats.write()
     assert isinstance(sign, Heartbeat)
     assert sign.said == {"key": "k", "of a later release": [1], "ledger_version": LEDGER_VERSION}
 
@@ -78,14 +78,14 @@ async def test_a_rolling_update(book: Book, goodbye: bool) -> None:
     """The version rises after the last older worker's goodbye, or a minute after its last sign of life; it is told."""
     ledger = await newer_beside(book)
     await book.alive(old="k")
-    await ledger.heartbeat("new", {"key": "k"})
+    await ledger.heartbeats.write("new", {"key": "k"})
     assert await versions(book) == [LEDGER_VERSION] * 2
     assert await book.receive("sg_1") == ["new"]
     if goodbye:
-        await book.ledger.heartbeat("old")
+        await book.ledger.heartbeats.write("old")
     else:
         book.clock.forward(61)
-    await ledger.heartbeat("new", {"key": "k"})
+    await ledger.heartbeats.write("new", {"key": "k"})
     assert await versions(book) == [NEXT] * 2
     notices = (await Notices(book.redis, DEFAULT_NAMESPACE.prefix).read()).notices
     risen = [dict(one.fields) for one in notices if isinstance(one, Notice) and one.kind is NoticeKind.LEDGER_VERSION]
@@ -101,7 +101,7 @@ async def newer_beside(book: Book) -> Ledger:
 async def risen(book: Book) -> None:
     """A newer worker has raised the version."""
     ledger = await newer(book)
-    await ledger.heartbeat("new", {"key": "k"})
+    await ledger.heartbeats.write("new", {"key": "k"})
     assert await versions(book) == [NEXT] * 2
 
 
@@ -137,13 +137,13 @@ async def test_an_older_command_refuses(book: Book) -> None:
 async def test_a_lost_gate_does_not_let_an_older_worker_in(book: Book) -> None:
     """The policy keeps the version: no older worker starts, and the next sign of life puts it back into the gate."""
     ledger = await newer(book)
-    await ledger.heartbeat("new", {"key": "k"})
+    await ledger.heartbeats.write("new", {"key": "k"})
     await book.redis.delete(GATE)
     with pytest.raises(NewerLedger):
-        await book.ledger.hold_api()
+        await book.ledger.policy.hold_api()
     with pytest.raises(NewerLedger):
-        await book.ledger.start(FLEET)
-    await ledger.heartbeat("new", {"key": "k"})
+        await book.ledger.policy.start(FLEET)
+    await ledger.heartbeats.write("new", {"key": "k"})
     assert await versions(book) == [NEXT] * 2
 
 
@@ -152,7 +152,7 @@ async def test_a_lost_policy_does_not_lose_it(book: Book) -> None:
     await risen(book)
     await book.redis.delete(POLICY)
     with pytest.raises(NewerLedger):
-        await book.ledger.start(FLEET)
+        await book.ledger.policy.start(FLEET)
 
 
 @pytest.mark.parametrize("value", ["", "x", "-1", "nan", "1e300"])
@@ -168,12 +168,12 @@ async def test_a_worker_from_before_versions(book: Book) -> None:
     """While one gives signs of life no newer one starts: its name is told, and nothing is written."""
     await cast("Any", book.redis.hset(WORKERS, "w0", f'{{"at":{book.clock.ms},"in_flight":1}}'))
     with pytest.raises(OlderWorkers, match=r"'w0' of an older closer must stop first"):
-        await book.ledger.start(FLEET)
-    assert await book.ledger.policy() is None
+        await book.ledger.policy.start(FLEET)
+    assert await book.ledger.policy.read() is None
     await book.alive(w1="k")
     assert await versions(book) == [0, 0]
     book.clock.forward(61)
-    await book.ledger.start(FLEET)
+    await book.ledger.policy.start(FLEET)
     await book.alive(w1="k")
     assert await versions(book) == [LEDGER_VERSION] * 2
 
@@ -182,17 +182,17 @@ async def test_no_foreign_field_holds_up_a_start(book: Book) -> None:
     """What another program wrote among the workers is not a worker that could be alive."""
     for index, text in enumerate(["", "{", "[]", '"x"', '{"at": "x"}', "null", '{"at": 1}']):
         await cast("Any", book.redis.hset(WORKERS, f"w{index}", text))
-    await book.ledger.start(FLEET)
-    assert await book.ledger.policy() == FleetPolicy(FLEET.deadline_s, FLEET.rate_limit, FLEET.stream)
+    await book.ledger.policy.start(FLEET)
+    assert await book.ledger.policy.read() == FleetPolicy(FLEET.deadline_s, FLEET.rate_limit, FLEET.stream)
 
 
 async def test_unknown_fields_of_a_gate_are_kept(book: Book) -> None:
     """What a later release writes into the hashes stays there, whatever this one does with them."""
     for key in (GATE, POLICY):
         await cast("Any", book.redis.hset(key, "later", "x"))
-    await book.ledger.start(FLEET)
-    await book.ledger.pause()
-    await book.ledger.resume()
+    await book.ledger.policy.start(FLEET)
+    await book.ledger.gate.pause()
+    await book.ledger.gate.resume()
     await book.alive(w1="k")
-    await book.ledger.reject(b"x", Rejection(("x",)), "test")
+    await book.ledger.dead_letters.reject(b"x", Rejection(("x",)), "test")
     assert [await cast("Any", book.redis.hget(key, "later")) for key in (GATE, POLICY)] == [b"x", b"x"]

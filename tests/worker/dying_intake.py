@@ -13,41 +13,59 @@ from redis.asyncio import Redis
 from tasks.events.batch import Element
 from tasks.events.event import GroupComplete
 from tasks.events.event_type import EventTypes
+from tasks.ledger.dead_letters import DeadLetters
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.values import Received
 from worker.intake.stream import StreamIntake
 
 
-class DyingLedger(Ledger):
-    """A ledger whose process gets SIGKILL right before or right after one of its steps."""
+class Death:
+    """SIGKILL for this process right before or right after one of the ledger's steps."""
 
-    point = ""
+    def __init__(self, point: str) -> None:
+        self._point = point
 
-    def die_at(self, point: str) -> None:
+    def at(self, point: str) -> None:
         """End here, if this is the point."""
-        if point == self.point:
+        if point == self._point:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class DyingLedger(Ledger):
+    """A ledger whose process may die at receiving events, and at keeping rejected ones."""
+
+    def __init__(self, redis: Redis, death: Death) -> None:
+        super().__init__(redis)
+        self._death = death
+        self.dead_letters = DyingDeadLetters(self.dead_letters, death)
 
     async def receive(self, events: Sequence[GroupComplete]) -> list[Received]:
         """Receive, and perhaps die."""
-        self.die_at("receive")
+        self._death.at("receive")
         received = await super().receive(events)
-        self.die_at("received")
+        self._death.at("received")
         return received
 
-    async def keep_rejected(self, elements: Sequence[Element]) -> int:
+
+class DyingDeadLetters(DeadLetters):
+    """Dead letters whose process may die at keeping some."""
+
+    def __init__(self, real: DeadLetters, death: Death) -> None:
+        super().__init__(real._scripts)
+        self._death = death
+
+    async def keep(self, elements: Sequence[Element]) -> int:
         """Keep, and perhaps die."""
-        self.die_at("reject")
-        kept = await super().keep_rejected(elements)
-        self.die_at("rejected")
+        self._death.at("reject")
+        kept = await super().keep(elements)
+        self._death.at("rejected")
         return kept
 
 
 async def main(url: str, point: str) -> None:
     """Take in once; the point must be come to."""
     async with Redis.from_url(url) as redis:
-        ledger = DyingLedger(redis)
-        ledger.point = point
+        ledger = DyingLedger(redis, Death(point))
         await StreamIntake(redis, ledger, "shipment-groups.complete", EventTypes(), lambda: None).step()
 
 

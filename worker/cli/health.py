@@ -57,7 +57,7 @@ async def _ready(settings: Settings, live: str) -> tuple[bool, str]:
     redis = connect(settings)
     try:
         async with asyncio.timeout(_TIMEOUT_S):
-            gate = await Ledger(redis, namespace=settings.fleet).gate()
+            gate = await Ledger(redis, namespace=settings.fleet).gate.look()
             await asyncio.to_thread(_ask_broker)
     except (StoreUnavailable, LedgerBroken) as error:
         return False, f"{live}; {error}"

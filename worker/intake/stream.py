@@ -94,8 +94,8 @@ class StreamIntake:
         for portion in self._portions(entries):
             elements = [element for _, held in portion for element in held]
             unreceived = await self._receive([one for one in elements if isinstance(one.event, GroupComplete)])
-            await self._ledger.keep_rejected([*elements, *unreceived])
-            await self._ledger.take_off(self._stream, [entry_id for entry_id, _ in portion])
+            await self._ledger.dead_letters.keep([*elements, *unreceived])
+            await self._ledger.events.take_off(self._stream, [entry_id for entry_id, _ in portion])
             await self._tell_types(elements)
 
     def _portions(self, entries: list[Entry]) -> Iterator[list[tuple[bytes, list[Element]]]]:
@@ -130,12 +130,12 @@ class StreamIntake:
 
     async def _tell_types(self, elements: Sequence[Element]) -> None:
         if news := self._watch.look(elements):
-            await self._ledger.see(news)
+            await self._ledger.events.seen(news)
 
     async def _trim(self) -> None:
         """Other consumer groups read on while no event comes: delete what they no longer need."""
         if time.monotonic() - self._trimmed >= _TRIM_S:
-            await self._ledger.take_off(self._stream, [])
+            await self._ledger.events.take_off(self._stream, [])
             self._trimmed = time.monotonic()
 
     async def _create_group(self) -> None:

@@ -74,7 +74,7 @@ class TaskMessages:
         self.taken_at = time.monotonic()
         origin = "".join(char if char.isprintable() else " " for char in origin)  # a foreign program may choose it
         if isinstance(batch, Aside):
-            await self._ledger.reject(batch.body, Rejection((batch.problem,)), f"task {origin}")
+            await self._ledger.dead_letters.reject(batch.body, Rejection((batch.problem,)), f"task {origin}")
             return
         unknown = await self._pool.claim(await self._references(batch, origin))
         if unknown:
@@ -103,4 +103,4 @@ class TaskMessages:
         return list(dict.fromkeys(reference for reference in given if is_reference(reference)))
 
     async def _put_aside(self, value: Any, problem: str, origin: str) -> None:
-        await self._ledger.reject(json.dumps(value).encode(), Rejection((problem,)), f"task {origin}")
+        await self._ledger.dead_letters.reject(json.dumps(value).encode(), Rejection((problem,)), f"task {origin}")

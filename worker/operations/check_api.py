@@ -25,7 +25,7 @@ async def held_back(operator: Operator, settings: Settings) -> Line | None:
     try:
         async with open_context(operator, settings) as context:
             await refuse_other_api(context)
-            throttled = (await context.ledger.gate()).get("throttled")
+            throttled = (await context.ledger.gate.look()).get("throttled")
     except ForeignApi:
         message = f"{settings.api_base_url} was not asked: the ledger is for another API"
         return Line("api", Finding.WARNING, message, "see what `ledger` says above")
@@ -63,7 +63,7 @@ async def _tell_fleet(operator: Operator, settings: Settings, reply: Reply | NoR
         with suppress(StoreUnavailable, LedgerBroken, ForeignApi):
             async with open_context(operator, settings) as context:
                 await refuse_other_api(context)
-                await context.ledger.throttle(hold_s)
+                await context.ledger.gate.throttle(hold_s)
 
 
 def judge(url: str, reply: Reply | NoReply) -> Line:

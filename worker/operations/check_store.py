@@ -49,7 +49,7 @@ async def store(operator: Operator, settings: Settings) -> AsyncIterator[Line]:
             except ForeignApi as error:
                 problem, _, remedy = str(error).partition("\n")
                 yield Line("ledger", Finding.WRONG, problem, remedy)
-            groups = _differing(summary, await context.ledger.policy())
+            groups = _differing(summary, await context.ledger.policy.read())
             groups += [_behind(one) for one in await behind(context)]
     except LedgerBroken as error:
         if not keys:  # else the key that is to blame has been named

@@ -52,7 +52,7 @@ class OperatorContext:
 
         Raises StoreUnavailable.
         """
-        policy = await self.ledger.policy()
+        policy = await self.ledger.policy.read()
         return policy.stream if policy else self.settings.events_stream
 
     async def types(self) -> EventTypes:
@@ -60,7 +60,7 @@ class OperatorContext:
 
         Raises StoreUnavailable.
         """
-        policy = await self.ledger.policy()
+        policy = await self.ledger.policy.read()
         return policy.types if policy else self.settings.accepted_types
 
     async def now_ms(self) -> int:

@@ -83,7 +83,7 @@ async def discard(context: OperatorContext, ids: Sequence[str], bulk: BulkOption
     audit_id = await audit.announce(context, action, len(chosen))
     gone = 0
     async for chunk in bulk.chunks(chosen, _BATCH):
-        gone += await context.ledger.dismiss(chunk, audit=audit_id)
+        gone += await context.ledger.dead_letters.dismiss(chunk, audit=audit_id)
     return gone
 
 

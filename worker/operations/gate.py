@@ -10,7 +10,7 @@ from worker.operations.operator import Verb
 async def pause(context: OperatorContext, *, why: str) -> Gate:
     """Make no more calls until somebody resumes; audited in the same step. Raises Refused and StoreUnavailable."""
     context.guard(Verb.PAUSE, why=why)
-    return await context.ledger.pause(by=context.operator.signature, why=why, door=context.operator.door)
+    return await context.ledger.gate.pause(by=context.operator.signature, why=why, door=context.operator.door)
 
 
 async def resume(context: OperatorContext, *, why: str, override_retry_after: bool = False) -> Gate:
@@ -20,6 +20,6 @@ async def resume(context: OperatorContext, *, why: str, override_retry_after: bo
     """
     context.guard(Verb.OVERRIDE if override_retry_after else Verb.RESUME, why=why)
     who = context.operator
-    return await context.ledger.resume(
+    return await context.ledger.gate.resume(
         by=who.signature, why=why, door=who.door, override_retry_after=override_retry_after
     )

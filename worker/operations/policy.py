@@ -10,7 +10,7 @@ from worker.operations.operator import Verb
 
 async def refuse_other_api(context: OperatorContext) -> None:
     """For whoever calls the API. Raises ForeignApi when the ledger is for another one than the settings name."""
-    ours, ledgers = api_address(context.settings.api_base_url), await context.ledger.api()
+    ours, ledgers = api_address(context.settings.api_base_url), await context.ledger.policy.api()
     if ledgers not in (None, ours):
         raise ForeignApi(str(ledgers), ours)
 
@@ -21,8 +21,10 @@ async def move_api(context: OperatorContext, *, why: str) -> tuple[str | None, s
     Raises Refused; CloserError while workers are alive that may call another one; and StoreUnavailable.
     """
     context.guard(Verb.MOVE_API, why=why)
-    before, now = await context.ledger.api(), api_address(context.settings.api_base_url)
-    others = await context.ledger.move_api(now, by=context.operator.signature, why=why, door=context.operator.door)
+    before, now = await context.ledger.policy.api(), api_address(context.settings.api_base_url)
+    others = await context.ledger.policy.move_api(
+        now, by=context.operator.signature, why=why, door=context.operator.door
+    )
     if others:
         raise CloserError(
             f"nothing was moved: {', '.join(others)} may still call {before or 'another API'}.\n"

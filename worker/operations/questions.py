@@ -67,10 +67,10 @@ class Questions:
     async def _allowed(self) -> bool:
         """Wait for the next call that the rate limit allows; False when no more are to be made."""
         while not self.ended:
-            wait_s, gate = await self._ledger.slot(self._rate_limit, while_shut=self._passed_over)
+            wait_s, gate = await self._ledger.gate.slot(self._rate_limit, while_shut=self._passed_over)
             if wait_s:
                 await asyncio.sleep(wait_s)
-                gate = await self._ledger.gate()  # it may have been shut meanwhile
+                gate = await self._ledger.gate.look()  # it may have been shut meanwhile
             if self._passed_over.issuperset(one.reason for one in gate.standing):
                 return not self.ended
             await self._wait_for(gate)
@@ -91,7 +91,7 @@ class Questions:
     async def _tell_fleet(self, reply: Reply | NoReply) -> None:
         """What the API asks of us it asks of all."""
         if hold_s := throttle_s(reply):
-            await self._ledger.throttle(hold_s)
+            await self._ledger.gate.throttle(hold_s)
         if isinstance(reply, Reply) and reply.status == 429 and reply.code != "conflict":
             self.ended = "the API asked to hold back (429)"
 

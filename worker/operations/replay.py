@@ -144,7 +144,7 @@ async def replay(context: OperatorContext, planned: Plan, bulk: BulkOptions) -> 
             result.received.update(
                 word.value for word in await context.ledger.receive(events[start : start + _RECEIVED_AT_ONCE])
             )
-        await context.ledger.dismiss([one.rejected_id for one, _ in chunk], audit=audit_id)
+        await context.ledger.dead_letters.dismiss([one.rejected_id for one, _ in chunk], audit=audit_id)
         result.replayed += len(chunk)
     return result
 

@@ -91,7 +91,7 @@ class Status:
 async def status(context: OperatorContext) -> Status:
     """Count everything. Raises Refused and StoreUnavailable."""
     context.guard(Verb.STATUS)
-    policy = await context.ledger.policy()
+    policy = await context.ledger.policy.read()
     summary = await context.catalogue.summary(policy.stream if policy else context.settings.events_stream)
     signs = sorted(summary.workers, key=lambda sign: sign.name)
     workers = [Worker(sign, _age_s(summary, sign)) for sign in signs if isinstance(sign, Heartbeat)]

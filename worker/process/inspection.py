@@ -24,7 +24,7 @@ class Inspection:
 
     async def step(self) -> None:
         """Take a step, tell what it has found, and wait for the next one. Raises StoreUnavailable."""
-        found = await self._ledger.inspect(lease_s=self._lease_s)
+        found = await self._ledger.inspector.step(lease_s=self._lease_s)
         self._name(found.met)
         _tell(found)
         await asyncio.sleep(found.wait_s)

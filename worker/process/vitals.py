@@ -79,7 +79,7 @@ class Vitals:
     async def heartbeat(self) -> None:
         """Say in the ledger that the worker lives, then wait for the next time. Raises ForeignApi."""
         if self._introduced.is_set():
-            await self._ledger.hold_api()  # the ledger may have been moved to another API meanwhile
+            await self._ledger.policy.hold_api()  # the ledger may have been moved to another API meanwhile
             await self._say_alive()
         else:
             await self._introduce()
@@ -100,7 +100,9 @@ class Vitals:
 
     async def goodbye(self) -> None:
         """Take the worker's signs away."""
-        await within(1.0, self._ledger.heartbeat(self._name, None), "the store did not take this worker's goodbye")
+        await within(
+            1.0, self._ledger.heartbeats.write(self._name, None), "the store did not take this worker's goodbye"
+        )
         with suppress(OSError, NotPrivate):  # a sign that is left behind is known to be a dead worker's
             liveness.remove(self._settings, os.getpid())
 
@@ -109,10 +111,10 @@ class Vitals:
 
         Whether the API knows the key is not yet seen.
         """
-        await self._ledger.start(self._policy)
+        await self._ledger.policy.start(self._policy)
         self._permission.key = key_name(await self._ledger.identity(), self._settings.need_api_key())
         await self._say_alive()
-        await self._ledger.start_slowly(self._permission.key)
+        await self._ledger.gate.start_slowly(self._permission.key)
         await warn_of_eviction(self._ledger.redis)
         self._introduced.set()
 
@@ -129,7 +131,7 @@ class Vitals:
             "key": self._permission.key,
             "log_lines_lost": logs.lost(),
         }
-        await self._ledger.heartbeat(self._name, said)
+        await self._ledger.heartbeats.write(self._name, said)
 
     def _give_sign(self, *, stuck: bool) -> None:
         try:
