@@ -14,6 +14,7 @@ from tasks.ledger.event_stream import EventStreams
 from tasks.ledger.gate import GateControl
 from tasks.ledger.heartbeat import Heartbeats
 from tasks.ledger.inspection import Inspector
+from tasks.ledger.notices import Notices
 from tasks.ledger.policy import FleetPolicies
 from tasks.ledger.scripts import Scripts
 from tasks.namespace import DEFAULT_NAMESPACE, Namespace
@@ -52,6 +53,7 @@ class Ledger(Closures):
         self.heartbeats = Heartbeats(scripts)
         self.inspector = Inspector(scripts)
         self.policy = FleetPolicies(scripts, api)
+        self.notices = Notices(scripts)
 
     async def identity(self) -> str:
         """The ledger's own name, made when it is first asked for; it salts the names of keys."""

@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
-
 from tasks.ledger.heartbeat import Unreadable
-from tasks.ledger.scripts import translated
+from tasks.ledger.scripts import Scripts
+from tasks.ledger.values import compact_json
 
 _CURSOR = re.compile(r"([0-9]{1,20}-[0-9]{1,20})/([0-9]{1,15})")
 _NUMBER = re.compile(rb"\d{1,15}")
@@ -65,32 +63,30 @@ class Page(NamedTuple):
 
 
 class Notices:
-    """The notices of the ledger behind `redis`; `prefix` is that of its keys."""
+    """The stream of notices. Every method raises StoreUnavailable or LedgerBroken."""
 
-    def __init__(self, redis: Redis, prefix: str) -> None:
-        self._redis = redis
-        self._key = f"{prefix}notices"
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+        self._key = scripts.key("notices")
 
     async def read(self, *, after: str = "", limit: int = 100) -> Page:
-        """Up to `limit` notices after a cursor, oldest first. Raises StoreUnavailable or LedgerBroken.
+        """Up to `limit` notices after a cursor, oldest first.
 
         `after`: the cursor of the page before; empty, or anything that is not a cursor: from the oldest one kept.
         """
         found = _CURSOR.fullmatch(after)
         last_id, number = (found[1], int(found[2])) if found else ("0-0", 0)
-        try:
-            rows: Any = await self._redis.xrange(self._key, f"({last_id}", "+", count=limit)
-        except (RedisError, OSError) as error:
-            raise translated(error) from error
+        rows: Any = await self._scripts.ask(self._scripts.redis.xrange(self._key, f"({last_id}", "+", count=limit))
         return _page([_notice(entry_id, fields) for entry_id, fields in rows], last_id, number)
 
     async def latest(self, limit: int) -> list[Notice | Unreadable]:
-        """The last notices, newest first. Raises StoreUnavailable or LedgerBroken."""
-        try:
-            rows: Any = await self._redis.xrevrange(self._key, count=limit)
-        except (RedisError, OSError) as error:
-            raise translated(error) from error
+        """The last notices, newest first."""
+        rows: Any = await self._scripts.ask(self._scripts.redis.xrevrange(self._key, count=limit))
         return [_notice(entry_id, fields) for entry_id, fields in rows]
+
+    async def tell(self, kind: NoticeKind, fields: Mapping[str, Any]) -> None:
+        """Write a notice of what no script does in one step."""
+        await self._scripts.run("tell", kind.value, compact_json(dict(fields)))
 
 
 def _page(notices: list[Notice | Unreadable], last_id: str, number: int) -> Page:

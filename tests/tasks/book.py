@@ -14,7 +14,7 @@ from tasks.events.event import GroupComplete
 from tasks.history import Attempt
 from tasks.ledger.inspection import Inspected
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.notices import Notice, NoticeKind, Notices
+from tasks.ledger.notices import Notice, NoticeKind
 from tasks.ledger.values import Claim, Received, Settlement
 from tests.support import key_of
 
@@ -92,7 +92,7 @@ class Book:
     async def check_notices(self) -> None:
         """Each reason that began to stand has its notice, and so has each that ended; the same for suspended keys."""
         await self.due()  # a reason whose time is over has its notice when it is next looked at
-        page = await Notices(self.redis, self.ledger.prefix).read(limit=10_000)
+        page = await self.ledger.notices.read(limit=10_000)
         assert page.missed == 0
         begun, ended = Counter[str](), Counter[str]()
         for one in page.notices:

@@ -16,7 +16,6 @@ from tasks.events.event import Rejection
 from tasks.ledger.heartbeat import Unreadable
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.notices import Notice, NoticeKind, Notices
-from tasks.namespace import DEFAULT_NAMESPACE
 from tests.support import key_of
 from tests.tasks.book import LEASE_S, START_MS, Book
 
@@ -27,7 +26,7 @@ KEY, TOLD = key_of("notices"), key_of("told")
 @pytest.fixture
 def notices(book: Book) -> Notices:
     """The notices of an empty ledger."""
-    return Notices(book.redis, DEFAULT_NAMESPACE.prefix)
+    return book.ledger.notices
 
 
 async def told(notices: Notices) -> list[tuple[NoticeKind, dict[str, Any]]]:
@@ -311,7 +310,7 @@ async def test_a_spoilt_count(book: Book, notices: Notices) -> None:
 
 async def test_a_store_that_is_away() -> None:
     """Readers are told so in closer's own words."""
-    away = Notices(Redis.from_url("redis://127.0.0.1:1"), DEFAULT_NAMESPACE.prefix)
+    away = Ledger(Redis.from_url("redis://127.0.0.1:1")).notices
     for read in (away.read, lambda: away.latest(1)):
         with pytest.raises(StoreUnavailable):
             await read()

@@ -15,7 +15,7 @@ from tasks.ledger import scripts
 from tasks.ledger.catalogue import Catalogue, Query
 from tasks.ledger.heartbeat import Heartbeat
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.notices import Notice, NoticeKind, Notices
+from tasks.ledger.notices import Notice, NoticeKind
 from tasks.ledger.policy import FleetPolicy
 from tasks.ledger.version import LEDGER_VERSION
 from tasks.namespace import DEFAULT_NAMESPACE
@@ -87,7 +87,7 @@ async def test_a_rolling_update(book: Book, goodbye: bool) -> None:
         book.clock.forward(61)
     await ledger.heartbeats.write("new", {"key": "k"})
     assert await versions(book) == [NEXT] * 2
-    notices = (await Notices(book.redis, DEFAULT_NAMESPACE.prefix).read()).notices
+    notices = (await book.ledger.notices.read()).notices
     risen = [dict(one.fields) for one in notices if isinstance(one, Notice) and one.kind is NoticeKind.LEDGER_VERSION]
     assert risen == [{"from": LEDGER_VERSION, "to": NEXT}]
 

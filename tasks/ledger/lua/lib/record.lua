@@ -6,9 +6,9 @@
 --   a received at (ms)   d deadline on the open clock (ms)   x leases so far   w who holds the lease
 --   g trigger (requeue, bulk)   l 1: lock before closing   h history, packed attempts, oldest first
 --   f how often it was queued again because a key was refused with 403, see keys.lua
--- A record has no field for its version: absent means 1, and these are read by the million. A release whose records are to
--- be read otherwise writes `y`, its version. A field that is not known here is kept by every script, as it came.
 --   q operators' actions, the last ten, "ms|action|audit id"
+--   y version; this release never writes it, for there are many records: absent means 1
+-- A field that is not known here is kept by every script as it came; only an empty list would come back as an empty object.
 
 local HISTORY_LIMIT = 20
 local ACTIONS_LIMIT = 10
