@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from tasks.history import iso
 from tasks.ledger.heartbeat import Unreadable
 from tasks.ledger.scripts import Scripts
 from tasks.ledger.values import compact_json
@@ -52,6 +53,10 @@ class Notice:
     kind: NoticeKind
     at_ms: int
     fields: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """The notice as other programs see it."""
+        return {"number": self.number, "at": iso(self.at_ms), "kind": self.kind.value, "fields": dict(self.fields)}
 
 
 class Page(NamedTuple):

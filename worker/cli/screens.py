@@ -13,6 +13,7 @@ from tasks.closure import Closure, State
 from tasks.history import Attempt, iso
 from tasks.ledger.gate import Gate, Standing
 from worker.cli import phrase
+from worker.cli.notice_words import words
 from worker.cli.output import age, clock, count, facts, paragraph, plain, styled, table
 from worker.operations.advice import GATES
 from worker.operations.event_types import Waiting
@@ -47,6 +48,9 @@ def status_screen(status: Status) -> Table:
     if len(status.waiting) > _TYPES:
         grid.add_row("", f"and {count(len(status.waiting) - _TYPES, 'more type')}: closer check")
     grid.add_row("Workers", _workers(status))
+    for index, notice in enumerate(status.lately):
+        row = Text(f"{clock(iso(notice.at_ms))}  ").append(plain(words(notice)))
+        grid.add_row("" if index else "Lately", row)
     grid.add_row("As of", clock(iso(summary.now_ms)) + " UTC")
     return grid
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.history import iso
+from tasks.ledger.notices import NoticeKind
 from worker.operations.context import OperatorContext, asking
 from worker.operations.operator import Operator, Verb
 
@@ -78,6 +81,21 @@ async def announce(
     with asking():
         entry_id: Any = await context.redis.xadd(context.key("audit"), fields)
     return str(entry_id.decode())
+
+
+async def tell_end(
+    context: OperatorContext, action: Announced, audit_id: str, *, matched: int, changed: int, stopped: bool
+) -> None:
+    """Have those who follow the notices know that a bulk action has ended, or was stopped before its end.
+
+    All is done by now. A store that fails here must not make the action look as if it had failed.
+    """
+    fields = {
+        "action": action.action, "by": action.name, "why": action.why, "id": audit_id, "matched": matched,
+        "changed": changed, "stopped": stopped,
+    }  # fmt: skip
+    with suppress(StoreUnavailable, LedgerBroken):
+        await context.ledger.notices.tell(NoticeKind.ACTION_ENDED, fields)
 
 
 async def entries(context: OperatorContext, *, since_ms: int = 0) -> AsyncIterator[AuditEntry]:

@@ -121,4 +121,6 @@ async def _in_chunks(
         words = Counter(await change(chunk, audit=audit_id))
         result.changed += words.pop("done", 0)
         result.skipped.update(words)
+    matched, changed, stopped = result.matched, result.changed, result.stopped
+    await audit.tell_end(context, action, audit_id, matched=matched, changed=changed, stopped=stopped)
     return result

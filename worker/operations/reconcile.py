@@ -98,8 +98,8 @@ async def _ask_for_all(
     await refuse_other_api(context)
     findings = Findings(frozen, dry_run=dry_run)
     audit_id = ""
+    action = audit.Announced.by(context.operator, Verb.VERIFY, frozen.named(), bulk.why)
     if frozen.eligible and not dry_run:
-        action = audit.Announced.by(context.operator, Verb.VERIFY, frozen.named(), bulk.why)
         audit_id = await audit.announce(context, action, frozen.matched, frozen.skipped)
     async for chunk in bulk.chunks(frozen.eligible, _CHUNK):
         await refuse_other_api(context)  # it may have been moved meanwhile
@@ -114,6 +114,10 @@ async def _ask_for_all(
         if questions.ended:
             findings.ended = questions.ended
             break
+    if audit_id:
+        changed = len(findings.closed) + len(findings.reopened)
+        matched, stopped = findings.matched, findings.stopped
+        await audit.tell_end(context, action, audit_id, matched=matched, changed=changed, stopped=stopped)
     return findings
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.errors import LedgerBroken
 from tasks.history import iso
 from tasks.ledger.catalogue import Summary
 from tasks.ledger.gate import Gate, SuspendedKey
 from tasks.ledger.heartbeat import Heartbeat, Unreadable
+from tasks.ledger.notices import Notice
 from tasks.ledger.policy import FleetPolicy
 from worker.operations.context import OperatorContext
 from worker.operations.event_types import Waiting, waiting
@@ -16,6 +19,7 @@ from worker.operations.operator import Verb
 
 _SILENT_S = 20.0  # four signs of life missed
 _FORGOTTEN_S = 3600.0  # as in heartbeat.lua
+_LATELY, _LATELY_MS = 5, 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class Status:
     waiting: list[Waiting]
     policy: FleetPolicy | None
     workers_key: str
+    lately: list[Notice]
 
     @property
     def gate(self) -> Gate:
@@ -83,6 +88,7 @@ class Status:
             "differing_workers": {
                 worker.sign.name: names for worker in self.workers if (names := self.differs(worker))
             },
+            "notices": [one.as_json() for one in self.lately],
             "gate": self.gate.as_json(),
             "suspended_keys": [key.as_json(self.workers_with(key)) for key in self.gate.suspended],
         }
@@ -98,7 +104,16 @@ async def status(context: OperatorContext) -> Status:
     unreadable = [sign.name for sign in signs if isinstance(sign, Unreadable)]
     recent = [worker for worker in workers if worker.age_s < _FORGOTTEN_S]
     types = policy.types if policy else context.settings.accepted_types
-    return Status(summary, recent, unreadable, waiting(summary, types), policy, context.key("workers"))
+    lately = await _lately(context, summary.now_ms)
+    return Status(summary, recent, unreadable, waiting(summary, types), policy, context.key("workers"), lately)
+
+
+async def _lately(context: OperatorContext, now_ms: int) -> list[Notice]:
+    """The last few notices of the last day, newest first; none where another program has taken their key."""
+    with suppress(LedgerBroken):  # `closer check` names the key
+        notices = await context.ledger.notices.latest(_LATELY)
+        return [one for one in notices if isinstance(one, Notice) and abs(now_ms - one.at_ms) < _LATELY_MS]
+    return []
 
 
 def _age_s(summary: Summary, sign: Heartbeat) -> float:

@@ -1,0 +1,33 @@
+"""Notices in words: what has happened lately, a line each."""
+
+from __future__ import annotations
+
+from tasks.ledger.notices import Notice, NoticeKind
+from worker.cli.output import age
+
+_TEXTS: dict[NoticeKind, str] = {
+    NoticeKind.GATE_SHUT: "the gate was shut: {reason}, by {by}",
+    NoticeKind.GATE_REASON_OVER: "the reason {reason} is over; the gate is still shut for another",
+    NoticeKind.GATE_OPENED: "the gate opened after {shut_for}; it was shut: {reason}",
+    NoticeKind.FAILURE: "{reference} failed for {reason}, the first in a while",
+    NoticeKind.REJECTED: "an event was rejected: {problem}",
+    NoticeKind.KEY_SUSPENDED: "the key {key} is suspended: {cause}",
+    NoticeKind.KEY_ACCEPTED: "the key {key} is accepted again",
+    NoticeKind.KEY_FORGOTTEN: "the suspended key {key} is forgotten: no worker has it any more",
+    NoticeKind.LEDGER_DAMAGED: "the ledger had lost entries or held them wrongly; it is being rebuilt",
+    NoticeKind.LEDGER_REBUILT: "the ledger was rebuilt: {agenda} entries of the agenda, {index} of other indexes",
+    NoticeKind.ACTION_ENDED: "{action} by {by} {how}: {changed} of {matched} changed",
+    NoticeKind.API_MOVED: "the ledger was moved from {from} to {to} by {by}",
+    NoticeKind.LEDGER_VERSION: "the ledger's version rose from {from} to {to}",
+}
+
+
+def words(notice: Notice) -> str:
+    """What has happened. Where the fields are not as closer writes them, they are shown as they are."""
+    said = {"problem": "closer rejected list", "reason": "?"} | dict(notice.fields)
+    said["how"] = "was stopped" if said.get("stopped") else "has ended"
+    try:
+        said["shut_for"] = age(float(said.get("shut_ms", 0)) / 1000)
+        return _TEXTS[notice.kind].format_map(said)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return " ".join([notice.kind.value, *(f"{name}={value}" for name, value in notice.fields.items())])
