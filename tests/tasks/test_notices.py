@@ -337,3 +337,20 @@ async def test_nothing_is_spent_where_nothing_happens(book: Book, real: Redis) -
                 break
     assert len(seen) > 50
     assert not [line for line in seen if KEY in line or TOLD in line]
+
+
+async def test_what_no_script_does(book: Book, notices: Notices) -> None:
+    """A bulk action's end is told by whoever has done it, and is numbered like the others."""
+    await book.ledger.gate.pause()
+    fields = {"action": "requeue", "by": "ann", "why": "ü", "id": "1-1", "matched": 3, "changed": 2, "stopped": True}
+    await notices.tell(NoticeKind.ACTION_ENDED, fields)
+    assert (await told(notices))[1] == (NoticeKind.ACTION_ENDED, fields)
+
+
+async def test_a_notice_for_other_programs(book: Book, notices: Notices) -> None:
+    """As JSON a notice has its number, its time in ISO 8601, its kind and its fields."""
+    await book.ledger.gate.pause(by="ann", why="x")
+    [one] = await notices.latest(1)
+    assert isinstance(one, Notice)
+    fields = {"reason": "paused", "by": "ann", "why": "x"}
+    assert one.as_json() == {"number": 1, "at": "2023-11-14T22:13:20.000Z", "kind": "gate_shut", "fields": fields}
