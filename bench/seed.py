@@ -12,6 +12,7 @@ from tasks.api_health import ApiHealth
 from tasks.closure import Outcome, State
 from tasks.events.event import GroupComplete
 from tasks.history import Attempt
+from tasks.ledger.codec import pack_attempt
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.values import Claim, Settlement
 
@@ -41,7 +42,9 @@ def rich(reference: str) -> GroupComplete:
 def closed(claim: Claim) -> Settlement:
     """What a good attempt comes to."""
     attempt = Attempt(claim.at_ms, "warehouse-7f9c:12345", "", 200, None, None, 104, "closed", "closed", sent_ms=5)
-    return Settlement(claim.reference, claim.lease, State.CLOSED, attempt.pack(), Outcome.CLOSED, health=ApiHealth.GOOD)
+    return Settlement(
+        claim.reference, claim.lease, State.CLOSED, pack_attempt(attempt), Outcome.CLOSED, health=ApiHealth.GOOD
+    )
 
 
 def parked(claim: Claim) -> Settlement:
@@ -50,7 +53,7 @@ def parked(claim: Claim) -> Settlement:
     attempt = Attempt(
         claim.at_ms, "warehouse-7f9c:12345", "", 503, None, None, 104, "retry", "retry in 3600.0 s", detail
     )
-    return Settlement(claim.reference, claim.lease, State.RETRYING, attempt.pack(), delay_s=3600.0)
+    return Settlement(claim.reference, claim.lease, State.RETRYING, pack_attempt(attempt), delay_s=3600.0)
 
 
 def fill(store_url: str, names: Sequence[str], event: Event, settle: Settle) -> float:

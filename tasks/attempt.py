@@ -14,6 +14,7 @@ from tasks.api_health import ApiHealth, health, throttle_s
 from tasks.attempted import Attempted
 from tasks.closure import State
 from tasks.history import Attempt
+from tasks.ledger.codec import pack_attempt
 from tasks.ledger.values import Claim, Settlement
 from tasks.retry import (
     DOUBTFUL,
@@ -121,7 +122,7 @@ class Attempter:
             decision = await self._reconsidered(decision, trail)
         took_s = time.monotonic() - started
         attempt = self._record(claim, trail, verdict, decision, took_s)
-        settlement = _settlement(claim, trail, decision, attempt.pack())
+        settlement = _settlement(claim, trail, decision, pack_attempt(attempt))
         return Attempted(claim, tuple(trail.replies), verdict, decision, took_s, attempt, settlement)
 
     async def _verdict(self, trail: _Trail, *, lock: bool) -> Verdict:

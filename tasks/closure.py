@@ -13,8 +13,6 @@ That a group is closed is a fact: whoever brings it, from every state, also from
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -22,8 +20,7 @@ from typing import Any
 from tasks.history import Attempt, OperatorAction, iso
 
 HISTORY_LIMIT = 20
-_DAMAGED = "the store holds a damaged record of it; publish it again: the API then tells whether it is closed"
-_UNREADABLE = "unreadable"  # the verdict of the only attempt that a damaged record is shown with
+UNREADABLE = "unreadable"  # the verdict of the only attempt that a damaged record is shown with
 
 
 class State(StrEnum):
@@ -92,47 +89,10 @@ class Closure:
     history: tuple[Attempt, ...]
     actions: tuple[OperatorAction, ...] = ()
 
-    @classmethod
-    def from_record(
-        cls, reference: str, raw: bytes | str, entered: float, agenda: float | None, held: State
-    ) -> Closure:
-        """Read a record of the ledger; its short field names are listed at the top of `lua/lib/record.lua`.
-
-        One that cannot be read, damaged in the store, is shown as that, in the state `held` whose index holds it.
-        """
-        try:
-            return cls._read(reference, json.loads(raw), entered, agenda)
-        except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
-            note = Attempt(int(entered), "", code=_UNREADABLE, verdict=_UNREADABLE, detail=_DAMAGED)
-            return cls(
-                reference, held, None, None, 0, "", "", int(entered), int(entered), None, None, None, None, (note,)
-            )  # fmt: skip
-
-    @classmethod
-    def _read(cls, reference: str, record: Mapping[str, Any], entered: float, agenda: float | None) -> Closure:
-        state = State(record["s"])
-        return cls(
-            reference=reference,
-            state=state,
-            outcome=Outcome(record["o"]) if "o" in record else None,
-            reason=Reason(record["r"]) if "r" in record else None,
-            attempts=int(record.get("n", 0)),
-            source=record["e"],
-            event_id=record["i"],
-            received_ms=int(record["a"]),
-            entered_ms=int(entered),
-            next_attempt_ms=int(agenda) if agenda is not None and state is State.RETRYING else None,
-            custom_reference=record.get("u"),
-            event_time=record.get("t"),
-            traceparent=record.get("p"),
-            history=tuple(Attempt.unpack(line) for line in record.get("h", ())),
-            actions=tuple(OperatorAction.unpack(line) for line in record.get("q", ())),
-        )
-
     @property
     def damaged(self) -> bool:
         """Whether the store's record of it could not be read."""
-        return bool(self.history) and self.history[0].verdict == _UNREADABLE
+        return bool(self.history) and self.history[0].verdict == UNREADABLE
 
     @property
     def last_attempt(self) -> Attempt | None:

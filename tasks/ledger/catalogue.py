@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from tasks.closure import Closure, Reason, State
 from tasks.events.event import is_reference
+from tasks.ledger.codec import read_closure
 from tasks.ledger.gate import Gate
 from tasks.ledger.heartbeat import Heartbeat, Unreadable, read_heartbeat
 from tasks.ledger.scripts import Scripts, translated
@@ -238,4 +239,4 @@ def _beginning_with(beginning: str, counts: dict[str, int]) -> dict[str, int]:
 
 def _closure(reference: bytes, raw: bytes, entered: bytes, agenda: bytes, state: bytes) -> Closure:
     due = float(agenda) if agenda else None
-    return Closure.from_record(reference.decode(), raw, float(entered), due, State(state.decode()))
+    return read_closure(reference.decode(), raw, float(entered), due, State(state.decode()))

@@ -6,27 +6,27 @@ clock is ever compared with another's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
-from tasks.closure import Closure, Reason, State
-from tasks.errors import ForeignApi, LedgerBroken
+from tasks.closure import Closure, Reason
+from tasks.errors import ForeignApi
 from tasks.events.event import GroupComplete
+from tasks.ledger import codec
 from tasks.ledger.scripts import Scripts, shown
 from tasks.ledger.values import (
     Claim,
     Due,
     Observation,
+    Operated,
     Received,
+    Reconciled,
     Settled,
     Settlement,
     Unclaimed,
     Word,
-    compact_json,
     pause_ms,
 )
 
-T = TypeVar("T")
 _REASONS = " ".join(Reason)
 
 
@@ -40,7 +40,7 @@ class Closures:
 
     async def receive(self, events: Sequence[GroupComplete]) -> list[Received]:
         """Write events down: after this they cannot be lost. Deduplicated by event and by group."""
-        arguments = _arguments(_event_argument, events)
+        arguments = codec.arguments(codec.event_argument, events)
         return [Received(word.decode()) for word in await self._scripts.run("receive", _REASONS, *arguments)]
 
     async def due(self, *, limit: int, grace_s: float, most: int, key: str = "") -> Due:
@@ -66,7 +66,7 @@ class Closures:
         rows = await self._scripts.run("claim", lease_ms, between_ms, worker, key, self._api, *references)
         if rows and rows[0][0] == b"foreign":
             raise ForeignApi(shown(rows[0][1]), self._api)
-        return {ref: _claim(ref, row) for ref, row in zip(references, rows, strict=True)}
+        return {ref: codec.claim_of(ref, row) for ref, row in zip(references, rows, strict=True)}
 
     async def undispatch(self, references: Sequence[str]) -> None:
         """Make queued closures due at once: their task message was not sent, or will not be worked on."""
@@ -77,34 +77,39 @@ class Closures:
 
         `again`: some may be written already, because the store's answer did not come; those count as written.
         """
-        arguments = _arguments(Settlement.as_argument, settlements)
+        arguments = codec.arguments(codec.settlement_argument, settlements)
         word, *written = await self._scripts.run("settle", key, "1" if again else "", *arguments)
         return Settled([row == 1 for row in written], Word(*word))
 
     async def requeue(
         self, references: Sequence[str], *, trigger: str = "requeue", lock: bool = False, audit: str = ""
-    ) -> list[str]:
-        """Queue failed closures again, with a new deadline: "done", "unknown", "unreadable", or the state it is in.
+    ) -> list[Operated]:
+        """Queue failed closures again, with a new deadline. Returns for each what was done.
 
         What was changed is added to the audit's entry `audit` in the same step.
         """
         words = await self._scripts.run("operate", "requeue", trigger, "1" if lock else "", audit, *references)
-        return [word.decode() for word in words]
+        return [Operated(word.decode()) for word in words]
 
-    async def discard(self, references: Sequence[str], *, audit: str = "") -> list[str]:
-        """Give up failed closures for good: "done", or why not, and `audit`, as above."""
+    async def discard(self, references: Sequence[str], *, audit: str = "") -> list[Operated]:
+        """Give up failed closures for good. Returns for each what was done; `audit`: as above."""
         words = await self._scripts.run("operate", "discard", "", "", audit, *references)
-        return [word.decode() for word in words]
+        return [Operated(word.decode()) for word in words]
 
-    async def reconcile(self, observations: Sequence[Observation], *, audit: str, others: dict[str, int]) -> list[str]:
-        """Write down what the API says, where the ledger disagrees: "done", "unknown", "agree" or "moved on".
+    async def reconcile(
+        self, observations: Sequence[Observation], *, audit: str, others: dict[str, int]
+    ) -> list[Reconciled]:
+        """Write down what the API says, where the ledger disagrees. Returns for each what was done.
 
         `others` counts, for the audit, those of the same chunk that agree or cannot be told.
         """
         flat = [
             word for ref, closed, since_ms in observations for word in (ref, "closed" if closed else "open", since_ms)
         ]
-        return [word.decode() for word in await self._scripts.run("reconcile", audit, compact_json(others), *flat)]
+        return [
+            Reconciled(word.decode())
+            for word in await self._scripts.run("reconcile", audit, codec.compact_json(others), *flat)
+        ]
 
     async def prune(self, *, keep_s: float, limit: int = 500) -> int:
         """Forget closures that ended more than `keep_s` ago; returns how many (at most twice `limit`)."""
@@ -114,37 +119,4 @@ class Closures:
     async def read(self, references: Sequence[str]) -> list[Closure | None]:
         """The closures of these references, None for unknown ones."""
         rows = await self._scripts.run("read", *references)
-        return [_closure(ref, row) for ref, row in zip(references, rows, strict=True)]
-
-
-def _arguments(as_argument: Callable[[T], str], items: Iterable[T]) -> list[str]:
-    """The items as a script reads them. Raises LedgerBroken for one that cannot be written so, as the script would."""
-    try:
-        return [as_argument(item) for item in items]
-    except (ValueError, OverflowError, TypeError) as error:
-        raise LedgerBroken(f"closer cannot write this down ({type(error).__name__}: {error}); report it") from error
-
-
-def _event_argument(event: GroupComplete) -> str:
-    fields = {"ref": event.reference, "e": event.source, "i": event.event_id, "u": event.custom_reference,
-              "t": event.time, "p": event.traceparent}  # fmt: skip
-    return compact_json({name: value for name, value in fields.items() if value is not None})
-
-
-def _claim(reference: str, row: list[Any]) -> Claim | Unclaimed:
-    if row[0] != b"claimed":
-        return Unclaimed(row[0].decode())
-    lease, failures, missing, remaining_ms, wait_ms, at_ms = (int(value) for value in row[1:7])
-    trigger, custom, traceparent = row[7].decode(), row[9].decode(), row[10].decode()
-    return Claim(
-        reference, lease, failures, missing, remaining_ms / 1000, wait_ms / 1000, at_ms,
-        trigger, row[8] == 1, custom or None, traceparent or None, None if row[11] == b"" else row[11],
-    )  # fmt: skip
-
-
-def _closure(reference: str, row: list[Any]) -> Closure | None:
-    if not row:
-        return None
-    raw, entered, agenda, state = row
-    due = float(agenda) if agenda else None
-    return Closure.from_record(reference, raw, float(entered), due, State(state.decode()))
+        return [codec.closure_of(ref, row) for ref, row in zip(references, rows, strict=True)]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.ledger.codec import NOT_OURS, compact_json
 from tasks.ledger.scripts import Scripts
-from tasks.ledger.values import compact_json
 
 _LATEST_MS = 253_402_300_799_999  # the end of the year 9999, as in lua/lib/damage.lua
 
@@ -55,7 +55,7 @@ def read_heartbeat(name: bytes, raw: bytes) -> Heartbeat | Unreadable:
             shown, at_ms, said.get("in_flight", 0), said.get("waiting", 0), said.get("settled", 0),
             said.get("lost_leases", 0), said.get("trouble", ""), said.get("log_lines_lost", 0), said,
         )  # fmt: skip
-    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
+    except NOT_OURS:
         return Unreadable(shown)
     return heartbeat if heartbeat.sound else Unreadable(shown)
 

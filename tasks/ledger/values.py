@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tasks.api_health import ApiHealth
 from tasks.closure import Outcome, Reason, State
@@ -41,6 +39,28 @@ class Claim:
     sent_ms: int | None = None
 
 
+class Operated(StrEnum):
+    """What requeue or discard did with a closure: done, or why not. The audit counts by these words."""
+
+    DONE = "done"
+    UNKNOWN = "unknown"
+    UNREADABLE = "unreadable"
+    IS_QUEUED = State.QUEUED.value
+    IS_CLOSING = State.CLOSING.value
+    IS_RETRYING = State.RETRYING.value
+    IS_CLOSED = State.CLOSED.value
+    IS_DISCARDED = State.DISCARDED.value
+
+
+class Reconciled(StrEnum):
+    """What came of an observation: written down, or why not. The audit counts by these words."""
+
+    DONE = "done"
+    UNKNOWN = "unknown"
+    AGREE = "agree"
+    MOVED_ON = "moved on"
+
+
 class Unclaimed(StrEnum):
     """Why a reference was not claimed: no (readable) record of it, the gate is shut, or there is nothing to do now."""
 
@@ -65,15 +85,6 @@ class Settlement:
     health: ApiHealth = ApiHealth.UNKNOWN
     hold_s: float = 0.0
     told: bool = False
-
-    def as_argument(self) -> str:
-        """The settlement as `settle.lua` reads it."""
-        item: dict[str, Any] = {"ref": self.reference, "x": self.lease, "to": self.to, "health": self.health}
-        # Rounded up, here and below: a Retry-After is never undercut, not even by half a millisecond.
-        optional = {"h": self.packed, "o": self.outcome, "r": self.reason, "miss": int(self.missing) or None,
-                    "told": int(self.told) or None, "hold": math.ceil(self.hold_s * 1000) or None}  # fmt: skip
-        item.update({name: value for name, value in optional.items() if value is not None})
-        return compact_json(item | {"delay": round_up_ms(self.delay_s)})
 
 
 class Word(NamedTuple):
@@ -119,10 +130,6 @@ class Observation(NamedTuple):
 def round_up_ms(seconds: float) -> int:
     """A Retry-After is never undercut, not even by half a millisecond."""
     return int(seconds * 1000) + 1
-
-
-def compact_json(value: dict[str, Any]) -> str:
-    return json.dumps(value, separators=(",", ":"))
 
 
 def pause_ms(rate_limit: float) -> float:

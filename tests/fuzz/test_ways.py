@@ -19,7 +19,7 @@ from tasks.attempt import Attempter
 from tasks.closure import State
 from tasks.events.event import GroupComplete, parse
 from tasks.events.event_type import EventTypes
-from tasks.history import Attempt
+from tasks.ledger.codec import settlement_argument, unpack_attempt
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.values import Claim, Received, Settlement
 from tasks.retry import Policy
@@ -129,8 +129,8 @@ def test_replies(loop: asyncio.Runner, api: SortedApi, script: list[RawReply], s
     wire = Wire(script)
     settlement = loop.run(_settled(api, wire, seed))
     assert settlement.packed is not None
-    json.loads(settlement.as_argument())
-    attempt = Attempt.unpack(settlement.packed)
+    json.loads(settlement_argument(settlement))
+    attempt = unpack_attempt(settlement.packed)
     assert not attempt.detail.startswith("closer's own error"), attempt
     if settlement.to is State.CLOSED:
         assert any(_proves_closed(*given) for given in wire.given), wire.given

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from tasks.closure import Outcome, Reason, State
 from tasks.events.event import GroupComplete
 from tasks.history import Attempt
+from tasks.ledger.codec import pack_attempt
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.values import Claim, Settlement
 
@@ -36,8 +37,8 @@ class Seed:
             duration_ms=12, verdict="refused" if self.reason else "closed", decision=decision, detail=self.detail,
         )  # fmt: skip
         if self.reason:
-            return Settlement(self.reference, claim.lease, State.FAILED, attempt.pack(), reason=self.reason)
-        return Settlement(self.reference, claim.lease, State.CLOSED, attempt.pack(), outcome=Outcome.CLOSED)
+            return Settlement(self.reference, claim.lease, State.FAILED, pack_attempt(attempt), reason=self.reason)
+        return Settlement(self.reference, claim.lease, State.CLOSED, pack_attempt(attempt), outcome=Outcome.CLOSED)
 
 
 async def plant(ledger: Ledger, seeds: Sequence[Seed]) -> None:

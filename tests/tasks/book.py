@@ -12,6 +12,7 @@ from tasks.api_health import ApiHealth
 from tasks.closure import Closure, Outcome, Reason, State
 from tasks.events.event import GroupComplete
 from tasks.history import Attempt
+from tasks.ledger.codec import pack_attempt
 from tasks.ledger.inspection import Inspected
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.notices import Notice, NoticeKind
@@ -76,7 +77,7 @@ class Book:
 
     async def settle(self, claim: Claim, to: State, key: str = "", **more: Any) -> bool:
         """Settle a claim after a call; the API was in good health unless said otherwise."""
-        packed = Attempt(claim.at_ms, "w1", verdict=to.value).pack()
+        packed = pack_attempt(Attempt(claim.at_ms, "w1", verdict=to.value))
         settlement = Settlement(claim.reference, claim.lease, to, packed, **({"health": ApiHealth.GOOD} | more))
         [written], _ = await self.ledger.settle([settlement], key=key)
         return written

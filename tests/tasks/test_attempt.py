@@ -15,6 +15,7 @@ from tasks.api_health import ApiHealth
 from tasks.attempt import Attempter
 from tasks.closure import Outcome, Reason, State
 from tasks.history import Attempt
+from tasks.ledger.codec import settlement_argument, unpack_attempt
 from tasks.ledger.values import Claim, Settlement
 from tasks.retry import Policy
 from tests.tasks.standin import CLOSED, REF, Answer, StandIn, state
@@ -36,7 +37,7 @@ async def attempt(api: SortedApi, standin: StandIn, script: list[Answer], **opti
     assert not standin.script
     assert (settlement.reference, settlement.lease) == (REF, 3)
     assert settlement.packed is not None
-    return settlement, Attempt.unpack(settlement.packed)
+    return settlement, unpack_attempt(settlement.packed)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +162,7 @@ async def test_a_retry_after_holds_the_fleet_as_long_as_it_says(
     assert settlement.to is State.RETRYING
     assert settlement.hold_s == held_s
     assert settlement.delay_s >= held_s
-    assert json.loads(settlement.as_argument())["hold"] == held_s * 1000
+    assert json.loads(settlement_argument(settlement))["hold"] == held_s * 1000
 
 
 HEADER = {"code": "validation_error", "details": [{"property": "x-api-version", "code": "required"}]}
@@ -203,7 +204,7 @@ async def test_a_closed_group_does_not_fail(
     assert (settlement.to, settlement.outcome, settlement.reason) == (State.CLOSED, Outcome.ALREADY_CLOSED, None)
     assert settlement.health is ApiHealth.GOOD
     assert settlement.packed is not None
-    kept = Attempt.unpack(settlement.packed)
+    kept = unpack_attempt(settlement.packed)
     assert kept.decision == "already_closed"
     assert "; asked for its state: closed" in kept.detail
 
@@ -226,7 +227,7 @@ async def test_any_other_state_changes_nothing(
     assert (settlement.to, settlement.outcome, settlement.reason) == (State.FAILED, None, reason)
     assert settlement.health is felt
     assert settlement.packed is not None
-    kept = Attempt.unpack(settlement.packed)
+    kept = unpack_attempt(settlement.packed)
     assert kept.decision == f"failed: {reason}"
     assert "; asked for its state: " in kept.detail
 
@@ -252,7 +253,7 @@ async def test_an_error_of_our_own_at_the_deadline(
     settlement = (await attempter(api).attempt(replace(CLAIM, reference="no/reference", remaining_s=0.0))).settlement
     assert (settlement.to, settlement.reason) == (State.FAILED, Reason.DEADLINE_EXCEEDED)
     assert settlement.packed is not None
-    assert Attempt.unpack(settlement.packed).detail.startswith("closer's own error: ValueError")
+    assert unpack_attempt(settlement.packed).detail.startswith("closer's own error: ValueError")
     assert standin.requests == []
 
 
@@ -272,7 +273,7 @@ async def test_an_error_of_our_own(api: SortedApi, standin: StandIn, caplog: pyt
     settlement = (await attempter(api).attempt(replace(CLAIM, reference="no/reference"))).settlement
     assert settlement.to is State.RETRYING
     assert settlement.packed is not None
-    assert "closer's own error: ValueError" in Attempt.unpack(settlement.packed).detail
+    assert "closer's own error: ValueError" in unpack_attempt(settlement.packed).detail
     assert "broke; it will be tried again" in caplog.text
 
 
@@ -282,4 +283,4 @@ async def test_the_deadline_passes(api: SortedApi, standin: StandIn) -> None:
     settlement = (await attempter(api).attempt(replace(CLAIM, remaining_s=0.0))).settlement
     assert (settlement.to, settlement.reason) == (State.FAILED, Reason.DEADLINE_EXCEEDED)
     assert settlement.packed is not None
-    assert Attempt.unpack(settlement.packed).decision == "failed: deadline_exceeded"
+    assert unpack_attempt(settlement.packed).decision == "failed: deadline_exceeded"

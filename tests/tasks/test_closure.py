@@ -8,8 +8,9 @@ import re
 import pytest
 
 from tasks import closure as module
-from tasks.closure import OPEN_STATES, TRANSITIONS, Closure, Outcome, Reason, State
+from tasks.closure import OPEN_STATES, TRANSITIONS, Outcome, Reason, State
 from tasks.history import Attempt, iso
+from tasks.ledger.codec import pack_attempt, read_closure, unpack_attempt
 
 # The promise in the design, in its order; what is added to it may stand anywhere.
 PROMISED = ["reference", "state", "outcome", "reason", "attempts", "source", "event_id", "received_at",
@@ -24,15 +25,15 @@ def record(**more: object) -> str:
 
 def test_attempt_round_trip() -> None:
     """An attempt is the same after packing and unpacking, full or empty."""
-    assert Attempt.unpack(ATTEMPT.pack()) == ATTEMPT
-    assert Attempt.unpack(Attempt(1, "w").pack()) == Attempt(1, "w")
+    assert unpack_attempt(pack_attempt(ATTEMPT)) == ATTEMPT
+    assert unpack_attempt(pack_attempt(Attempt(1, "w"))) == Attempt(1, "w")
 
 
 @pytest.mark.parametrize("nasty", ["a|b", "a\nb", "a\x1b[31mb", "a\u2028b", "a\u202eb", "a\ud800b", "a\x00b"])
 def test_attempt_with_nasty_text(nasty: str) -> None:
     """Separators, line breaks, terminal codes and half characters become blanks wherever they stand."""
-    packed = Attempt(1, nasty, nasty, 200, nasty, nasty, 1, nasty, nasty, nasty).pack()
-    attempt = Attempt.unpack(packed)
+    packed = pack_attempt(Attempt(1, nasty, nasty, 200, nasty, nasty, 1, nasty, nasty, nasty))
+    attempt = unpack_attempt(packed)
     clean = re.sub(r"[^\[\w]", " ", nasty.replace("\ud800", " "))
     texts = (attempt.worker, attempt.trigger, attempt.code, attempt.correlation_id, attempt.verdict, attempt.detail)
     assert texts == (clean,) * 6
@@ -41,7 +42,7 @@ def test_attempt_with_nasty_text(nasty: str) -> None:
 
 def test_attempt_detail_is_cut() -> None:
     """A detail of any length keeps the history small."""
-    assert Attempt.unpack(Attempt(1, "w", detail="x" * 1000).pack()).detail == "x" * 160
+    assert unpack_attempt(pack_attempt(Attempt(1, "w", detail="x" * 1000))).detail == "x" * 160
 
 
 def test_attempt_as_json() -> None:
@@ -59,7 +60,7 @@ def test_attempt_as_json() -> None:
 
 def test_queued_closure() -> None:
     """A new closure has no outcome, no attempts and no next attempt: it is due as soon as there is room."""
-    closure = Closure.from_record("sg_1", record(), 1_500.0, 31_500.0, State.QUEUED)
+    closure = read_closure("sg_1", record(), 1_500.0, 31_500.0, State.QUEUED)
     shown = {name: value for name, value in closure.as_json().items() if name in PROMISED}
     assert list(shown) == PROMISED
     assert shown == dict.fromkeys(PROMISED) | {
@@ -71,9 +72,9 @@ def test_queued_closure() -> None:
 
 def test_retrying_closure() -> None:
     """A retry shows when, and its last attempt's reply; the newest attempt is the last."""
-    lines = [Attempt(500, "w", status=500).pack(), ATTEMPT.pack()]
+    lines = [pack_attempt(Attempt(500, "w", status=500)), pack_attempt(ATTEMPT)]
     raw = record(s="retrying", n=2, h=lines, u="c", t="t", p="tp").encode()
-    closure = Closure.from_record("sg_1", raw, 1, 9_000, State.RETRYING)
+    closure = read_closure("sg_1", raw, 1, 9_000, State.RETRYING)
     shown = closure.as_json()
     assert (shown["next_attempt_at"], shown["attempts"]) == ("1970-01-01T00:00:09.000Z", 2)
     assert (shown["last_status"], shown["last_code"], shown["correlation_id"]) == (503, "busy", "c-1")
@@ -91,7 +92,7 @@ def test_retrying_closure() -> None:
 )
 def test_ended_closures(fields: dict[str, object], outcome: Outcome | None, reason: Reason | None) -> None:
     """Only what is closed has an outcome and a time of closing, only what failed has a reason."""
-    closure = Closure.from_record("sg_1", record(**fields), 7_000, None, State.CLOSED)
+    closure = read_closure("sg_1", record(**fields), 7_000, None, State.CLOSED)
     assert (closure.outcome, closure.reason) == (outcome, reason)
     assert closure.as_json()["closed_at"] == ("1970-01-01T00:00:07.000Z" if outcome else None)
 

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from tasks.closure import OPEN_STATES, Reason, State
 from tasks.history import Attempt
+from tasks.ledger.codec import pack_attempt
 from tasks.ledger.values import Received, Settlement, Unclaimed
 from tests.support import FakeStore, key_of
 from tests.tasks.book import LEASE_S, START_MS, Book
@@ -93,7 +94,9 @@ async def test_plans_are_kept_as_far_as_they_are_known(book: Book) -> None:
     await fill(book)
     await book.receive("told")
     claim = await book.claim("told")
-    packed = Attempt(claim.at_ms, "w1", duration_ms=250, verdict="unavailable", decision="retry in 3600.0 s").pack()
+    packed = pack_attempt(
+        Attempt(claim.at_ms, "w1", duration_ms=250, verdict="unavailable", decision="retry in 3600.0 s")
+    )
     await book.ledger.settle([Settlement("told", claim.lease, State.RETRYING, packed, delay_s=3600)])
     before = await members(book, "agenda")
     await book.redis.delete(key_of("agenda"))

@@ -16,6 +16,7 @@ from tasks.closure import Outcome, Reason, State
 from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.events.event import GroupComplete, Rejection
 from tasks.history import Attempt
+from tasks.ledger.codec import pack_attempt
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.scripts import translated
 from tasks.ledger.sift import sift
@@ -138,7 +139,7 @@ async def test_a_settlement_that_cannot_be_written(
     settler = Settler(book.ledger, Permission())
     for reference in [*GROUPS[:3], "poison", *GROUPS[3:]]:
         claim = await book.claim(reference)
-        packed = Attempt(claim.at_ms, "w1").pack()
+        packed = pack_attempt(Attempt(claim.at_ms, "w1"))
         good = Settlement(reference, claim.lease, State.CLOSED, packed, Outcome.CLOSED)
         settler.put(POISONS[poison] if reference == "poison" else good)
     running = asyncio.create_task(settler.run())

@@ -20,6 +20,7 @@ from tasks.closure import Outcome, State
 from tasks.errors import StoreUnavailable
 from tasks.events.event import GroupComplete
 from tasks.history import Attempt
+from tasks.ledger.codec import pack_attempt, unpack_attempt
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.values import Claim, Received, Settlement
 from tasks.retry import Again, Done, Policy
@@ -322,7 +323,7 @@ async def test_an_attempt_is_told_after_it_is_written(works: Callable[..., Works
     assert (closure.state, attempted.written) == (State.CLOSED, Written.SETTLED)
     assert [attempted.claim.reference, attempted.settlement.to] == ["sg_1", State.CLOSED]
     assert attempted.decision == Done(Outcome.CLOSED)
-    assert Attempt.unpack(attempted.attempt.pack()) == closure.last_attempt
+    assert unpack_attempt(pack_attempt(attempted.attempt)) == closure.last_attempt
     assert [reply.status for reply in attempted.replies if isinstance(reply, Reply)] == [200]
 
 
@@ -348,7 +349,7 @@ async def claimed(work: Works, reference: str, **settlement: Any) -> Attempted:
     claim = (await work.ledger.claim([reference], worker="w1", lease_s=LEASE_S))[reference]
     assert isinstance(claim, Claim)
     attempt = Attempt(claim.at_ms, "w1")
-    to_write = Settlement(reference, claim.lease, State.RETRYING, attempt.pack(), **settlement)
+    to_write = Settlement(reference, claim.lease, State.RETRYING, pack_attempt(attempt), **settlement)
     return Attempted(claim, (), Retry("x"), Again(1.0, "x"), 0.1, attempt, to_write)
 
 

@@ -10,6 +10,7 @@ import pytest
 from tasks.attempted import Attempted, Written
 from tasks.closure import Outcome, State
 from tasks.history import Attempt
+from tasks.ledger.codec import pack_attempt
 from tasks.ledger.values import Claim, Settlement
 from tasks.retry import Done
 from tasks.verdict import Closed
@@ -20,7 +21,7 @@ def attempted(written: Written) -> Attempted:
     """An attempt on sg_1."""
     claim = Claim("sg_1", 1, 0, 0, remaining_s=9.0, wait_s=0.0, at_ms=1_000)
     attempt = Attempt(1_000, "w1", status=200, verdict="closed", decision="closed")
-    settlement = Settlement("sg_1", 1, State.CLOSED, attempt.pack(), Outcome.CLOSED)
+    settlement = Settlement("sg_1", 1, State.CLOSED, pack_attempt(attempt), Outcome.CLOSED)
     return Attempted(claim, (), Closed(Outcome.CLOSED), Done(Outcome.CLOSED), 0.1, attempt, settlement, written)
 
 

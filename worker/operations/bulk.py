@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+from tasks.ledger.values import Operated
 from worker.operations import audit
 from worker.operations.context import OperatorContext
 from worker.operations.frozen import FrozenSelection
@@ -108,7 +109,7 @@ async def _in_chunks(
     verb: Verb,
     frozen: FrozenSelection,
     bulk: BulkOptions,
-    change: Callable[..., Awaitable[list[str]]],
+    change: Callable[..., Awaitable[list[Operated]]],
     options: dict[str, Any],
 ) -> BulkResult:
     context.guard(verb, frozen, bulk.why, confirmed=bulk.confirmed)
@@ -118,9 +119,9 @@ async def _in_chunks(
     action = audit.Announced.by(context.operator, verb, frozen.named() | options, bulk.why)
     audit_id = await audit.announce(context, action, frozen.matched, frozen.skipped)
     async for chunk in bulk.chunks(frozen.eligible, CHUNK):
-        words = Counter(await change(chunk, audit=audit_id))
-        result.changed += words.pop("done", 0)
-        result.skipped.update(words)
+        done = await change(chunk, audit=audit_id)
+        result.changed += done.count(Operated.DONE)
+        result.skipped.update(one.value for one in done if one is not Operated.DONE)
     matched, changed, stopped = result.matched, result.changed, result.stopped
     await audit.tell_end(context, action, audit_id, matched=matched, changed=changed, stopped=stopped)
     return result

@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.api.client import SortedApi
 from tasks.closure import Closure, State
-from tasks.ledger.values import Observation
+from tasks.ledger.values import Observation, Reconciled
 from worker.operations import audit
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
@@ -107,7 +107,7 @@ async def _ask_for_all(
         wrong, others = _compare(closures, await questions.ask([closure.reference for closure in closures]))
         if len(closures) < len(chunk):
             others["unknown"] = len(chunk) - len(closures)
-        words = ["done"] * len(wrong)
+        words = [Reconciled.DONE] * len(wrong)
         if audit_id:
             words = await context.ledger.reconcile(wrong, audit=audit_id, others=others)
         _count(findings, wrong, words, others)
@@ -136,13 +136,13 @@ def _compare(closures: Sequence[Closure], said: Sequence[str | None]) -> tuple[l
     return wrong, others
 
 
-def _count(findings: Findings, wrong: Sequence[Observation], words: Sequence[str], others: Counter[str]) -> None:
+def _count(findings: Findings, wrong: Sequence[Observation], words: Sequence[Reconciled], others: Counter[str]) -> None:
     unclear = Counter(others)
     for observed, word in zip(wrong, words, strict=True):
-        if word == "done":
+        if word is Reconciled.DONE:
             (findings.closed if observed.closed else findings.reopened).append(observed.reference)
         else:
-            unclear[word] += 1
+            unclear[word.value] += 1
     findings.asked += len(wrong) + others.total()
     findings.agree += unclear.pop("agree", 0)
     findings.unclear += unclear

@@ -5,9 +5,9 @@
 -- ARGV[5]   the worker's name    ARGV[6]  its key's name, see lib/keys.lua
 -- ARGV[7]   the address of the API that it calls, "": it does not say
 -- ARGV[8..] references
--- Returns   for each: { "claimed", lease number, failures, not-founds, ms to its deadline, ms to wait before the call,
---           the time (ms), trigger, 1 when it must be locked first, custom reference, traceparent, for how long it had
---           been on its way (ms; "": it was not) }
+-- Returns   for each: { "claimed", JSON: lease (its number), failures, missing (how often it was not found), remaining_ms
+--           (to its deadline), wait_ms (before the call), at_ms (now); and where there is one: trigger, lock_first (true:
+--           it must be locked first), custom_reference, traceparent, sent_ms (for how long it had been on its way) }
 --           or { "unknown" }, { "unreadable" } (its record is damaged), { "later" } (the gate does not let it through),
 --           { "no" } (nothing to do now)
 --           or only { { "foreign", address } }: the ledger is for the API at this address, see policy.lua
@@ -55,8 +55,11 @@ local function claim(ref)
   c.w = worker
   move(ref, c, 'closing', NOW + wait + lease)
   save(ref, c)
-  return { 'claimed', c.x, c.k or 0, c.m or 0, math.floor(c.d - open_clock()), math.ceil(wait), NOW, c.g or '', c.l or 0,
-    c.u or '', c.p or '', sent and math.floor(NOW - sent) or '' }
+  return { 'claimed', cjson.encode({
+    lease = c.x, failures = c.k or 0, missing = c.m or 0, remaining_ms = math.floor(c.d - open_clock()),
+    wait_ms = math.ceil(wait), at_ms = NOW, trigger = c.g, lock_first = c.l == 1 or nil, custom_reference = c.u,
+    traceparent = c.p, sent_ms = sent and math.floor(NOW - sent) or nil,
+  }) }
 end
 
 local claims = {}

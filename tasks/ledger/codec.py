@@ -1,0 +1,158 @@
+"""The codec: the one place where the store's records and lines become values, and values become records and lines.
+
+A record is JSON with short field names, listed at the top of `lua/lib/record.lua`. Its history is packed: each attempt
+is one line, its fields in a fixed order with `|` between them. A line that any release has written is read for ever:
+fields are only added at its end.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+from tasks.closure import UNREADABLE, Closure, Outcome, Reason, State
+from tasks.errors import LedgerBroken
+from tasks.events.event import GroupComplete
+from tasks.history import Attempt, OperatorAction
+from tasks.ledger.values import Claim, Settlement, Unclaimed, round_up_ms
+
+T = TypeVar("T")
+_DETAIL_MOST = 160
+_DAMAGED = "the store holds a damaged record of it; publish it again: the API then tells whether it is closed"
+# What reading raises for something that closer did not write.
+NOT_OURS = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+
+
+def pack_attempt(attempt: Attempt) -> str:
+    """The attempt as one line of a record's history; `detail`, the longest field, is cut at 160 characters."""
+    fields = (
+        attempt.at_ms, attempt.worker, attempt.trigger, attempt.status, attempt.code, attempt.correlation_id,
+        attempt.duration_ms, attempt.verdict, attempt.decision, attempt.detail[:_DETAIL_MOST], attempt.sent_ms,
+    )  # fmt: skip
+    texts = ["" if field is None else str(field) for field in fields]
+    line = "|".join(texts)
+    if line.isprintable() and line.count("|") == len(texts) - 1:
+        return line
+    return "|".join(map(_clean, texts))
+
+
+def unpack_attempt(line: str) -> Attempt:
+    """Read what `pack_attempt`, or a script of the ledger, wrote. Raises ValueError for anything else."""
+    at, worker, trigger, status, code, correlation, duration, verdict, decision, detail, *sent = line.split("|")
+    return Attempt(
+        int(at), worker, trigger, _int(status), code or None, correlation or None, _int(duration),
+        verdict, decision, detail, _int(sent[0]) if sent else None,
+    )  # fmt: skip
+
+
+def closure_of(reference: str, row: list[Any]) -> Closure | None:
+    """Read a row of `lua/read.lua`; None for an empty one: the reference is not known."""
+    if not row:
+        return None
+    raw, entered, agenda, state = row
+    return read_closure(reference, raw, float(entered), float(agenda) if agenda else None, State(state.decode()))
+
+
+def read_closure(reference: str, raw: bytes | str, entered: float, agenda: float | None, held: State) -> Closure:
+    """Read a closure's record.
+
+    `entered`: when it entered its state, `agenda`: when it is to be looked at (both ms since the epoch). `held`: the
+    state whose index holds it. A record that cannot be read is shown as damaged, in that state.
+    """
+    try:
+        return _read_record(reference, json.loads(raw), entered, agenda)
+    except NOT_OURS:
+        note = Attempt(int(entered), "", code=UNREADABLE, verdict=UNREADABLE, detail=_DAMAGED)
+        return Closure(
+            reference, held, None, None, 0, "", "", int(entered), int(entered), None, None, None, None, (note,)
+        )
+
+
+def _read_record(reference: str, record: Mapping[str, Any], entered: float, agenda: float | None) -> Closure:
+    state = State(record["s"])
+    return Closure(
+        reference=reference,
+        state=state,
+        outcome=Outcome(record["o"]) if "o" in record else None,
+        reason=Reason(record["r"]) if "r" in record else None,
+        attempts=int(record.get("n", 0)),
+        source=record["e"],
+        event_id=record["i"],
+        received_ms=int(record["a"]),
+        entered_ms=int(entered),
+        next_attempt_ms=int(agenda) if agenda is not None and state is State.RETRYING else None,
+        custom_reference=record.get("u"),
+        event_time=record.get("t"),
+        traceparent=record.get("p"),
+        history=tuple(map(unpack_attempt, record.get("h", ()))),
+        actions=tuple(map(_action, record.get("q", ()))),
+    )
+
+
+def _action(line: str) -> OperatorAction:
+    """Read what `sign` of `lua/lib/audit.lua` wrote."""
+    at, action, audit_id = line.split("|")
+    return OperatorAction(int(at), action, audit_id)
+
+
+def claim_of(reference: str, row: list[Any]) -> Claim | Unclaimed:
+    """Read a row of `lua/claim.lua`."""
+    word, *rest = row
+    if word != b"claimed":
+        return Unclaimed(word.decode())
+    said = json.loads(rest[0])
+    return Claim(
+        reference,
+        lease=said["lease"],
+        failures=said["failures"],
+        missing=said["missing"],
+        remaining_s=said["remaining_ms"] / 1000,
+        wait_s=said["wait_ms"] / 1000,
+        at_ms=said["at_ms"],
+        trigger=said.get("trigger", ""),
+        lock_first=said.get("lock_first", False),
+        custom_reference=said.get("custom_reference"),
+        traceparent=said.get("traceparent"),
+        sent_ms=said.get("sent_ms"),
+    )
+
+
+def event_argument(event: GroupComplete) -> str:
+    """An event as `lua/receive.lua` reads it."""
+    fields = {"ref": event.reference, "e": event.source, "i": event.event_id, "u": event.custom_reference,
+              "t": event.time, "p": event.traceparent}  # fmt: skip
+    return compact_json({name: value for name, value in fields.items() if value is not None})
+
+
+def settlement_argument(settlement: Settlement) -> str:
+    """A settlement as `lua/settle.lua` reads it. Times are rounded up: a Retry-After is never undercut."""
+    one = settlement
+    item: dict[str, Any] = {"ref": one.reference, "x": one.lease, "to": one.to, "health": one.health}
+    optional = {"h": one.packed, "o": one.outcome, "r": one.reason, "miss": int(one.missing) or None,
+                "told": int(one.told) or None, "hold": math.ceil(one.hold_s * 1000) or None}  # fmt: skip
+    item.update({name: value for name, value in optional.items() if value is not None})
+    return compact_json(item | {"delay": round_up_ms(one.delay_s)})
+
+
+def arguments(write: Callable[[T], str], items: Iterable[T]) -> list[str]:
+    """The items as a script reads them. Raises LedgerBroken for one that cannot be written so, as the script would."""
+    try:
+        return [write(item) for item in items]
+    except (ValueError, OverflowError, TypeError) as error:
+        raise LedgerBroken(f"closer cannot write this down ({type(error).__name__}: {error}); report it") from error
+
+
+def compact_json(value: dict[str, Any]) -> str:
+    """JSON without spaces."""
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _clean(text: str) -> str:
+    """No separators and no control characters: what an API replied may end up in a log or on a terminal."""
+    return "".join(char if char.isprintable() and char != "|" else " " for char in text)
+
+
+def _int(text: str) -> int | None:
+    return int(text) if text else None
