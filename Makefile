@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults fuzz bench check lint format requirements clean
+.PHONY: help demo test faults fuzz bench check figures lint format requirements clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -44,8 +44,12 @@ bench: $(VENV)/.dev  ## measure, beside other task queues, into bench/results.md
 
 check: lint $(VENV)/.dev  ## lint, types and import directions; luacheck must be installed
 	$(BIN)/python .ci/lint_lua.py
+	$(BIN)/python .ci/figures.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+figures: $(VENV)/.dev  ## how long functions and files are, and other figures of the code
+	@$(BIN)/python .ci/figures.py
 
 lint: $(VENV)/.dev  ## ruff: rules and format
 	$(BIN)/ruff check

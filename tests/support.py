@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -118,6 +119,13 @@ def until(condition: Callable[[], Any], what: str, timeout_s: float = 60.0) -> A
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {timeout_s:.0f} s")
         time.sleep(0.02)
+
+
+async def until_soon(condition: Callable[[], bool]) -> None:
+    """The same for a condition of this process's own loop. Raises TimeoutError after 20 s."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - there is no event for each of these
+            await asyncio.sleep(0.005)
 
 
 def cloud_event(reference: str, event_id: str = "1", source: str = "wms", **more: Any) -> str:

@@ -18,7 +18,7 @@ LOOP = (
 )
 RUN = f"{LOOP};Handle._run ({LIB}/asyncio/events.py:80)"
 RUNNER = f"{RUN};AttemptPool._run ({TREE}/worker/attempts/pool.py:147)"
-KEEP_GOING = f"{RUN};Components._keep_going ({TREE}/worker/process/compose.py:138)"
+KEEP_GOING = f"{RUN};Background._keep_going ({TREE}/worker/process/background.py:138)"
 CALL = f"{RUNNER};Attempter._close ({TREE}/tasks/attempt.py:110);SortedApi.close ({TREE}/tasks/api/client.py:74)"
 HTTPX = f"{CALL};AsyncClient.send ({SITE}/httpx/_client.py:1629)"
 AIOHTTP = f"{HTTPX};ClientSession._request ({SITE}/aiohttp/client.py:819)"

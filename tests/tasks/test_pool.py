@@ -25,7 +25,7 @@ from tasks.ledger.ledger import Ledger
 from tasks.ledger.values import Claim, Received, Settlement
 from tasks.retry import Again, Done, Policy
 from tasks.verdict import Retry
-from tests.support import key_of
+from tests.support import key_of, until_soon
 from tests.tasks.standin import StandIn
 from worker.attempts.permission import Permission
 from worker.attempts.pool import AttemptPool, Draining
@@ -67,13 +67,6 @@ class Works:
         return found
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for it, with an end."""
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - there is no event for each of these
-            await asyncio.sleep(0.005)
-
-
 @pytest.fixture
 async def works(real: Redis, api: SortedApi) -> AsyncIterator[Callable[..., Works]]:
     """Makes works; stops their settlers afterwards."""
@@ -100,7 +93,7 @@ async def test_a_batch(works: Callable[..., Works], let: asyncio.Event, standin:
     let.set()
     work = works()
     await work.messages.receive([*GROUPS[:5], GROUPS[0]], "task-1")
-    await until(lambda: work.settler.settled == 5)
+    await until_soon(lambda: work.settler.settled == 5)
     await work.settler.empty()
     assert await work.states() == {State.CLOSED: set(GROUPS[:5])}
     await work.messages.receive(GROUPS[:5], "task-2")
@@ -115,7 +108,7 @@ async def test_limits(works: Callable[..., Works], let: asyncio.Event) -> None:
     """No more calls are in flight than allowed, a few more are claimed, and the next batch waits for room."""
     work = works(concurrency=2)
     await work.messages.receive(GROUPS[:6], "t")
-    await until(lambda: work.pool.in_flight == 2)
+    await until_soon(lambda: work.pool.in_flight == 2)
     assert work.pool.waiting == 4
     assert work.pool.busy
     more = asyncio.create_task(work.messages.receive(GROUPS[6:], "t"))
@@ -123,7 +116,7 @@ async def test_limits(works: Callable[..., Works], let: asyncio.Event) -> None:
     assert not more.done()
     let.set()
     await more
-    await until(lambda: work.settler.settled == len(GROUPS))
+    await until_soon(lambda: work.settler.settled == len(GROUPS))
     assert (work.pool.in_flight, work.pool.waiting) == (0, 0)
 
 
@@ -132,9 +125,9 @@ async def test_drain(works: Callable[..., Works], let: asyncio.Event, standin: S
     work = works(concurrency=2)
     await work.messages.receive(GROUPS[:6], "t")
     waiting = asyncio.create_task(work.messages.receive(GROUPS[6:], "t"))
-    await until(lambda: len(standin.requests) == 2)
+    await until_soon(lambda: len(standin.requests) == 2)
     draining = asyncio.create_task(work.pool.drain())
-    await until(lambda: work.pool.waiting == 0)
+    await until_soon(lambda: work.pool.waiting == 0)
     assert not draining.done()
     let.set()
     async with asyncio.timeout(10):
@@ -155,7 +148,7 @@ async def test_rate_limit(works: Callable[..., Works], let: asyncio.Event, stand
     let.set()
     work = works(concurrency=5, rate_limit=0.1)
     await work.messages.receive(GROUPS[:3], "t")
-    await until(lambda: work.settler.settled == 1)
+    await until_soon(lambda: work.settler.settled == 1)
     assert work.pool.waiting == 2
     async with asyncio.timeout(5):
         await work.pool.drain()
@@ -182,12 +175,12 @@ async def test_a_shut_gate(works: Callable[..., Works], standin: StandIn) -> Non
     standin.script.extend([(401, {}), (200, {"reference": GROUPS[5]})])
     work = works(concurrency=1)
     await work.messages.receive(GROUPS[:5], "t")
-    await until(lambda: work.settler.settled == 5)
+    await until_soon(lambda: work.settler.settled == 5)
     assert len(standin.requests) == 1
     work.settler.permission.key = "another"
     await work.ledger.heartbeats.write("w1", {"key": "another"})
     await work.messages.receive(GROUPS[5:6], "t")
-    await until(lambda: work.settler.settled == 6)
+    await until_soon(lambda: work.settler.settled == 6)
     assert len(standin.requests) == 2
     assert (await work.states())[State.CLOSED] == {GROUPS[5]}
 
@@ -197,7 +190,7 @@ async def test_no_attempt_outlives_its_lease(works: Callable[..., Works], let: a
     work = works(concurrency=1, lease_s=LEASE_S, budget_s=LEASE_S)
     await work.messages.receive(GROUPS[:2], "t")
     let.set()
-    await until(lambda: work.settler.settled == 2)
+    await until_soon(lambda: work.settler.settled == 2)
     assert standin.requests == []
     assert await work.states() == {State.QUEUED: set(GROUPS[:2])}
 
@@ -219,7 +212,7 @@ async def test_poison(works: Callable[..., Works], let: asyncio.Event, reference
     work = works()
     await work.messages.receive(references, "task-1")
     good = 1 if references and "sg_1" in references else 0
-    await until(lambda: work.settler.settled == good)
+    await until_soon(lambda: work.settler.settled == good)
     rejected: Any = await work.redis.xrange(key_of("rejected"))
     assert len(rejected) == problems
     assert all(fields[b"problems"].startswith(b'["references') for _, fields in rejected)
@@ -235,7 +228,7 @@ async def test_a_reference_that_cannot_be_claimed(
     await work.pool._claim(["sg_1", "\ud800", "sg_2"])
     assert "cannot be claimed, and is not attempted" in caplog.text
     await work.messages.receive(["sg_1", "sg_2"], "t")
-    await until(lambda: work.settler.settled == 2)
+    await until_soon(lambda: work.settler.settled == 2)
 
 
 async def test_a_poisonous_origin(works: Callable[..., Works], let: asyncio.Event) -> None:
@@ -243,7 +236,7 @@ async def test_a_poisonous_origin(works: Callable[..., Works], let: asyncio.Even
     let.set()
     work = works()
     await work.messages.receive(["sg_1", "a/b"], "id \ud800 | \x00\n")
-    await until(lambda: work.settler.settled == 1)
+    await until_soon(lambda: work.settler.settled == 1)
     assert await work.states() == {State.CLOSED: {"sg_1"}}
     assert await work.redis.xlen(key_of("rejected")) == 1
 
@@ -259,10 +252,10 @@ async def test_the_store_is_away(works: Callable[..., Works], let: asyncio.Event
         store.config_set("maxmemory", 0)
     await work.ledger.receive([GroupComplete("sg_1", "wms", "1")])
     await work.messages.receive(["sg_1"], "t")
-    await until(lambda: work.pool.in_flight == 1)
+    await until_soon(lambda: work.pool.in_flight == 1)
     store.rpush(key_of("closed"), "not ours")
     let.set()
-    await until(lambda: work.settler.trouble.text != "")
+    await until_soon(lambda: work.settler.trouble.text != "")
     assert "shared with another program" in work.settler.trouble.text
     store.delete(key_of("closed"))
     async with asyncio.timeout(10):
@@ -307,7 +300,7 @@ async def test_an_attempt_that_dies(
     work.settler.put = None  # type: ignore[method-assign, assignment] # as if the settler were broken
     let.set()
     await work.messages.receive(["sg_1"], "t")
-    await until(lambda: "an attempt died without a result" in caplog.text)
+    await until_soon(lambda: "an attempt died without a result" in caplog.text)
     assert (work.pool.in_flight, work.pool.waiting) == (0, 0)
 
 
@@ -316,7 +309,7 @@ async def test_an_attempt_is_told_after_it_is_written(works: Callable[..., Works
     let.set()
     work = works()
     await work.messages.receive(["sg_1"], "t")
-    await until(lambda: bool(work.attempted))
+    await until_soon(lambda: bool(work.attempted))
     [attempted] = work.attempted
     [closure] = await work.ledger.read(["sg_1"])
     assert closure is not None
@@ -333,13 +326,13 @@ async def test_nothing_is_told_before_it_is_written(
     """While the ledger cannot take a result nobody is told of it; afterwards everybody is, once."""
     work = works()
     await work.messages.receive(["sg_1"], "t")
-    await until(lambda: work.pool.in_flight == 1)
+    await until_soon(lambda: work.pool.in_flight == 1)
     store.set(key_of("closed"), "not ours")
     let.set()
-    await until(lambda: work.settler.trouble.text != "")
+    await until_soon(lambda: work.settler.trouble.text != "")
     assert (work.attempted, work.settler.settled) == ([], 0)
     store.delete(key_of("closed"))
-    await until(lambda: work.settler.settled == 1)
+    await until_soon(lambda: work.settler.settled == 1)
     assert [one.written for one in work.attempted] == [Written.SETTLED]
 
 
@@ -360,7 +353,7 @@ async def test_a_lost_lease_is_told(works: Callable[..., Works]) -> None:
     await work.redis.zadd(key_of("agenda"), {"sg_1": 1})
     assert (await work.ledger.due(limit=9, grace_s=9, most=99)).references == ["sg_1"]
     work.settler.put(attempted.settlement, attempted)
-    await until(lambda: bool(work.attempted))
+    await until_soon(lambda: bool(work.attempted))
     assert [one.written for one in work.attempted] == [Written.LEASE_LOST]
     assert (work.settler.settled, work.settler.lost_leases) == (0, 1)
     [closure] = await work.ledger.read(["sg_1"])
@@ -373,7 +366,7 @@ async def test_a_poisoned_result_is_told(works: Callable[..., Works]) -> None:
     work = works()
     attempted = await claimed(work, "sg_1", delay_s=float("inf"))
     work.settler.put(attempted.settlement, attempted)
-    await until(lambda: bool(work.attempted))
+    await until_soon(lambda: bool(work.attempted))
     assert [one.written for one in work.attempted] == [Written.DROPPED]
     assert (work.settler.settled, work.settler.lost_leases) == (0, 0)
 
@@ -402,7 +395,7 @@ async def test_an_observer_that_fails(
     work = works()
     work.settler._observers = [fails, work._observe]
     await work.messages.receive(["sg_1", "sg_2"], "t")
-    await until(lambda: len(work.attempted) == 2)
+    await until_soon(lambda: len(work.attempted) == 2)
     assert "an observer failed for the attempt on sg_1" in caplog.text
 
 
@@ -429,7 +422,7 @@ async def test_a_group_that_cannot_be_received(works: Callable[..., Works], let:
     work = works()
     messages = TaskMessages(PoisonedLedger(work.redis), work.pool, asyncio.Event())
     await messages.receive(["sg_1", "poison", "sg_2"], "task-1")
-    await until(lambda: work.settler.settled == 2)
+    await until_soon(lambda: work.settler.settled == 2)
     assert await work.states() == {State.CLOSED: {"sg_1", "sg_2"}}
     [(_, fields)] = store.xrange(key_of("rejected"))
     assert fields[b"event"] == b'{"reference": "poison"}'

@@ -18,7 +18,8 @@ from tasks.errors import CloserError, ConfigurationError
 from worker.attempts.pool import Draining
 from worker.broker.celery_settings import BATCH_DEADLINE_S
 from worker.dispatch.sweep import Publish
-from worker.process.compose import GOODBYE_S, Components
+from worker.process.background import GOODBYE_S, Background
+from worker.process.compose import Components, compose
 from worker.process.supervisor import Supervisor
 from worker.settings import Settings
 
@@ -37,7 +38,7 @@ class Runtime:
         died: Callable[[int], None],
         consume: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        """`consume` is told whether task messages may be taken, see `Components`."""
+        """`consume` is told whether task messages may be taken, see `compose`."""
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._settings = settings
         self._publish = publish
@@ -106,16 +107,17 @@ class Runtime:
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._components = Components(self._settings, self._publish, self._consume, self.name)
+        self._components = compose(self._settings, self._publish, self._consume, self.name)
+        background = Background(self._components)
         await self._components.vitals.hello()
         self._ready.set_result(None)
-        supervisor = Supervisor(self._components.background(self._open))
+        supervisor = Supervisor(background.parts(self._open))
         try:
             if ended := await supervisor.first_to_end(self._drain):
                 self._give_up(ended)
         finally:
             self._open.set()  # parts that have not begun must end, too
-            await self._components.goodbye(supervisor)
+            await background.goodbye(supervisor)
 
     def _give_up(self, part: asyncio.Task[Any]) -> None:
         """Have the process stop, before the long goodbye: Celery must not deliver what is not taken any more."""
