@@ -1,0 +1,22 @@
+"""The settings of closing: how many calls, how often, and for how long."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+Seconds = Annotated[float, Field(gt=0, le=30 * 86_400)]
+
+
+class ClosingSettings(BaseSettings):
+    """Limits and pauses of attempts."""
+
+    concurrency: int = Field(100, ge=1, le=10_000, description="Close calls in flight in one process.")
+    retry_base: Seconds = Field(5.0, description="The shortest pause before another attempt (s).")
+    retry_cap: Seconds = Field(900.0, description="The longest pause before another attempt (s).")
+    retry_deadline: Seconds = Field(86_400.0, description="How long a group is tried for, from its event (s).")
+    lease: Seconds = Field(60.0, description="How long a worker may hold a closure (s); more than a call takes.")
+    rate_limit: float = Field(0.0, ge=0, le=100_000, description="Close calls per second, all workers; 0: no limit.")
+    retain_closed_days: float = Field(90.0, gt=0, le=36_500, description="How long closed closures are kept (days).")

@@ -1,0 +1,18 @@
+"""The settings of one process: whose it is, and what it logs."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+
+class ProcessSettings(BaseSettings):
+    """Who acts, and how log lines look."""
+
+    operator: str | None = Field(None, max_length=100, description="Your name in the audit; unset: your login name.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="`debug`, `info`, `warning` or `error`."
+    )
+    log_format: Literal["text", "json"] = Field("text", description="Log lines as `text` or `json`.")
