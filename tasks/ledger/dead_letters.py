@@ -8,16 +8,17 @@ from collections.abc import Iterable, Sequence
 
 from tasks.events.batch import Element
 from tasks.events.event import Rejection
+from tasks.ledger.entries import Entries
 from tasks.ledger.scripts import Scripts
 
 _Arguments = list[str | bytes]
 
 
-class DeadLetters:
-    """Keeps rejected events. Every method raises StoreUnavailable or LedgerBroken."""
+class DeadLetters(Entries):
+    """Keeps rejected events, and reads them. Every method raises StoreUnavailable or LedgerBroken."""
 
     def __init__(self, scripts: Scripts) -> None:
-        self._scripts = scripts
+        super().__init__(scripts, "rejected")
 
     async def reject(self, body: bytes, rejection: Rejection, origin: str) -> str:
         """Put aside what is not an event, with its bytes, why, and where it came from; returns its id."""

@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from tasks.ledger.scripts import Scripts
+from redis.exceptions import RedisError
+
+from tasks.ledger.scripts import Scripts, shown, translated
+
+_COUNT_MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class StreamGroup:
+    """A consumer group: how many events it has not read or acknowledged, and when the oldest of them came (ms)."""
+
+    name: str
+    events: int
+    oldest_ms: int | None
 
 
 class EventStreams:
@@ -26,3 +41,32 @@ class EventStreams:
     async def seen(self, types: Sequence[str]) -> None:
         """Write down that events of these types have come."""
         await self._scripts.run("seen", *types)
+
+    async def publish(self, stream: str, events: Sequence[bytes]) -> None:
+        """Put events on a stream, in order."""
+        try:
+            async with self._scripts.redis.pipeline(transaction=False) as pipe:
+                for event in events:
+                    pipe.xadd(stream, {"event": event})
+                await pipe.execute()
+        except (RedisError, OSError) as error:
+            raise translated(error, self._scripts.prefix) from error
+
+    async def groups(self, stream: str) -> list[StreamGroup]:
+        """The consumer groups of a stream, other programs' too; none where there is no such stream."""
+        redis = self._scripts.redis
+        if not await self._scripts.ask(redis.exists(stream)):
+            return []
+        groups: Any = await self._scripts.ask(redis.xinfo_groups(stream))
+        return [await self._look(stream, group) for group in groups]
+
+    async def _look(self, stream: str, group: dict[str, Any]) -> StreamGroup:
+        name, read, lag = group["name"], group["last-delivered-id"].decode(), group["lag"]
+        ask, redis = self._scripts.ask, self._scripts.redis
+        unread: Any = await ask(redis.xrange(stream, f"({read}", "+", count=1 if lag else _COUNT_MOST))
+        held: Any = await ask(redis.xpending(stream, name))
+        # The lag is not known to the store where somebody has deleted entries: then they are counted, up to a limit.
+        events = (lag or len(unread)) + held["pending"]
+        ids = [entry_id for entry_id, _ in unread[:1]] + ([held["min"]] if held["pending"] else [])
+        oldest_ms = min((int(entry_id.partition(b"-")[0]) for entry_id in ids), default=None)
+        return StreamGroup(shown(name), events, oldest_ms)

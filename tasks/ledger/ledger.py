@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError, RedisError
 
+from tasks.ledger.audit import AuditStream
 from tasks.ledger.closures import Closures
 from tasks.ledger.dead_letters import DeadLetters
 from tasks.ledger.event_stream import EventStreams
@@ -16,7 +18,7 @@ from tasks.ledger.heartbeat import Heartbeats
 from tasks.ledger.inspection import Inspector
 from tasks.ledger.notices import Notices
 from tasks.ledger.policy import FleetPolicies
-from tasks.ledger.scripts import Scripts
+from tasks.ledger.scripts import Scripts, translated
 from tasks.namespace import DEFAULT_NAMESPACE, Namespace
 
 
@@ -48,6 +50,7 @@ class Ledger(Closures):
         scripts = Scripts(redis, namespace.prefix, deadline_s, clock, stopwatch, sleep)
         super().__init__(scripts, api)
         self.gate = GateControl(scripts)
+        self.audit = AuditStream(scripts)
         self.dead_letters = DeadLetters(scripts)
         self.events = EventStreams(scripts, namespace.group)
         self.heartbeats = Heartbeats(scripts)
@@ -59,3 +62,15 @@ class Ledger(Closures):
         """The ledger's own name, made when it is first asked for; it salts the names of keys."""
         name: bytes = await self._scripts.run("identify", uuid.uuid4().hex)
         return name.decode()
+
+    async def kinds(self, names: Sequence[str]) -> list[str] | None:
+        """What kind of value each key of these names holds, "none" for no value; None where this user may not ask."""
+        try:
+            async with self.redis.pipeline(transaction=False) as pipe:
+                for name in names:
+                    pipe.type(self.prefix + name)
+                return [kind.decode() for kind in await pipe.execute()]
+        except NoPermissionError:
+            return None
+        except (RedisError, OSError) as error:
+            raise translated(error, self.prefix) from error

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
@@ -27,7 +27,6 @@ from redis.exceptions import (
 from tasks.errors import CloserError, LedgerBroken, NewerLedger, StoreUnavailable
 from tasks.ledger.version import LEDGER_VERSION, OLDEST_BESIDE
 
-T = TypeVar("T")
 _FOLDER = Path(__file__).parent / "lua"
 # In this order: a part uses those before it.
 _LIBRARY = ("base", "notices", "damage", "record", "audit", "gate", "keys", "clock", "inspection", "stream")
@@ -95,10 +94,10 @@ class Scripts:
         """The key of this name."""
         return self.prefix + name
 
-    async def ask(self, command: Awaitable[T] | T) -> T:
+    async def ask(self, command: Any) -> Any:
         """Wait for a command's reply. Raises StoreUnavailable or LedgerBroken."""
         try:
-            return await cast("Awaitable[T]", command)
+            return await command
         except (RedisError, OSError, UnicodeError) as error:
             raise translated(error, self.prefix) from error
 

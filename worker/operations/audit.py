@@ -16,7 +16,7 @@ from typing import Any
 from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.history import iso
 from tasks.ledger.notices import NoticeKind
-from worker.operations.context import OperatorContext, asking
+from worker.operations.context import OperatorContext
 from worker.operations.operator import Operator, Verb
 
 
@@ -74,13 +74,11 @@ async def announce(
     context: OperatorContext, action: Announced, matched: int, skipped: dict[str, int] | None = None
 ) -> str:
     """Write down what is about to be done; returns the id under which the ledger adds what it changes."""
-    fields: dict[Any, Any] = {
+    fields: dict[str, str | int] = {
         "by": action.name, "door": action.door, "action": action.action, "selection": json.dumps(action.selection),
         "why": action.why, "matched": matched, "skipped": json.dumps(skipped or {}),
     }  # fmt: skip
-    with asking():
-        entry_id: Any = await context.redis.xadd(context.key("audit"), fields)
-    return str(entry_id.decode())
+    return await context.ledger.audit.append(fields)
 
 
 async def tell_end(
@@ -106,7 +104,7 @@ async def entries(context: OperatorContext, *, since_ms: int = 0) -> AsyncIterat
     """
     context.guard(Verb.AUDIT)
     parts: dict[str, list[dict[str, str]]] = {}
-    async for entry_id, raw in context.backwards("audit", since_ms):
+    async for entry_id, raw in context.ledger.audit.backwards(since_ms):
         row = _text(raw)
         if not ("of" in row or "action" in row):
             continue  # closer did not write it
@@ -120,7 +118,7 @@ async def announced(context: OperatorContext, entry_ids: Iterable[str]) -> dict[
     """Who did these actions, and why, by the ids that closures keep. Raises StoreUnavailable."""
     found = {}
     for entry_id in set(entry_ids):
-        if entry := await context.entry("audit", entry_id):
+        if entry := await context.ledger.audit.get(entry_id):
             found[entry_id] = _announced(_text(entry[1]))
     return found
 

@@ -6,14 +6,12 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
-from redis.exceptions import NoPermissionError
-
 from tasks.errors import ForeignApi, LedgerBroken
 from tasks.events.event_type import EventTypes
 from tasks.ledger.catalogue import Summary
 from tasks.ledger.heartbeat import Heartbeat
 from tasks.ledger.policy import FleetPolicy
-from worker.operations.context import OperatorContext, StoreAway, asking, open_context
+from worker.operations.context import StoreAway, open_context
 from worker.operations.event_types import Waiting, uncounted, waiting
 from worker.operations.finding import Finding, Line
 from worker.operations.ledger_keys import foreign_keys
@@ -22,7 +20,7 @@ from worker.operations.policy import refuse_other_api
 from worker.operations.step import Step
 from worker.operations.stream_groups import Behind, behind
 from worker.settings import Settings
-from worker.store.connect import EVICTION_REMEDY, eviction
+from worker.store.connect import EVICTION_REMEDY, eviction, info
 
 _OLDEST_REDIS = 7
 _TYPES_SHOWN = 5
@@ -43,7 +41,7 @@ async def store(operator: Operator, settings: Settings) -> AsyncIterator[Line]:
                 yield line
             summary = await context.catalogue.summary(await context.stream())
             types = await context.types()
-            info = await _info(context)
+            told = await info(context.redis)
             try:
                 await refuse_other_api(context)
             except ForeignApi as error:
@@ -58,7 +56,7 @@ async def store(operator: Operator, settings: Settings) -> AsyncIterator[Line]:
     except StoreAway as error:
         yield Line("store", Finding.WRONG, f"{address}: {error.problem}", _reach(settings))
         return
-    for line in [*_store_lines(address, info), *events(summary, types), *groups]:
+    for line in [*_store_lines(address, told), *events(summary, types), *groups]:
         yield line
 
 
@@ -66,16 +64,6 @@ def _reach(settings: Settings) -> str:
     if settings.embedded:
         return "start a worker here; or set CLOSER_REDIS_URL to your store, or CLOSER_DATA_DIR as the worker has it"
     return "start the store, or correct CLOSER_REDIS_URL"
-
-
-async def _info(context: OperatorContext) -> dict[str, Any] | None:
-    """What the store tells of itself; None where this user may not ask."""
-    with asking():
-        try:
-            info: dict[str, Any] = await context.redis.info("everything")
-        except NoPermissionError:
-            return None
-    return info
 
 
 def events(summary: Summary, types: EventTypes) -> list[Line]:
@@ -111,27 +99,27 @@ def _behind(group: Behind) -> Line:
     return Line("events", Finding.WARNING, message, group.remedy)
 
 
-def _store_lines(address: str, info: dict[str, Any] | None) -> list[Line]:
-    if info is None:
+def _store_lines(address: str, told: dict[str, Any] | None) -> list[Line]:
+    if told is None:
         message = f"{address} answers; it permits no INFO, so what it does with its data was not looked at"
         return [Line("store", Finding.OK, message)]
-    name, version = info.get("server_name", "redis"), str(info.get("valkey_version") or info.get("redis_version", "?"))
+    name, version = told.get("server_name", "redis"), str(told.get("valkey_version") or told.get("redis_version", "?"))
     lines = [Line("store", Finding.OK, f"{address} answers: {name} {version}")]
     number = re.match(r"\d+", version)
     if number and int(number[0]) < _OLDEST_REDIS:
         lines = [
             Line("store", Finding.WRONG, f"{address}: {name} {version} is too old", "use Redis 7 or newer, or Valkey")
         ]
-    if not info.get("aof_enabled"):
+    if not told.get("aof_enabled"):
         message = "append-only file is off: a crash of the store loses what came since its last snapshot"
         lines.append(
             Line("store", Finding.WARNING, message, "CONFIG SET appendonly yes, and put it into its configuration")
         )
-    if info.get("aof_last_write_status", "ok") != "ok" or info.get("rdb_last_bgsave_status", "ok") != "ok":
+    if told.get("aof_last_write_status", "ok") != "ok" or told.get("rdb_last_bgsave_status", "ok") != "ok":
         lines.append(
             Line("store", Finding.WRONG, "its last write to disk failed", "look at its log and its disk space")
         )
-    if problem := eviction(info):
+    if problem := eviction(told):
         lines.append(Line("store", Finding.WARNING, problem, EVICTION_REMEDY))
     return lines
 

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
-
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from tasks.errors import StoreUnavailable
 from tasks.events.event_type import EventTypes
 from tasks.ledger.catalogue import Catalogue
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.scripts import translated
 from worker.operations.operator import Chosen, Operator, Verb, guard
 from worker.settings import Settings
-from worker.store.connect import connect
-
-_BATCH = 200
-
-StreamEntry = tuple[str, dict[bytes, bytes]]
+from worker.store.connect import Redis, connect
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,24 +62,6 @@ class OperatorContext:
         """A key of closer's in the store."""
         return self.ledger.prefix + name
 
-    async def backwards(self, name: str, since_ms: int = 0) -> AsyncIterator[StreamEntry]:
-        """The entries of a stream of closer's, newest first, each with its id. Raises StoreUnavailable."""
-        last = "+"
-        while True:
-            with asking():
-                rows: Any = await self.redis.xrevrange(self.key(name), last, str(since_ms), count=_BATCH)
-            for entry_id, fields in rows:
-                yield entry_id.decode(), fields
-            if len(rows) < _BATCH:
-                return
-            last = f"({rows[-1][0].decode()}"
-
-    async def entry(self, name: str, entry_id: str) -> StreamEntry | None:
-        """One entry of a stream of closer's, if there is one of this id. Raises StoreUnavailable."""
-        with asking():
-            rows: Any = await self.redis.xrange(self.key(name), entry_id, entry_id)
-        return (entry_id, rows[0][1]) if rows else None
-
 
 class StoreAway(StoreUnavailable):
     """The store cannot be asked. `address`: the one that was tried; `embedded`: because none is set."""
@@ -111,12 +84,3 @@ async def open_context(operator: Operator, settings: Settings) -> AsyncIterator[
         raise StoreAway(str(error), settings.public_store_address, embedded=settings.embedded) from error
     finally:
         await redis.aclose()
-
-
-@contextmanager
-def asking() -> Iterator[None]:
-    """Translate the store's errors, for commands that are no script."""
-    try:
-        yield
-    except (RedisError, OSError) as error:
-        raise translated(error) from error

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.history import iso
+from tasks.ledger.entries import StreamEntry
 from worker.operations import audit
 from worker.operations.bulk import BulkOptions
-from worker.operations.context import OperatorContext, StreamEntry
+from worker.operations.context import OperatorContext
 from worker.operations.dead_letter_selection import DeadLetterSelection
 from worker.operations.operator import Verb
 from worker.operations.selection import named
@@ -57,7 +58,7 @@ class DeadLetter:
 async def newest(context: OperatorContext) -> AsyncIterator[DeadLetter]:
     """Every rejected event, newest first. Raises Refused and StoreUnavailable."""
     context.guard(Verb.REJECTED)
-    async for entry in context.backwards("rejected"):
+    async for entry in context.ledger.dead_letters.backwards():
         yield _rejected(entry)
 
 
@@ -68,7 +69,7 @@ async def by_id(context: OperatorContext, ids: Sequence[str]) -> list[DeadLetter
     """
     context.guard(Verb.REJECTED, DeadLetterSelection(tuple(ids)))
     wanted = list(dict.fromkeys(ids))
-    entries = [await context.entry("rejected", rejected_id) for rejected_id in wanted]
+    entries = [await context.ledger.dead_letters.get(rejected_id) for rejected_id in wanted]
     missing = [rejected_id for rejected_id, entry in zip(wanted, entries, strict=True) if entry is None]
     if missing:
         raise CouldNot(f"no rejected event has the id {min(missing)}", Step(Verb.REJECTED))

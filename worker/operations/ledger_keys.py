@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from redis.exceptions import NoPermissionError
-
 from tasks.closure import Reason, State
-from worker.operations.context import OperatorContext, asking
+from worker.operations.context import OperatorContext
 
 KINDS: dict[str, str] = {
     **dict.fromkeys(("agenda", "dispatched", "open", "rejected_once", "seen_types"), "zset"),
@@ -38,14 +36,9 @@ class ForeignKey:
 
 async def foreign_keys(context: OperatorContext) -> list[ForeignKey]:
     """The keys of the ledger's that hold something else. Raises StoreUnavailable."""
-    with asking():
-        try:
-            async with context.redis.pipeline(transaction=False) as pipe:
-                for name in KINDS:
-                    pipe.type(context.key(name))
-                kinds = [kind.decode() for kind in await pipe.execute()]
-        except NoPermissionError:  # workers do without this command
-            return []
+    kinds = await context.ledger.kinds(list(KINDS))
+    if kinds is None:  # workers do without this command
+        return []
     pairs = zip(KINDS.items(), kinds, strict=True)
     return [
         ForeignKey(context.key(name), kind, needed) for (name, needed), kind in pairs if kind not in ("none", needed)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from tasks.events import batch
 from tasks.events.event import Rejection, is_reference
 from tasks.events.event_type import OWN_TYPE, EventTypes
-from worker.operations.context import OperatorContext, asking
+from worker.operations.context import OperatorContext
 from worker.operations.operator import Verb
 
 _BATCH = 500
@@ -64,11 +64,7 @@ async def send(context: OperatorContext, events: Sequence[bytes]) -> str:
     context.guard(Verb.PUBLISH)
     stream = await context.stream()
     for start in range(0, len(events), _BATCH):
-        with asking():
-            async with context.redis.pipeline(transaction=False) as pipe:
-                for event in events[start : start + _BATCH]:
-                    pipe.xadd(stream, {"event": event})
-                await pipe.execute()
+        await context.ledger.events.publish(stream, events[start : start + _BATCH])
     return stream
 
 
