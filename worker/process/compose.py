@@ -7,8 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from redis.asyncio import Redis
-
 from tasks.api.address import api_address
 from tasks.api.client import SortedApi
 from tasks.attempt import Attempter
@@ -25,7 +23,7 @@ from worker.process import liveness
 from worker.process.inspection import Inspection
 from worker.process.vitals import AtWork, Vitals
 from worker.settings import Settings
-from worker.store.connect import connect
+from worker.store.connect import Redis, connect
 
 
 @dataclass(frozen=True, slots=True)
