@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from tasks.ledger.scripts import Scripts, shown, translated
 
 _COUNT_MOST = 10_000
+# One name for all workers: who read an entry does not matter, only for how long it has been left in hand.
+_CONSUMER = "intake"
+
+Entry = tuple[bytes, dict[bytes, bytes] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,3 +74,46 @@ class EventStreams:
         ids = [entry_id for entry_id, _ in unread[:1]] + ([held["min"]] if held["pending"] else [])
         oldest_ms = min((int(entry_id.partition(b"-")[0]) for entry_id in ids), default=None)
         return StreamGroup(shown(name), events, oldest_ms)
+
+    async def read(self, stream: str, *, count: int, block_ms: int) -> list[Entry]:
+        """Up to `count` entries that nobody has read for us; waits up to `block_ms` for one."""
+        redis = self._scripts.redis
+        command = redis.xreadgroup(self._group, _CONSUMER, {stream: ">"}, count=count, block=block_ms)
+        return [entry for _, entries in _pairs(await self._of_group(stream, command)) for entry in entries]
+
+    async def abandoned(self, stream: str, *, count: int, idle_ms: int) -> list[Entry]:
+        """Up to `count` entries that were read so long ago and left: the worker died, or could not reach the store."""
+        command = self._scripts.redis.xautoclaim(stream, self._group, _CONSUMER, idle_ms, count=count)
+        reply = await self._of_group(stream, command)
+        return list(reply[1]) if reply else []
+
+    async def _of_group(self, stream: str, command: Awaitable[Any]) -> Any:
+        """The reply to a command that needs our group; None where there was no group, and it has been made."""
+        try:
+            return await command
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise translated(error, self._scripts.prefix) from error
+        except (RedisError, OSError) as error:
+            raise translated(error, self._scripts.prefix) from error
+        await self.create_group(stream)
+        return None
+
+    async def create_group(self, stream: str) -> None:
+        """From the stream's beginning: events may have come before the first worker."""
+        try:
+            await self._scripts.redis.xgroup_create(stream, self._group, id="0", mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise translated(error, self._scripts.prefix) from error
+        except (RedisError, OSError) as error:
+            raise translated(error, self._scripts.prefix) from error
+
+
+def _pairs(reply: Any) -> list[tuple[bytes, list[Entry]]]:
+    """XREADGROUP's reply in RESP2 (a list) or RESP3 (a map)."""
+    if not reply:
+        return []
+    if isinstance(reply, dict):
+        return [(name, chunks[0] if chunks else []) for name, chunks in reply.items()]
+    return list(reply)

@@ -66,7 +66,7 @@ async def main(url: str, point: str) -> None:
     """Take in once; the point must be come to."""
     async with Redis.from_url(url) as redis:
         ledger = DyingLedger(redis, Death(point))
-        await StreamIntake(redis, ledger, "shipment-groups.complete", EventTypes(), lambda: None).step()
+        await StreamIntake(ledger, "shipment-groups.complete", EventTypes(), lambda: None).step()
 
 
 if __name__ == "__main__":

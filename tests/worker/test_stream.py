@@ -31,7 +31,7 @@ class Doors:
 
     def __init__(self, redis: Redis, ledger: Ledger | None = None) -> None:
         self.received = 0
-        self.intake = StreamIntake(redis, ledger or Ledger(redis), STREAM, EventTypes(), self._said)
+        self.intake = StreamIntake(ledger or Ledger(redis), STREAM, EventTypes(), self._said)
         self.catalogue = Catalogue(redis)
 
     def _said(self) -> None:
@@ -131,8 +131,8 @@ async def test_a_lost_group(doors: Doors, store: sync_redis.Redis, break_it: str
 async def test_two_intakes_make_one_group(doors: Doors, real: Redis, store: sync_redis.Redis) -> None:
     """Two workers that start at once both go on: one of them finds the group made."""
     other = Doors(real)
-    await doors.intake._create_group()
-    await other.intake._create_group()
+    await doors.intake._ledger.events.create_group(STREAM)
+    await other.intake._ledger.events.create_group(STREAM)
     store.xadd(STREAM, {"event": cloud_event("sg_1")})
     await other.intake.step()
     await doors.intake.step()
@@ -147,7 +147,7 @@ async def test_a_key_that_is_no_stream(doors: Doors, store: sync_redis.Redis) ->
     with pytest.raises(LedgerBroken, match="shared with another program"):
         await doors.backlog()
     with pytest.raises(LedgerBroken, match="shared with another program"):
-        await doors.intake._create_group()
+        await doors.intake._ledger.events.create_group(STREAM)
 
 
 async def test_a_store_that_is_away() -> None:
@@ -203,7 +203,7 @@ async def test_an_event_that_breaks_the_ledger(
 
 async def test_events_wait_for_a_broken_ledger(doors: Doors, store: sync_redis.Redis) -> None:
     """While a key of the ledger holds something else events stay on the stream: none of them is to blame."""
-    await doors.intake._create_group()
+    await doors.intake._ledger.events.create_group(STREAM)
     store.xadd(STREAM, {"event": cloud_event("sg_1")})
     store.set(key_of("agenda"), "not ours")
     with pytest.raises(LedgerBroken, match=f"{key_of('agenda')} is a string"):

@@ -6,24 +6,18 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
-
-from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
 
 from tasks.errors import LedgerBroken
 from tasks.events.batch import Element
 from tasks.events.event import GroupComplete, Rejection
 from tasks.events.event_type import EventTypes
+from tasks.ledger.event_stream import Entry
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.scripts import translated
 from tasks.ledger.sift import sift
 from worker.intake import entry
 from worker.intake.type_watch import TypeWatch
 
 _log = logging.getLogger("closer.intake")
-# One name for all workers: who read an entry does not matter, only for how long it has been left in hand.
-_CONSUMER = "intake"
 _BATCH = 500
 _BATCH_FIRST, _BATCH_BYTES = 50, 16 * 1024 * 1024
 # An entry may hold a thousand events, or a mebibyte of them: so many, more or less, are taken in at a time.
@@ -33,18 +27,12 @@ _ABANDONED_MS = 15_000
 _LOOK_FOR_ABANDONED_S = 10.0
 _TRIM_S = 5.0
 
-Entry = tuple[bytes, dict[bytes, bytes] | None]
-
 
 class StreamIntake:
     """Takes events off the stream into the ledger. `received` is called when there is something to dispatch."""
 
-    def __init__(
-        self, redis: Redis, ledger: Ledger, stream: str, types: EventTypes, received: Callable[[], None]
-    ) -> None:
-        self._redis = redis
+    def __init__(self, ledger: Ledger, stream: str, types: EventTypes, received: Callable[[], None]) -> None:
         self._ledger = ledger
-        self._group = ledger.namespace.group
         self._stream = stream
         self._types = types
         self._watch = TypeWatch(types)
@@ -57,33 +45,18 @@ class StreamIntake:
 
         A crash between receiving and acknowledging delivers the entry again, and the ledger finds a duplicate.
         """
-        try:
-            await self._take(await self._abandoned())
-            await self._take(await self._new())
-            await self._trim()
-        except ResponseError as error:
-            if "NOGROUP" not in str(error):
-                raise translated(error) from error
-            await self._create_group()
-        except (RedisError, OSError) as error:
-            raise translated(error) from error
-
-    async def _new(self) -> list[Entry]:
-        reply: Any = await self._redis.xreadgroup(
-            self._group, _CONSUMER, {self._stream: ">"}, count=self._batch, block=_BLOCK_MS
-        )
-        return [entry for _, entries in _pairs(reply) for entry in entries]
+        await self._take(await self._abandoned())
+        await self._take(await self._ledger.events.read(self._stream, count=self._batch, block_ms=_BLOCK_MS))
+        await self._trim()
 
     async def _abandoned(self) -> list[Entry]:
         """Entries that a worker read and left: it died, or could not reach the store."""
         if time.monotonic() - self._looked < _LOOK_FOR_ABANDONED_S:
             return []
-        reply: Any = await self._redis.xautoclaim(
-            self._stream, self._group, _CONSUMER, _ABANDONED_MS, count=self._batch
-        )
-        if len(reply[1]) < self._batch:
+        left = await self._ledger.events.abandoned(self._stream, count=self._batch, idle_ms=_ABANDONED_MS)
+        if len(left) < self._batch:
             self._looked = time.monotonic()
-        return list(reply[1])
+        return left
 
     async def _take(self, entries: list[Entry]) -> None:
         """Receive the events, keep what is none, and only then acknowledge: a crash in between repeats, and loses none.
@@ -138,25 +111,8 @@ class StreamIntake:
             await self._ledger.events.take_off(self._stream, [])
             self._trimmed = time.monotonic()
 
-    async def _create_group(self) -> None:
-        """From the stream's beginning: events may have come before the first worker."""
-        try:
-            await self._redis.xgroup_create(self._stream, self._group, id="0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise translated(error) from error
-
 
 def _next_batch(entries: list[Entry]) -> int:
     """How many entries to read at a time, so that large ones fit into memory; 0: nothing is known."""
     size = sum(len(value) for _, fields in entries for value in (fields or {}).values())
     return max(1, min(_BATCH, _BATCH_BYTES * len(entries) // size)) if size else 0
-
-
-def _pairs(reply: Any) -> list[tuple[bytes, list[Entry]]]:
-    """XREADGROUP's reply in RESP2 (a list) or RESP3 (a map)."""
-    if not reply:
-        return []
-    if isinstance(reply, dict):
-        return [(name, chunks[0] if chunks else []) for name, chunks in reply.items()]
-    return list(reply)

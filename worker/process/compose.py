@@ -68,7 +68,7 @@ def compose(settings: Settings, publish: Publish, consume: Callable[[bool], None
     work = AtWork(pool, settler, messages, sweep)
     return Components(
         redis, ledger, api, permission, settler, pool, sweep,
-        StreamIntake(redis, ledger, settings.events_stream, settings.accepted_types, sweep.poke),
+        StreamIntake(ledger, settings.events_stream, settings.accepted_types, sweep.poke),
         messages,
         Inspection(ledger, lease_s=settings.lease),
         Vitals(settings, name, ledger, permission, introduced, work),
