@@ -1,15 +1,13 @@
-"""`closer requeue` and `closer discard`."""
+"""What `closer requeue` and `closer discard` share: choose, ask, do it in chunks, tell what came of it."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
 
 import click
 
-from worker.cli import options
 from worker.cli.output import counts, plain, print_json, say
 from worker.cli.progress import ProgressBar
 from worker.cli.session import stop_on_interrupt, with_context
@@ -39,54 +37,9 @@ class Given:
 Work = Callable[[OperatorContext, FrozenSelection, BulkOptions], Awaitable[BulkResult]]
 
 
-@click.command()
-@options.selection
-@options.signed
-@click.option("--lock", is_flag=True, help="Lock groups that are still open first: for reason not_locked.")
-@options.rate
-@options.dry_run
-@options.yes
-@options.as_json
-def requeue(lock: bool, **given: Any) -> None:
-    """Queue failed closures again: those named, or all that match the filters.
+def act(verb: Verb, work: Work, given: Given) -> None:
+    """Do `work` with the closures that are chosen, and end the process with the exit code that says how it went."""
 
-    Each gets a new deadline and keeps its history. What is chosen is looked up once, before anything
-    changes. Ctrl-C stops after the current chunk; running it again does the rest.
-
-    \b
-    Examples:
-      closer requeue --reason forbidden --dry-run
-      closer requeue --reason forbidden --why 'permission is back'
-      closer requeue sg_123 --lock --why 'warehouse forgot to lock it'
-    """
-
-    async def work(context: OperatorContext, frozen: FrozenSelection, how: BulkOptions) -> BulkResult:
-        return await bulk.requeue(context, frozen, how, lock=lock)
-
-    _run(Verb.REQUEUE, work, Given(**given))
-
-
-@click.command()
-@options.selection
-@options.signed
-@options.rate
-@options.dry_run
-@options.yes
-@options.as_json
-def discard(**given: Any) -> None:
-    """Give failed closures up for good: those named, or all that match the filters. Needs --why.
-
-    Nothing will try to close them again, not even a new event. They stay in sight as `discarded`;
-    one that turns out to be closed counts as closed.
-
-    \b
-    Example:
-      closer discard --reason gone --why 'removed by Sorted, ticket 4711'
-    """
-    _run(Verb.DISCARD, bulk.discard, Given(**given))
-
-
-def _run(verb: Verb, work: Work, given: Given) -> None:
     async def in_context(context: OperatorContext) -> BulkResult | None:
         frozen = await freeze(context, verb, given.selection, given.why)
         if given.dry_run:

@@ -1,46 +1,18 @@
-"""`closer worker` and `closer up`: run a worker in this process."""
+"""Runs a Celery worker in this process, as `celery -A worker.app worker` does."""
 
 from __future__ import annotations
 
 import os
 import sys
 
-import click
 from celery.platforms import EX_FAILURE
 
 from worker.broker import celery_variables
 from worker.settings import load
 
 
-@click.command("worker")
-def work() -> None:
-    """Run a worker: take in events, close groups, retry.
-
-    The same as `celery -A worker.app worker`. Without CLOSER_REDIS_URL it uses the embedded store
-    under CLOSER_DATA_DIR, and starts it if nobody has.
-
-    \b
-    Example:
-      CLOSER_API_KEY=… CLOSER_REDIS_URL=redis://store:6379/0 closer worker
-    """
-    _run()
-
-
-@click.command()
-def up() -> None:
-    """Run everything on this machine: the embedded store and a worker.
-
-    Ctrl-C or SIGTERM stops it cleanly: calls in flight end, the rest waits for the next start.
-
-    \b
-    Example:
-      CLOSER_API_KEY=… closer up
-    """
-    os.environ.pop("CLOSER_REDIS_URL", None)
-    _run()
-
-
-def _run() -> None:
+def run() -> None:
+    """Run it to its end, and end the process with its exit code. Raises ConfigurationError."""
     settings = load()
     settings.need_api_key()
     celery_variables.forget()  # before Celery's modules read them

@@ -1,0 +1,42 @@
+"""`closer requeue`: queue failed closures again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from worker.cli import options
+from worker.cli.bulk import Given, act
+from worker.operations import bulk
+from worker.operations.bulk import BulkOptions, BulkResult
+from worker.operations.context import OperatorContext
+from worker.operations.frozen import FrozenSelection
+from worker.operations.operator import Verb
+
+
+@click.command()
+@options.selection
+@options.signed
+@click.option("--lock", is_flag=True, help="Lock groups that are still open first: for reason not_locked.")
+@options.rate
+@options.dry_run
+@options.yes
+@options.as_json
+def requeue(lock: bool, **given: Any) -> None:
+    """Queue failed closures again: those named, or all that match the filters.
+
+    Each gets a new deadline and keeps its history. What is chosen is looked up once, before anything
+    changes. Ctrl-C stops after the current chunk; running it again does the rest.
+
+    \b
+    Examples:
+      closer requeue --reason forbidden --dry-run
+      closer requeue --reason forbidden --why 'permission is back'
+      closer requeue sg_123 --lock --why 'warehouse forgot to lock it'
+    """
+
+    async def work(context: OperatorContext, frozen: FrozenSelection, how: BulkOptions) -> BulkResult:
+        return await bulk.requeue(context, frozen, how, lock=lock)
+
+    act(Verb.REQUEUE, work, Given(**given))
