@@ -14,7 +14,7 @@ from tasks.task_message import TASK_NAME
 from tests.support import Process, key_of, publish, until
 
 QUEUE = "celery"
-CONTROL = "/0.celery.pidbox"
+CONTROL = key_of("/0.celery.pidbox")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,14 @@ class Fleet:
 
     def holds_nothing_back(self) -> None:
         """Returns when no message is left unacknowledged: each was one prefetch slot of four."""
-        until(lambda: not self.store.hlen("unacked") and not self.store.llen(QUEUE), "every message acknowledged")
+        until(
+            lambda: (
+                not self.store.hlen(key_of("unacked"))
+                and not self.store.llen(QUEUE)
+                and not self.store.llen(key_of(QUEUE))
+            ),
+            "every message acknowledged",
+        )
 
 
 def message(body: bytes, content_type: Any = "application/json", task: Any = TASK_NAME, task_id: Any = None) -> str:

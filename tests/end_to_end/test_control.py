@@ -14,7 +14,7 @@ from celery import Celery
 from celery.app.control import Inspect
 
 from tests.end_to_end.hostile import CONTROL, QUEUE, Fleet, changed, message, nested, without
-from tests.support import until
+from tests.support import key_of, until
 
 
 def published(asked: Any, **envelope: Any) -> str:
@@ -25,9 +25,9 @@ def published(asked: Any, **envelope: Any) -> str:
 
 @pytest.fixture
 def inspect(fleet: Fleet) -> Iterator[Inspect]:
-    """Celery's own client of remote control, as any program on the broker has it."""
+    """Celery's own client of remote control, as a program has it that sets the fleet's prefix."""
     with Celery("stranger", broker=fleet.url, set_as_current=False) as stranger:
-        stranger.conf.broker_transport_options = {"socket_timeout": 10}
+        stranger.conf.broker_transport_options = {"socket_timeout": 10, "global_keyprefix": key_of("")}
         yield stranger.control.inspect(timeout=5, limit=1)
 
 

@@ -233,8 +233,8 @@ def test_what_lies_among_the_unacknowledged(tmp_path: Path) -> None:
         for number, raw in enumerate(["{", "5", '["odd_1", "x", 5]', '[[], "", "celery"]', nested(950), b"\xff odd_2"])
     }
     with own_store(tmp_path / "store") as (url, store), run_in_thread(Simulator()) as (api, _):
-        store.hset("unacked", mapping=left)
-        store.zadd("unacked_index", dict.fromkeys(left, 0.0))
+        store.hset(key_of("unacked"), mapping=left)
+        store.zadd(key_of("unacked_index"), dict.fromkeys(left, 0.0))
         with Process(tmp_path, "worker", redis_url=url, api_base_url=api, **SETTINGS) as worker:
             fleet = Fleet(url, store, worker)
             fleet.closes(reference)

@@ -25,8 +25,8 @@ from tests.support import STREAM, Process, cloud_event, key_of, until
 _TRICKLE_S = 10.0
 _HOUR_S, _GAP_S = 3600, 5.0
 _IDLE_SHARE, _FEW_LINES = 0.2, 40
-QUEUE, UNACKED = "celery", "unacked"
-BROKER_KEYS = (QUEUE, UNACKED, "unacked_index")
+QUEUE, UNACKED = key_of("celery"), key_of("unacked")
+BROKER_KEYS = (QUEUE, UNACKED, key_of("unacked_index"))
 
 
 def killed_store(rig: Rig, away_s: float = 3.0) -> None:

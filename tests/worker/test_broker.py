@@ -14,12 +14,13 @@ from kombu import Connection, Queue
 
 from tasks.api.address import UNREADABLE, public_address
 from tasks.errors import ConfigurationError
+from tasks.namespace import DEFAULT_NAMESPACE
 from tasks.task_message import TASK_NAME
 from tests.end_to_end.fleet import SETTINGS, wait_for_all
 from tests.support import API_KEY, Process, count, key_of, publish, run, until
 from tests.worker.rabbit import Rabbit, program, rabbit
 from worker.broker.celery_settings import BATCH_DEADLINE_S, celery_settings
-from worker.broker.rabbitmq import DEAD_LETTERS, DELIVERY_LIMIT, dead_letters, task_queue
+from worker.broker.rabbitmq import DELIVERY_LIMIT, dead_letters, task_queue
 from worker.settings import load
 from worker.simulator.faults import Faults
 from worker.simulator.server import Simulator, run_in_thread
@@ -88,11 +89,14 @@ def test_nothing_is_dropped_silently_on_rabbitmq(url: str) -> None:
     assert settings["broker_transport_options"]["confirm_publish"] is True
     assert settings["worker_detect_quorum_queues"] is True
     [queue] = settings["task_queues"]
-    arguments, dead_arguments = queue.queue_arguments, dead_letters().queue_arguments or {}
+    arguments, dead_arguments = queue.queue_arguments, dead_letters(DEFAULT_NAMESPACE).queue_arguments or {}
     assert (queue.name, queue.routing_key, settings["task_default_queue"]) == ("celery", "celery", "celery")
     assert arguments["x-queue-type"] == dead_arguments["x-queue-type"] == "quorum"
     assert arguments["x-delivery-limit"] == DELIVERY_LIMIT
-    assert (arguments["x-dead-letter-exchange"], arguments["x-dead-letter-routing-key"]) == ("", DEAD_LETTERS)
+    assert (arguments["x-dead-letter-exchange"], arguments["x-dead-letter-routing-key"]) == (
+        "",
+        DEFAULT_NAMESPACE.dead_letters,
+    )
     assert arguments["x-dead-letter-strategy"] == "at-least-once"
 
 
@@ -114,7 +118,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rabbit]:
 def broker(node: Rabbit) -> Rabbit:
     """The RabbitMQ, without the queues of the test before."""
     with Connection(node.url) as connection:
-        for queue in (task_queue(), dead_letters()):
+        for queue in (task_queue(DEFAULT_NAMESPACE), dead_letters(DEFAULT_NAMESPACE)):
             queue.bind(connection.channel()).delete()
     return node
 
@@ -134,13 +138,13 @@ def test_rabbitmq_carries_the_tasks(broker: Rabbit, store: redis.Redis, store_ur
             wait_for_all(store, len(groups) + 1, worker)
             until(lambda: store.xlen(key_of("rejected")) == 1, "the message kept")
             with Connection(broker.url) as connection:
-                connection.Producer().publish("gave up", routing_key=DEAD_LETTERS)
+                connection.Producer().publish("gave up", routing_key=DEFAULT_NAMESPACE.dead_letters)
             until(lambda: dead(broker) == 1, "a dead letter")
             checked = run("check", **settings)
             assert worker.stop() == 0, worker.output
         records = simulator.records()
     assert {records[reference].close_calls for reference in [*groups, "foreign"]} == {1}
-    assert f"1 messages in {DEAD_LETTERS} were given up" in " ".join(checked.stdout.split())
+    assert f"1 messages in {DEFAULT_NAMESPACE.dead_letters} were given up" in " ".join(checked.stdout.split())
 
 
 def test_a_refused_key_leaves_the_queue_to_others_on_rabbitmq(
@@ -170,7 +174,7 @@ def test_a_refused_key_leaves_the_queue_to_others_on_rabbitmq(
 def consumers(broker: Rabbit) -> int:
     """How many consume the queue of tasks."""
     with Connection(broker.url) as connection:
-        declared: Any = task_queue().bind(connection.channel()).queue_declare(passive=True)
+        declared: Any = task_queue(DEFAULT_NAMESPACE).bind(connection.channel()).queue_declare(passive=True)
     return int(declared.consumer_count)
 
 
@@ -219,5 +223,5 @@ def test_a_queue_of_somebody_elses_is_named(broker: Rabbit, store_url: str) -> N
 def dead(broker: Rabbit) -> int:
     """How many dead letters there are; their queue must be there."""
     with Connection(broker.url) as connection:
-        answer: Any = dead_letters().bind(connection.channel()).queue_declare(passive=True)
+        answer: Any = dead_letters(DEFAULT_NAMESPACE).bind(connection.channel()).queue_declare(passive=True)
         return int(answer.message_count)

@@ -13,11 +13,11 @@ import pytest
 from celery import Celery
 from kombu import Connection
 
+from tasks.namespace import DEFAULT_NAMESPACE
 from tests.end_to_end.fleet import SETTINGS, own_store
 from tests.end_to_end.hostile import Fleet, nested
 from tests.support import Process, key_of, until
 from tests.worker.rabbit import program, rabbit
-from worker.broker.rabbitmq import DEAD_LETTERS, QUEUE
 from worker.simulator.server import Simulator, run_in_thread
 
 TASK = {"task": "tasks.close_groups", "id": "t", "lang": "py"}
@@ -54,7 +54,14 @@ def channel(fleet: Fleet) -> Iterator[Any]:
         yield connection.channel()
 
 
-def send(channel: Any, body: bytes, headers: dict[str, Any], key: str = QUEUE, exchange: str = "", **told: Any) -> None:
+def send(
+    channel: Any,
+    body: bytes,
+    headers: dict[str, Any],
+    key: str = DEFAULT_NAMESPACE.queue,
+    exchange: str = "",
+    **told: Any,
+) -> None:
     """Publish five messages, more than a worker has slots."""
     given = {"content_type": "application/json", "content_encoding": "utf-8"} | told
     for _ in range(5):
@@ -66,7 +73,10 @@ def waiting(url: str) -> tuple[int, int]:
     """How many messages are ready in the queue, and how many are dead letters."""
     with Connection(url) as connection:
         channel: Any = connection.channel()
-        told = [channel.queue_declare(name, passive=True) for name in (QUEUE, DEAD_LETTERS)]
+        told = [
+            channel.queue_declare(name, passive=True)
+            for name in (DEFAULT_NAMESPACE.queue, DEFAULT_NAMESPACE.dead_letters)
+        ]
     return told[0].message_count, told[1].message_count
 
 
@@ -154,7 +164,7 @@ def send_raw(channel: Any, body: bytes, depth: int) -> None:
     table = len(inner).to_bytes(4, "big") + inner
     message: Any = amqp.Message(body)
     message._serialize_properties = lambda: (0x2000).to_bytes(2, "big") + table
-    channel.basic_publish(message, exchange="", routing_key=QUEUE)
+    channel.basic_publish(message, exchange="", routing_key=DEFAULT_NAMESPACE.queue)
 
 
 CONTROL: dict[str, tuple[bytes, dict[str, Any]]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tasks.namespace import Namespace
 from worker.broker import rabbitmq
 from worker.settings import Settings
 
@@ -37,16 +38,17 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "worker_redirect_stdouts": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "enable_utc": True,
-    } | broker_settings(settings.celery_broker_url)
+    } | broker_settings(settings.celery_broker_url, settings.fleet)
 
 
-def broker_settings(url: str) -> dict[str, Any]:
-    """The part of Celery's configuration that depends on the broker's address."""
-    return rabbitmq.broker_settings(url) if rabbitmq.is_amqp(url) else _redis_settings(url)
+def broker_settings(url: str, fleet: Namespace) -> dict[str, Any]:
+    """The part of Celery's configuration that depends on the broker's address and the namespace."""
+    return rabbitmq.broker_settings(url, fleet) if rabbitmq.is_amqp(url) else _redis_settings(url, fleet)
 
 
-def _redis_settings(url: str) -> dict[str, Any]:
+def _redis_settings(url: str, fleet: Namespace) -> dict[str, Any]:
     options = {
+        "global_keyprefix": fleet.prefix,  # so that several fleets share a store, and a cluster's slot carries one
         "visibility_timeout": _VISIBILITY_S,
         "unacked_restore_interval": 5,
         "socket_timeout": 30,

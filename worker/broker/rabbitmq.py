@@ -10,9 +10,8 @@ from amqp.exceptions import NotFound, PreconditionFailed
 from kombu import Queue
 
 from tasks.errors import CloserError
+from tasks.namespace import Namespace
 
-QUEUE = "celery"  # Celery's default: other programs reach the task by its name alone
-DEAD_LETTERS = "celery.dead"
 # Each delivery waits for the store for BATCH_DEADLINE_S before it is given back: this is more than a day without a
 # store, and still an end for a message that kills every worker that takes it.
 DELIVERY_LIMIT = 1000
@@ -37,7 +36,7 @@ def is_amqp(url: str) -> bool:
     return url.startswith(("amqp:", "amqps:"))
 
 
-def broker_settings(url: str) -> dict[str, Any]:
+def broker_settings(url: str, fleet: Namespace) -> dict[str, Any]:
     """Celery's configuration for a RabbitMQ at this address."""
     return {
         "broker_url": without_tls(url),
@@ -45,42 +44,42 @@ def broker_settings(url: str) -> dict[str, Any]:
         "broker_connection_timeout": _CONNECT_S,
         "broker_heartbeat": _HEARTBEAT_S,
         "broker_transport_options": {"confirm_publish": True, "read_timeout": _READ_S, "write_timeout": _READ_S},
-        "task_default_queue": QUEUE,
+        "task_default_queue": fleet.queue,
         "task_default_queue_type": "quorum",
-        "task_queues": [task_queue()],
+        "task_queues": [task_queue(fleet)],
         "worker_detect_quorum_queues": True,  # they know no global prefetch count
         "worker_consumer": "worker.broker.rabbitmq_consumer:RabbitConsumer",
     }
 
 
-def task_queue() -> Queue:
+def task_queue(fleet: Namespace) -> Queue:
     """The queue that workers consume. What it gives up is in the queue of dead letters before it is gone here."""
     arguments = {
         "x-queue-type": "quorum",
         "x-delivery-limit": DELIVERY_LIMIT,
         "x-dead-letter-exchange": "",
-        "x-dead-letter-routing-key": DEAD_LETTERS,
+        "x-dead-letter-routing-key": fleet.dead_letters,
         "x-dead-letter-strategy": "at-least-once",
         "x-overflow": "reject-publish",  # at-least-once asks for it
     }
-    return Queue(QUEUE, routing_key=QUEUE, queue_arguments=arguments)
+    return Queue(fleet.queue, routing_key=fleet.queue, queue_arguments=arguments)
 
 
-def dead_letters() -> Queue:
+def dead_letters(fleet: Namespace) -> Queue:
     """The queue of dead letters. RabbitMQ 4 would drop what has been looked at 20 times."""
-    return Queue(DEAD_LETTERS, queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": 1_000_000})
+    return Queue(fleet.dead_letters, queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": 1_000_000})
 
 
-def declare(channel: Any) -> int:
+def declare(channel: Any, fleet: Namespace) -> int:
     """Declare both queues; returns how many dead letters there are. Raises ForeignQueue; the channel is closed then."""
-    _declare(task_queue(), channel)
-    return _declare(dead_letters(), channel)
+    _declare(task_queue(fleet), channel)
+    return _declare(dead_letters(fleet), channel)
 
 
-def declared(connection: Any) -> int:
+def declared(connection: Any, fleet: Namespace) -> int:
     """As `declare`, but what is not there stays so: nothing is changed."""
     held = 0
-    for queue in (task_queue(), dead_letters()):
+    for queue in (task_queue(fleet), dead_letters(fleet)):
         with suppress(NotFound):
             queue.bind(connection.channel()).queue_declare(passive=True)
             held = _declare(queue, connection.channel())

@@ -12,9 +12,10 @@ from kombu import Message
 from tasks.envelope import Unreadable, unpacked
 from tasks.outage_log import OutageLog
 from tasks.task_message import TaskMessage, put_aside, read
-from worker.broker.rabbitmq import DEAD_LETTERS, ForeignQueue, declare
+from worker.broker.rabbitmq import ForeignQueue, declare
 from worker.broker.remote_control import RemoteControl
 from worker.broker.tolerant_consumer import Steps, TolerantConsumer, without
+from worker.settings import load
 
 _log = logging.getLogger("closer.consumer")
 
@@ -30,14 +31,15 @@ class Queues(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         """Celery has connected. After an error it connects again."""
+        fleet = load().fleet
         try:
-            held = declare(parent.connection.default_channel)
+            held = declare(parent.connection.default_channel, fleet)
         except ForeignQueue as error:
             self._trouble.begins(error)
             raise error.cause from error  # Celery knows what to do about RabbitMQ's own errors
         self._trouble.ends()
         if held:
-            _log.warning("%d messages in %s were given up; docs/rabbitmq.md tells what to do", held, DEAD_LETTERS)
+            _log.warning("%d messages in %s were given up; docs/rabbitmq.md tells what to do", held, fleet.dead_letters)
 
 
 class RabbitSteps(Steps):

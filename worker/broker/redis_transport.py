@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import time
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -17,11 +18,10 @@ from uuid import uuid4
 
 import redis
 from kombu.transport import redis as kombu_redis
-from redis.client import PubSub
 
 from tasks.envelope import Unreadable, from_redis, load_json
 from tasks.task_message import put_aside, read
-from worker.broker import remote_control
+from worker.broker import remote_control, unprefixed
 
 _log = logging.getLogger("closer.redis_transport")
 _KombuQoS: Any = kombu_redis.QoS  # its stub lacks most of it
@@ -67,17 +67,23 @@ def _item(body: bytes, headers: dict[str, Any], queue: str) -> bytes:
     return json.dumps(item).encode()
 
 
-class _ReadsItems:
-    """A client whose BRPOP returns items made anew."""
+class _Client(kombu_redis.PrefixedStrictRedis):
+    """A client whose BRPOP returns items made anew, from keys with its prefix and without."""
 
     def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
         """The reply of a command."""
-        reply = super().parse_response(connection, command_name, **options)  # type: ignore[misc]
+        # Not kombu's: it cuts the prefix off whatever key it is, so one without a prefix would lose its name.
+        reply = redis.Redis.parse_response(self, connection, command_name, **options)  # type: ignore[no-untyped-call]
         if command_name != "BRPOP" or not reply:
             return reply
         key, raw = reply
+        key = key.removeprefix(self.global_keyprefix.encode())
         queue = key.decode("utf-8", "backslashreplace").rpartition(Channel.sep)
         return key, queue_item(raw, queue[0] or queue[2])
+
+    def pubsub(self, **kwargs: Any) -> _PubSub:
+        """A subscription to channels with its prefix."""
+        return _PubSub(self.connection_pool, global_keyprefix=self.global_keyprefix, **kwargs)
 
 
 class _ReadsControl:
@@ -91,25 +97,22 @@ class _ReadsControl:
         return [*reply[:-1], control_item(reply[-1])]
 
 
-class _PubSub(_ReadsControl, PubSub):
+class _PubSub(_ReadsControl, kombu_redis.PrefixedRedisPubSub):
     pass
-
-
-class _PrefixedPubSub(_ReadsControl, kombu_redis.PrefixedRedisPubSub):
-    pass
-
-
-class _Client(_ReadsItems, redis.Redis):
-    def pubsub(self, **kwargs: Any) -> PubSub:
-        return _PubSub(self.connection_pool, **kwargs)
-
-
-class _PrefixedClient(_ReadsItems, kombu_redis.PrefixedStrictRedis):
-    def pubsub(self, **kwargs: Any) -> _PrefixedPubSub:
-        return _PrefixedPubSub(self.connection_pool, global_keyprefix=self.global_keyprefix, **kwargs)
 
 
 class _QoS(_KombuQoS):  # type: ignore[misc]
+    def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
+        """Put back what was taken too long ago; kombu calls this every now and then."""
+        super().restore_visible(start, num, interval)
+        if (self._vrestore_count - 1) % (interval or 1) or not unprefixed.takes_from(self.channel.global_keyprefix):
+            return
+        with self.channel.conn_or_acquire() as client:
+            bare = redis.Redis(connection_pool=client.connection_pool)
+            unprefixed.restore(
+                bare, self.channel.visibility_timeout, self.channel.global_keyprefix + self.channel.closers_queue
+            )
+
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
         """Put a message that nobody acknowledged back; what kombu could not, and would try for ever, goes back raw."""
         with self.channel.conn_or_acquire(client) as conn:
@@ -138,11 +141,28 @@ class _Tolerant:
 
     QoS = _QoS
     closers_queue = "celery"
+    _bare_first = False
 
     def _get_client(self) -> Any:
         super()._get_client()  # type: ignore[misc]  # it refuses versions of redis-py that are too old
-        prefix = getattr(self, "global_keyprefix", "")
-        return partial(_PrefixedClient, global_keyprefix=prefix) if prefix else _Client
+        return partial(_Client, global_keyprefix=getattr(self, "global_keyprefix", ""))
+
+    def _brpop_start(self: Any, timeout: Any = None) -> None:
+        """Ask for the next item; the default fleet asks for one of the list without a prefix, too."""
+        if not unprefixed.takes_from(self.global_keyprefix) or self.closers_queue not in self.active_queues:
+            super()._brpop_start(timeout)  # type: ignore[misc]
+            return
+        timeout = self.brpop_timeout if timeout is None else timeout
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        names = [self._q_for_pri(queue, priority) for priority in self.priority_steps for queue in queues]
+        bare = [self._q_for_pri(unprefixed.QUEUE, priority) for priority in self.priority_steps]
+        ours = [self.global_keyprefix + name for name in names]
+        # In turn: the store looks at the keys in this order, and neither list may keep the other waiting for ever.
+        self._bare_first = not self._bare_first
+        keys = [*bare, *ours] if self._bare_first else [*ours, *bare]
+        self._in_poll = self.client.connection
+        self._brpop_sent_at = time.monotonic()
+        self.client.connection.send_command("BRPOP", *keys, timeout or 0)
 
 
 class Channel(_Tolerant, kombu_redis.Channel):  # type: ignore[misc]

@@ -86,10 +86,10 @@ def _queues(settings: Settings, address: str, connection: Any) -> Line:
     from worker.broker import rabbitmq
 
     try:
-        held = rabbitmq.declared(connection) if rabbitmq.is_amqp(settings.celery_broker_url) else 0
+        held = rabbitmq.declared(connection, settings.fleet) if rabbitmq.is_amqp(settings.celery_broker_url) else 0
     except rabbitmq.ForeignQueue as error:
         return Line("broker", Finding.WRONG, f"{address}: {error.problem}", rabbitmq.REMEDY)
     if held:
-        message = f"{address} answers; {held} messages in {rabbitmq.DEAD_LETTERS} were given up"
+        message = f"{address} answers; {held} messages in {settings.fleet.dead_letters} were given up"
         return Line("broker", Finding.WARNING, message, "look at them, then put them back: docs/rabbitmq.md tells how")
     return Line("broker", Finding.OK, f"{address} answers")

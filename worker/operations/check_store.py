@@ -9,7 +9,9 @@ from typing import Any
 from tasks.errors import ForeignApi, LedgerBroken
 from tasks.events.event_type import EventTypes
 from tasks.ledger.catalogue import Summary
+from tasks.ledger.fleets import other_fleets, remedy, shared_stream
 from tasks.ledger.heartbeat import Heartbeat
+from tasks.ledger.old_prefix import OLD_PREFIX, OldLedger
 from tasks.ledger.policy import FleetPolicy
 from worker.operations.context import StoreAway, open_context
 from worker.operations.event_types import Waiting, uncounted, waiting
@@ -49,6 +51,7 @@ async def store(operator: Operator, settings: Settings) -> AsyncIterator[Line]:
                 yield Line("ledger", Finding.WRONG, problem, remedy)
             groups = _differing(summary, await context.ledger.policy.read())
             groups += [_behind(one) for one in await behind(context)]
+            groups += await _others(context)
     except LedgerBroken as error:
         if not keys:  # else the key that is to blame has been named
             yield Line("ledger", Finding.WRONG, str(error))
@@ -89,6 +92,19 @@ def _waits(waits: Waiting) -> Line:
         return Line("events", Finding.WARNING, message, "the type is accepted by now: have them closed", waits.step)
     first = f"if it means complete, set {waits.setting} for the workers (the list must name every type that does)"
     return Line("events", Finding.WARNING, message, f"{first}; then have them closed", waits.step)
+
+
+async def _others(context: OperatorContext) -> list[Line]:
+    """Other fleets on our stream, and the ledger of an older release."""
+    stream = await context.stream()
+    lines = [
+        Line("fleet", Finding.WRONG, shared_stream(stream, group), remedy(stream, group))
+        for group in await other_fleets(context.redis, stream, context.ledger.namespace)
+    ]
+    if context.ledger.namespace.is_default and await OldLedger(context.redis).exists():
+        message = f"a ledger of an older release is in this store (its keys begin with {OLD_PREFIX})"
+        lines.append(Line("ledger", Finding.WARNING, message, "a worker moves it when it starts: docs/upgrading.md"))
+    return lines
 
 
 def _behind(group: Behind) -> Line:

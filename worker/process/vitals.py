@@ -23,6 +23,7 @@ from worker.observe.redaction import redact
 from worker.patience import within
 from worker.private import NotPrivate
 from worker.process import liveness
+from worker.process.admission import Admission
 from worker.settings import Settings
 from worker.store.connect import warn_of_eviction
 
@@ -62,6 +63,7 @@ class Vitals:
         self._policy = FleetPolicy(
             settings.retry_deadline, settings.rate_limit, settings.events_stream, settings.event_types or ""
         )
+        self._admission = Admission(ledger, settings.events_stream)
         self._signs = OutageLog("signs of life (`closer health`)")
         self._watch = liveness.Watch(liveness.IDLE_S)
 
@@ -74,7 +76,8 @@ class Vitals:
             async with asyncio.timeout(_HELLO_S):
                 await self._introduce()
         except (StoreUnavailable, LedgerBroken, TimeoutError) as error:
-            _log.warning("%s; waiting for it", str(error) or "the store does not answer in time")
+            late = "the ledger is still being moved" if self._admission.moving else "the store does not answer in time"
+            _log.warning("%s; waiting for it", str(error) or late)
 
     async def heartbeat(self) -> None:
         """Say in the ledger that the worker lives, then wait for the next time. Raises ForeignApi."""
@@ -111,6 +114,7 @@ class Vitals:
 
         Whether the API knows the key is not yet seen.
         """
+        await self._admission.ask()
         await self._ledger.policy.start(self._policy)
         self._permission.key = key_name(await self._ledger.identity(), self._settings.need_api_key())
         await self._say_alive()

@@ -1,0 +1,55 @@
+"""Celery's keys without a prefix, which other programs and older releases use: the default fleet takes them too.
+
+A foreign program that knows nothing of namespaces sends its tasks to the list `celery`. What it names may be all that
+is known of a group, so nothing there may be left behind. Only one fleet may take it: the one of the default namespace.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import Any
+
+import redis
+
+from tasks.envelope import load_json
+from tasks.namespace import DEFAULT_NAMESPACE
+
+QUEUE = DEFAULT_NAMESPACE.queue
+_UNACKED, _INDEX = "unacked", "unacked_index"
+_MOST = 1000  # messages that are looked at in one go; a worker has a handful in hand
+_log = logging.getLogger("closer.redis_transport")
+
+
+def takes_from(prefix: str) -> bool:
+    """Whether the fleet whose keys begin with this prefix takes what has no prefix."""
+    return prefix == DEFAULT_NAMESPACE.prefix
+
+
+def restore(client: redis.Redis, older_than_s: float, to: str) -> None:
+    """Put messages that a worker of an older release took and never acknowledged into the list `to`.
+
+    Those of other queues are another program's, and stay. A message is moved in one transaction: a crash loses none.
+    """
+    end_s = time.time() - older_than_s
+    tags: Any = client.zrange(_INDEX, 0, end_s, byscore=True, offset=0, num=_MOST)
+    for tag in tags:
+        raw: Any = client.hget(_UNACKED, tag)
+        if raw is None or (message := _of_ours(raw)) is None:
+            continue
+        with client.pipeline(transaction=True) as pipe:
+            pipe.rpush(to, message)
+            pipe.zrem(_INDEX, tag)
+            pipe.hdel(_UNACKED, tag)
+            pipe.execute()
+        _log.info("a message that an older release had in hand is back in the queue")
+
+
+def _of_ours(raw: bytes) -> str | None:
+    """The message that was kept, if it came from the queue of closer's tasks."""
+    try:
+        message, _, routing_key = load_json(raw)
+        return json.dumps(message) if routing_key == QUEUE else None
+    except (ValueError, TypeError, LookupError):
+        return None
