@@ -13,7 +13,7 @@ from tasks.ledger.fleets import other_fleets, remedy, shared_stream
 from tasks.ledger.heartbeat import Heartbeat
 from tasks.ledger.old_prefix import OLD_PREFIX, OldLedger
 from tasks.ledger.policy import FleetPolicy
-from worker.operations.context import StoreAway, open_context
+from worker.operations.context import OperatorContext, StoreAway, open_context
 from worker.operations.event_types import Waiting, uncounted, waiting
 from worker.operations.finding import Finding, Line
 from worker.operations.ledger_keys import foreign_keys
