@@ -237,7 +237,10 @@ KEYS = [*INDEXES, "dispatched", "inspection"]
 
 @given(st.data())
 async def test_any_loss(data: st.DataObject) -> None:
-    """Whatever keys and entries are lost, nothing unfinished is stranded and nothing ended is on the agenda."""
+    """Whatever keys and entries are lost, nothing unfinished is stranded and nothing ended is on the agenda.
+
+    Where one entry is lost and another put in its place, no count differs: then the next regular round finds it.
+    """
     book = Book(FakeStore())
     await fill(book)
     for key in data.draw(st.lists(st.sampled_from(KEYS), max_size=4)):
@@ -248,6 +251,7 @@ async def test_any_loss(data: st.DataObject) -> None:
         await book.redis.zadd(key_of(key), {ref: START_MS})
     for _ in range(2):
         await book.inspect()
+        book.clock.forward(6 * 3600)
     assert sorted(await members(book, "agenda")) == UNFINISHED
     assert [await book.state(reference) for reference in STATES] == list(STATES.values())
     reasons = [reason for reason in Reason if await members(book, f"failed:{reason}")]
