@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,7 @@ def test_health(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
     ):
         until(lambda: list((tmp_path / "data" / "workers").glob("*.json")), "a sign of life")
         assert health() == (0, "1 live\n")
+        assert json.loads(health("--json")[1]) == {"asked": "live", "ok": True, "message": "1 live"}
         assert health("--ready") == (0, "1 live, store and broker answer, the gate is open\n")
         gate(store_url, "pause", "Sorted upgrades")
         assert health("--live")[0] == 0

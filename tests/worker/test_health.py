@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.process.liveness import STALE_S, Sign, Watch, live, now_s, own_sign, read, remove, write
+from worker.process.liveness import STALE_S, Sign, Watch, live, not_ready, now_s, own_sign, read, remove, write
 from worker.settings import Settings
 
 NOW = 1000.0
@@ -39,6 +39,22 @@ def test_live(signs: list[Sign], good: bool, words: str) -> None:
     found, line = live(signs, NOW)
     assert (found, words in line) == (good, True), line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("sign", "words"),
+    [
+        (Sign(1, NOW), ""),
+        (Sign(1, NOW, suspended=True), "worker 1 lives, but the API refuses its key"),
+        (Sign(1, NOW, introduced=False), "worker 1 lives, but has not begun; its log tells what it waits for"),
+    ],
+)
+def test_not_ready(sign: Sign, words: str) -> None:
+    """A worker that waits, or whose key is refused, lives and is not ready."""
+    assert live([sign], NOW)[0]
+    found = not_ready([Sign(2, NOW), sign])
+    assert (found or (True, ""))[0] is not bool(words)
+    assert words in (found or (True, ""))[1]
 
 
 def test_watch() -> None:

@@ -10,6 +10,8 @@ import click
 
 from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.ledger.ledger import Ledger
+from worker.cli import options
+from worker.cli.output import print_json
 from worker.observe.redaction import redact
 from worker.process import liveness as signs
 from worker.settings import Settings, load
@@ -24,7 +26,8 @@ _BROKER_S = 4
 @click.option("--live", "want", flag_value="live", default="live", help="The worker turns and takes work (default).")
 @click.option("--ready", "want", flag_value="ready", help="It lives, its store answers, and the gate is open.")
 @click.option("--wait", "wait_s", type=click.FloatRange(0, 3600), default=0, metavar="SECONDS", help="Until it is so.")
-def health(want: str, wait_s: float) -> None:
+@options.as_json
+def health(want: str, wait_s: float, as_json: bool) -> None:
     """Say whether the workers on this machine live, or are ready.
 
     Exit code 0 yes, 1 no. Live means progress: a worker that is connected and takes nothing does not live.
@@ -41,7 +44,10 @@ def health(want: str, wait_s: float) -> None:
     while not good and time.monotonic() < ends:
         time.sleep(_LOOK_AGAIN_S)
         good, line = _look(settings, want)
-    click.echo(redact(line))
+    if as_json:
+        print_json({"asked": want, "ok": good, "message": redact(line)})
+    else:
+        click.echo(redact(line))
     sys.exit(0 if good else 1)
 
 
@@ -50,7 +56,7 @@ def _look(settings: Settings, want: str) -> tuple[bool, str]:
     good, line = signs.live(found, signs.now_s())
     if not good or want == "live":
         return good, line
-    return signs.accepted(found) or asyncio.run(_ready(settings, line))
+    return signs.not_ready(found) or asyncio.run(_ready(settings, line))
 
 
 async def _ready(settings: Settings, live: str) -> tuple[bool, str]:

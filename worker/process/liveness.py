@@ -27,6 +27,7 @@ class Sign:
     trouble: str = ""
     stuck: bool = False
     suspended: bool = False
+    introduced: bool = True
     born: str = ""  # tells the process from a later one with the same pid
 
 
@@ -48,9 +49,13 @@ class Watch:
         return now_s - max(taken_s, self._wanted_since) > self._idle_s
 
 
-def own_sign(trouble: str, *, stuck: bool, suspended: bool = False) -> Sign:
-    """This process's sign of life, now. `suspended`: the API refuses its key."""
-    return Sign(os.getpid(), now_s(), trouble, stuck, suspended, _born(os.getpid()))
+def own_sign(trouble: str, *, stuck: bool, suspended: bool = False, introduced: bool = True) -> Sign:
+    """This process's sign of life, now.
+
+    `suspended`: the API refuses its key. `introduced`: the ledger knows the worker; before that it waits.
+    """
+    own = os.getpid()
+    return Sign(own, now_s(), trouble, stuck, suspended, introduced, born=_born(own))
 
 
 def prepare(settings: Settings) -> None:
@@ -102,9 +107,11 @@ def live(signs: list[Sign], now_s: float) -> tuple[bool, str]:
     return True, f"{len(signs)} live" + (f", waiting: {waits}" if waits else "")
 
 
-def accepted(signs: list[Sign]) -> tuple[bool, str] | None:
-    """Why a worker that lives is not ready: the API refuses its key. None when every key is accepted."""
+def not_ready(signs: list[Sign]) -> tuple[bool, str] | None:
+    """Why a worker that lives is not ready: it has not begun, or the API refuses its key. None when each has begun."""
     for sign in signs:
+        if not sign.introduced:
+            return False, f"worker {sign.pid} lives, but has not begun; its log tells what it waits for"
         if sign.suspended:
             return False, f"worker {sign.pid} lives, but the API refuses its key; see `closer status`"
     return None

@@ -139,7 +139,12 @@ class Vitals:
 
     def _give_sign(self, *, stuck: bool) -> None:
         try:
-            sign = liveness.own_sign(self._trouble(), stuck=stuck, suspended=self._permission.suspended)
+            sign = liveness.own_sign(
+                self._trouble(),
+                stuck=stuck,
+                suspended=self._permission.suspended,
+                introduced=self._introduced.is_set(),
+            )
             liveness.write(self._settings, sign)
         except (OSError, NotPrivate) as error:  # a full disk is no reason to stop closing groups
             self._signs.begins(error)
