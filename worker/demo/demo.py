@@ -16,9 +16,9 @@ from pathlib import Path
 
 import redis
 
-from tasks.closure import Closure, State
+from tasks.closure import OPEN_STATES, Closure, State
 from tasks.errors import CloserError
-from tasks.ledger.gate import REASONS
+from tasks.ledger.catalogue import Catalogue, Summary
 from tasks.ledger.ledger import Ledger
 from worker import private
 from worker.demo.progress import Look, View
@@ -68,7 +68,7 @@ def _publish_and_watch(
         started = time.monotonic()
         for entry in scenario.entries:
             store.xadd(settings.events_stream, entry)
-        while not (look := _look(scenario, settings, store, simulator, time.monotonic() - started)).over:
+        while not (look := _look(scenario, settings, simulator, time.monotonic() - started)).over:
             view.show(look)
             _check(worker, look, folder)
             time.sleep(_LOOK_EVERY_S)
@@ -78,30 +78,27 @@ def _publish_and_watch(
     return Report(scenario, closures, simulator.records(), calls, look.rejected, look.seconds, _kept_log(folder))
 
 
-def _look(scenario: Scenario, settings: Settings, store: redis.Redis, simulator: Simulator, seconds: float) -> Look:
-    """All numbers of one moment: the store gives them in one transaction."""
-    prefix = settings.fleet.prefix
-    with store.pipeline(transaction=True) as pipe:
-        pipe.xlen(settings.events_stream)
-        pipe.xlen(f"{prefix}rejected")
-        pipe.zcard(f"{prefix}agenda")
-        pipe.hkeys(f"{prefix}gate")
-        for state in _SHOWN:
-            pipe.zcard(f"{prefix}{state}")
-        backlog, rejected, unfinished, gate, *counts = pipe.execute()
-    states = dict(zip((state.value for state in _SHOWN), counts, strict=True))
-    shut = " ".join(reason for reason in REASONS if reason.encode() in gate)
-    calls = simulator.groups.calls.copy().total()
+def _look(scenario: Scenario, settings: Settings, simulator: Simulator, seconds: float) -> Look:
+    """All numbers of one moment: the ledger gives them in one step."""
+    summary = asyncio.run(_summary(settings))
     return Look(
         seconds,
         len(scenario.groups),
-        backlog,
-        rejected,
-        states,
-        unfinished,
-        calls,
-        shut,
+        summary.backlog,
+        summary.rejected,
+        {state.value: summary.states[state] for state in _SHOWN},
+        sum(summary.states[state] for state in OPEN_STATES),
+        simulator.groups.calls.copy().total(),
+        " ".join(one.reason for one in summary.gate.standing),
     )
+
+
+async def _summary(settings: Settings) -> Summary:
+    client = connect(settings)
+    try:
+        return await Catalogue(client, namespace=settings.fleet).summary(settings.events_stream)
+    finally:
+        await client.aclose()
 
 
 def _check(worker: subprocess.Popen[bytes], look: Look, folder: Path) -> None:
