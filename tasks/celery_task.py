@@ -11,19 +11,16 @@ from typing import Any
 from celery import Celery, Task
 from celery.exceptions import Reject
 
+from tasks.errors import NotTaken
 from tasks.outage_log import Seldom
 from tasks.task_message import KEPT_BYTES, TASK_NAME, Aside, asides
 
-__all__ = ["TASK_NAME", "NotTaken", "register"]
+__all__ = ["TASK_NAME", "register"]
 
 _log = logging.getLogger("closer.messages")
 _BATCH = 500  # references that are claimed in one step, however many a message names
 _PAUSE_S = 1.0  # before a message goes back that can be neither taken nor put aside
 _SAY_AGAIN_S = 10.0
-
-
-class NotTaken(Exception):
-    """The batch could not be taken now; its message must stay in the queue."""
 
 
 def register(app: Celery, hand_over: Callable[[Any, str], None]) -> Task[Any, Any]:

@@ -64,3 +64,10 @@ class LedgerBroken(CloserError):
     A script fails before its first write, so nothing is half-done and a repeat counts nothing twice. The cause is what
     the script was given, or what the store holds: `tasks.ledger.sift` finds out which.
     """
+
+
+class NotTaken(Exception):
+    """A batch of a task message cannot be taken in now: the process stops, or has no room in time.
+
+    Its message must stay in the queue. It is no fault, and no operator reads of it.
+    """

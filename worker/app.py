@@ -15,8 +15,8 @@ from typing import Any
 from celery import Celery, signals
 from celery.worker import state as celery_state
 
-from tasks.celery_task import NotTaken, register
-from tasks.errors import CloserError, ConfigurationError
+from tasks.celery_task import register
+from tasks.errors import CloserError, ConfigurationError, NotTaken
 from worker import open_files
 from worker.broker import celery_variables
 from worker.broker.celery_settings import celery_settings

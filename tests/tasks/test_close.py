@@ -11,7 +11,8 @@ import pytest
 from celery import Celery
 from celery.exceptions import Reject
 
-from tasks.celery_task import NotTaken, register
+from tasks.celery_task import register
+from tasks.errors import NotTaken
 from tasks.task_message import TASK_NAME, Aside, TaskMessage
 
 

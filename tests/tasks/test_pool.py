@@ -17,7 +17,7 @@ from tasks.api_health import ApiHealth
 from tasks.attempt import Attempter
 from tasks.attempted import Attempted, Written
 from tasks.closure import Outcome, State
-from tasks.errors import StoreUnavailable
+from tasks.errors import NotTaken, StoreUnavailable
 from tasks.events.event import GroupComplete
 from tasks.history import Attempt
 from tasks.ledger.codec import pack_attempt, unpack_attempt
@@ -28,7 +28,7 @@ from tasks.verdict import Retry
 from tests.support import key_of, until_soon
 from tests.tasks.standin import StandIn
 from worker.attempts.permission import Permission
-from worker.attempts.pool import AttemptPool, Draining
+from worker.attempts.pool import AttemptPool
 from worker.attempts.settler import Settler
 from worker.intake.task_message import TaskMessages
 
@@ -132,9 +132,9 @@ async def test_drain(works: Callable[..., Works], let: asyncio.Event, standin: S
     let.set()
     async with asyncio.timeout(10):
         await draining
-        with pytest.raises(Draining):
+        with pytest.raises(NotTaken):
             await waiting
-        with pytest.raises(Draining):
+        with pytest.raises(NotTaken):
             await work.messages.receive(["sg_9"], "t")
         await work.settler.empty()
     states = await work.states()

@@ -14,8 +14,7 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from tasks.celery_task import NotTaken
-from tasks.errors import ConfigurationError
+from tasks.errors import ConfigurationError, NotTaken
 from tests.support import count, key_of, publish, until
 from worker.app import Worker
 from worker.process.runtime import Runtime

@@ -11,17 +11,13 @@ from contextlib import suppress
 from tasks.api_health import ApiHealth
 from tasks.attempt import Attempter
 from tasks.closure import State
-from tasks.errors import LedgerBroken
+from tasks.errors import LedgerBroken, NotTaken
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.sift import sift
 from tasks.ledger.values import Claim, Settlement, Unclaimed
 from worker.attempts.settler import Settler
 
 _log = logging.getLogger("closer.pool")
-
-
-class Draining(Exception):
-    """The process is stopping: it takes no more work."""
 
 
 class AttemptPool:
@@ -78,12 +74,12 @@ class AttemptPool:
         """Claim these groups, and begin with what is claimed; waits for room.
 
         Returns the references that the ledger does not know, or whose record it cannot read: nothing is begun for them.
-        Raises Draining, StoreUnavailable, LedgerBroken or ForeignApi.
+        Raises NotTaken, StoreUnavailable, LedgerBroken or ForeignApi.
         """
         async with self._turn:
             await self._room.wait()
             if self.draining:
-                raise Draining("this process is stopping")
+                raise NotTaken("this process is stopping")
             return await self._claim(references)
 
     async def drain(self) -> None:

@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tasks.errors import ForeignApi, LedgerBroken, NewerLedger, StoreUnavailable
+from tasks.errors import ForeignApi, LedgerBroken, NewerLedger, NotTaken, StoreUnavailable
 from tasks.events.event import GroupComplete, Rejection, is_reference
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.sift import sift
 from tasks.outage_log import OutageLog
 from tasks.task_message import Aside
-from worker.attempts.pool import AttemptPool, Draining
+from worker.attempts.pool import AttemptPool
 from worker.patience import pauses
 
 _log = logging.getLogger("closer.messages")
@@ -41,7 +41,7 @@ class TaskMessages:
         self.taken_at = time.monotonic()
 
     async def receive_when_possible(self, batch: Any, origin: str) -> None:
-        """Take a batch in; while the store is away, wait for it. Raises Draining: then the message must be kept."""
+        """Take a batch in; while the store is away, wait for it. Raises NotTaken: then the message must be kept."""
         waits = pauses()
         while True:
             try:
@@ -49,11 +49,11 @@ class TaskMessages:
             except (StoreUnavailable, LedgerBroken) as error:
                 self.trouble.begins(error)
                 if self._pool.draining:
-                    raise Draining(str(error)) from error
+                    raise NotTaken(str(error)) from error
                 await asyncio.sleep(next(waits))
             except (ForeignApi, NewerLedger) as error:
                 await asyncio.sleep(_FOREIGN_S)  # the message is another worker's
-                raise Draining(str(error)) from error
+                raise NotTaken(str(error)) from error
             else:
                 self.trouble.ends()
                 self._received()
@@ -68,7 +68,7 @@ class TaskMessages:
         """Take a batch in; returns when every group is claimed, or needs nothing now. What is to be put aside is kept.
 
         From then on the lease keeps it, not the task message: a crash repeats the attempt when the lease ends.
-        `origin`: the message's id. Raises Draining, StoreUnavailable, LedgerBroken or ForeignApi: then the message must
+        `origin`: the message's id. Raises NotTaken, StoreUnavailable, LedgerBroken or ForeignApi: then the message must
         be kept.
         """
         self.taken_at = time.monotonic()

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from tasks.api.address import api_address
 from tasks.api.client import SortedApi
 from tasks.attempt import Attempter
+from tasks.errors import NotTaken
 from tasks.ledger.ledger import Ledger
 from tasks.retry import Policy
 from worker.attempts.permission import Permission
-from worker.attempts.pool import AttemptPool, Draining
+from worker.attempts.pool import AttemptPool
 from worker.attempts.settler import Settler
 from worker.dispatch.sweep import Publish, Sweep
 from worker.intake.stream import StreamIntake
@@ -58,7 +59,7 @@ def compose(settings: Settings, publish: Publish, consume: Callable[[bool], None
 
     async def probe(reference: str) -> None:
         """Attempt one closure although the key is suspended: a good reply ends that."""
-        with suppress(Draining):
+        with suppress(NotTaken):
             await messages.receive([reference], "probe of the key")
 
     sweep = Sweep(ledger, publish, permission, most=max(200, 4 * settings.concurrency), probe=probe)

@@ -13,9 +13,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
 from typing import Any
 
-from tasks.celery_task import NotTaken
-from tasks.errors import CloserError, ConfigurationError
-from worker.attempts.pool import Draining
+from tasks.errors import CloserError, ConfigurationError, NotTaken
 from worker.broker.celery_settings import BATCH_DEADLINE_S
 from worker.dispatch.sweep import Publish
 from worker.process.background import GOODBYE_S, Background
@@ -79,8 +77,6 @@ class Runtime:
             raise NotTaken("there was no room for it in time") from None
         except CancelledError:
             raise NotTaken("this process is stopping") from None
-        except Draining as error:
-            raise NotTaken(str(error)) from None
 
     def drain(self) -> None:
         """Begin to stop: nothing new is begun, what is in flight ends. Returns at once."""
