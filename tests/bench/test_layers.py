@@ -43,7 +43,7 @@ STACKS = {
     f"{SETTLER};Ledger.settle ({TREE}/tasks/ledger/closures.py:120);{REDIS};{WRITE}": Layer.LEDGER,
     f"{SETTLER};Ledger.settle ({TREE}/tasks/ledger/closures.py:120);{DUMPS}": Layer.LEDGER,
     f"{READ};StreamReaderProtocol.data_received ({LIB}/asyncio/streams.py:285)": Layer.LEDGER,
-    f"{RUN};StreamIntake._new ({TREE}/worker/intake/stream.py:64);{REDIS}": Layer.INTAKE,
+    f"{RUN};StreamSource.read ({TREE}/worker/intake/stream.py:36);{REDIS}": Layer.INTAKE,
     f"{KEEP_GOING};Sweep.step ({TREE}/worker/dispatch/sweep.py:60)": Layer.SWEEP,
     f"{CALL};Logger.info ({LIB}/logging/__init__.py:1);LogWriter.emit ({TREE}/worker/observe/logs.py:95)": Layer.LOGS,
     f"{CELERY};ack ({SITE}/kombu/transport/redis.py:500);Pipeline.execute ({SITE}/redis/client.py:2233)": Layer.CELERY,

@@ -41,7 +41,7 @@ async def {method}(self, *arguments):
 {kind}.{method} = {method}
 """
 PARTS = {
-    "intake": ("worker.intake.stream", "StreamIntake", "step"),
+    "intake": ("worker.intake.pump", "Pump", "step"),
     "sweep": ("worker.dispatch.sweep", "Sweep", "step"),
     "settler": ("worker.attempts.settler", "Settler", "_write"),
 }

@@ -16,7 +16,8 @@ from tasks.events.event_type import EventTypes
 from tasks.ledger.dead_letters import DeadLetters
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.values import Received
-from worker.intake.stream import StreamIntake
+from worker.intake.pump import Pump
+from worker.intake.stream import StreamSource
 
 
 class Death:
@@ -66,7 +67,8 @@ async def main(url: str, point: str) -> None:
     """Take in once; the point must be come to."""
     async with Redis.from_url(url) as redis:
         ledger = DyingLedger(redis, Death(point))
-        await StreamIntake(ledger, "shipment-groups.complete", EventTypes(), lambda: None).step()
+        source = StreamSource(ledger.events, "shipment-groups.complete", EventTypes())
+        await Pump(source, ledger, EventTypes(), lambda: None).step()
 
 
 if __name__ == "__main__":

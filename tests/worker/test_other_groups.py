@@ -104,7 +104,7 @@ async def test_a_group_that_comes_while_we_have_entries_in_hand(doors: Doors, st
     ids = add(store, 3)
     assert read(store, DEFAULT_NAMESPACE.group, ack=False) == ids
     store.xgroup_create(STREAM, OTHER, id="0")
-    await doors.intake._ledger.events.take_off(STREAM, ids)
+    await doors.ledger.events.take_off(STREAM, ids)
     assert read(store) == ids
 
 
@@ -116,7 +116,7 @@ async def test_our_own_group_is_destroyed(doors: Doors, store: sync_redis.Redis)
     store.xgroup_destroy(STREAM, DEFAULT_NAMESPACE.group)
     add(store, 3, first=3)
     assert len(read(store)) == 6
-    await doors.intake._ledger.events.take_off(STREAM, [])
+    await doors.ledger.events.take_off(STREAM, [])
     assert store.xlen(STREAM) == 6
     await take_in(doors)
     assert count(store, "queued") == 6
@@ -156,11 +156,11 @@ async def test_many(doors: Doors, store: sync_redis.Redis) -> None:
             pipe.xadd(STREAM, {"x": "y"})
         pipe.execute()
     assert len(read(store, DEFAULT_NAMESPACE.group, most=30_000)) == 25_000
-    await doors.intake._ledger.events.take_off(STREAM, [])
+    await doors.ledger.events.take_off(STREAM, [])
     store.xgroup_destroy(STREAM, OTHER)
     left = []
     for _ in range(5):
-        await doors.intake._ledger.events.take_off(STREAM, [])
+        await doors.ledger.events.take_off(STREAM, [])
         left.append(int(store.xlen(STREAM)))
     assert left[0] >= 14_000
     assert left[-1] == 0

@@ -23,7 +23,8 @@ from tasks.namespace import DEFAULT_NAMESPACE
 from tests.support import STREAM, cloud_event, count, key_of
 from worker.intake import stream as module
 from worker.intake.entry import read as read_entry
-from worker.intake.stream import StreamIntake
+from worker.intake.pump import Pump
+from worker.intake.stream import StreamSource
 
 
 class Doors:
@@ -31,7 +32,9 @@ class Doors:
 
     def __init__(self, redis: Redis, ledger: Ledger | None = None) -> None:
         self.received = 0
-        self.intake = StreamIntake(ledger or Ledger(redis), STREAM, EventTypes(), self._said)
+        self.ledger = ledger or Ledger(redis)
+        self.source = StreamSource(self.ledger.events, STREAM, EventTypes())
+        self.intake = Pump(self.source, self.ledger, EventTypes(), self._said)
         self.catalogue = Catalogue(redis)
 
     def _said(self) -> None:
@@ -93,7 +96,7 @@ async def test_an_abandoned_entry(doors: Doors, store: sync_redis.Redis) -> None
     await doors.intake.step()
     assert count(store, "queued") == 0
     store.xclaim(STREAM, DEFAULT_NAMESPACE.group, "dead", 0, [entry], idle=module._ABANDONED_MS + 1)
-    doors.intake._looked = float("-inf")
+    doors.source._looked = float("-inf")
     await doors.intake.step()
     assert count(store, "queued") == 1
     assert store.xlen(STREAM) == 0
@@ -106,7 +109,7 @@ async def test_a_crash_before_the_acknowledgement(doors: Doors, store: sync_redi
     read: Any = store.xreadgroup(DEFAULT_NAMESPACE.group, "dead", {STREAM: ">"})
     entries = read[0][1] if isinstance(read, list) else read[STREAM.encode()][0]
     [element] = read_entry(entry.decode(), entries[0][1], stream=STREAM, types=EventTypes())
-    await doors.intake._ledger.receive([element.event])  # type: ignore[list-item]
+    await doors.ledger.receive([element.event])  # type: ignore[list-item]
     store.xclaim(STREAM, DEFAULT_NAMESPACE.group, "dead", 0, [entry], idle=module._ABANDONED_MS + 1)
     await doors.intake.step()
     assert count(store, "queued") == 1
@@ -131,8 +134,8 @@ async def test_a_lost_group(doors: Doors, store: sync_redis.Redis, break_it: str
 async def test_two_intakes_make_one_group(doors: Doors, real: Redis, store: sync_redis.Redis) -> None:
     """Two workers that start at once both go on: one of them finds the group made."""
     other = Doors(real)
-    await doors.intake._ledger.events.create_group(STREAM)
-    await other.intake._ledger.events.create_group(STREAM)
+    await doors.ledger.events.create_group(STREAM)
+    await other.ledger.events.create_group(STREAM)
     store.xadd(STREAM, {"event": cloud_event("sg_1")})
     await other.intake.step()
     await doors.intake.step()
@@ -147,7 +150,7 @@ async def test_a_key_that_is_no_stream(doors: Doors, store: sync_redis.Redis) ->
     with pytest.raises(LedgerBroken, match="shared with another program"):
         await doors.backlog()
     with pytest.raises(LedgerBroken, match="shared with another program"):
-        await doors.intake._ledger.events.create_group(STREAM)
+        await doors.ledger.events.create_group(STREAM)
 
 
 async def test_a_store_that_is_away() -> None:
@@ -169,7 +172,7 @@ async def test_a_full_store_keeps_the_event(doors: Doors, store: sync_redis.Redi
         store.config_set("maxmemory", 0)
     assert store.xlen(STREAM) == 1
     store.xclaim(STREAM, DEFAULT_NAMESPACE.group, "x", 0, [entry], idle=module._ABANDONED_MS + 1, force=True)
-    doors.intake._looked = float("-inf")
+    doors.source._looked = float("-inf")
     await doors.intake.step()
     assert count(store, "queued") == 1
 
@@ -203,7 +206,7 @@ async def test_an_event_that_breaks_the_ledger(
 
 async def test_events_wait_for_a_broken_ledger(doors: Doors, store: sync_redis.Redis) -> None:
     """While a key of the ledger holds something else events stay on the stream: none of them is to blame."""
-    await doors.intake._ledger.events.create_group(STREAM)
+    await doors.ledger.events.create_group(STREAM)
     store.xadd(STREAM, {"event": cloud_event("sg_1")})
     store.set(key_of("agenda"), "not ours")
     with pytest.raises(LedgerBroken, match=f"{key_of('agenda')} is a string"):

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tasks.errors import ForeignApi, LedgerBroken, NewerLedger, NotTaken, StoreUnavailable
+from tasks.events.batch import Element
 from tasks.events.event import GroupComplete, Rejection, is_reference
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.sift import sift
 from tasks.outage_log import OutageLog
 from tasks.task_message import Aside
 from worker.attempts.pool import AttemptPool
+from worker.intake.receive import receive
 from worker.patience import pauses
 
 _log = logging.getLogger("closer.messages")
@@ -82,14 +83,11 @@ class TaskMessages:
             await self._pool.claim(unknown)
 
     async def _receive_unknown(self, references: Sequence[str], origin: str) -> None:
-        async def receive(some: Sequence[str]) -> None:
-            await self._ledger.receive([GroupComplete(reference, "celery", origin) for reference in some])
-
-        async def fails(reference: str, error: LedgerBroken) -> None:
-            _log.error("%s of task %s cannot be received, and is kept as rejected: %s", reference, origin, error)
-            await self._put_aside({"reference": reference}, f"references: it cannot be received; {error}", origin)
-
-        await sift(references, receive, fails)
+        events = [GroupComplete(reference, "celery", origin) for reference in references]
+        elements = [Element(json.dumps({"reference": one.reference}).encode(), f"task {origin}", one) for one in events]
+        for unreceived in await receive(self._ledger, elements):
+            assert isinstance(unreceived.event, Rejection)
+            await self._ledger.dead_letters.reject(unreceived.body, unreceived.event, unreceived.identity)
 
     async def _references(self, batch: Any, origin: str) -> list[str]:
         """The references without repeats. What is not one was put aside by our reader of messages, but for a defect."""

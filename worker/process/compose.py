@@ -17,7 +17,8 @@ from worker.attempts.permission import Permission
 from worker.attempts.pool import AttemptPool
 from worker.attempts.settler import Settler
 from worker.dispatch.sweep import Publish, Sweep
-from worker.intake.stream import StreamIntake
+from worker.intake.pump import Pump
+from worker.intake.stream import StreamSource
 from worker.intake.task_message import TaskMessages
 from worker.observe.attempt_log import log_attempt
 from worker.process import liveness
@@ -38,7 +39,7 @@ class Components:
     settler: Settler
     pool: AttemptPool
     sweep: Sweep
-    intake: StreamIntake
+    intake: Pump
     messages: TaskMessages
     inspection: Inspection
     vitals: Vitals
@@ -66,10 +67,11 @@ def compose(settings: Settings, publish: Publish, consume: Callable[[bool], None
     settler = Settler(ledger, permission, after=sweep.made_room, observers=(log_attempt,))
     pool = _pool(settings, ledger, _attempter(settings, api, name), settler, name)
     messages = TaskMessages(ledger, pool, introduced, sweep.made_room)
+    source = StreamSource(ledger.events, settings.events_stream, settings.accepted_types)
     work = AtWork(pool, settler, messages, sweep)
     return Components(
         redis, ledger, api, permission, settler, pool, sweep,
-        StreamIntake(ledger, settings.events_stream, settings.accepted_types, sweep.poke),
+        Pump(source, ledger, settings.accepted_types, sweep.poke),
         messages,
         Inspection(ledger, lease_s=settings.lease),
         Vitals(settings, name, ledger, permission, introduced, work),

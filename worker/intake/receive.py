@@ -1,0 +1,35 @@
+"""The ledger's answer to events: each is received, or comes back as a rejection."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from tasks.errors import LedgerBroken
+from tasks.events.batch import Element
+from tasks.events.event import GroupComplete, Rejection
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.sift import sift
+
+_log = logging.getLogger("closer.intake")
+
+
+async def receive(ledger: Ledger, elements: Sequence[Element]) -> list[Element]:
+    """Have the ledger receive the events among these elements.
+
+    Returns those that it cannot take, as rejections that are still to be kept: one of them must not hold up the others.
+    Raises StoreUnavailable; and LedgerBroken when no event is to blame.
+    """
+    broken: list[Element] = []
+
+    async def try_some(some: Sequence[Element]) -> None:
+        await ledger.receive([one.event for one in some if isinstance(one.event, GroupComplete)])
+
+    async def fails(element: Element, error: LedgerBroken) -> None:
+        _log.error("the event %s cannot be received, and is kept as rejected: %s", element.identity, error)
+        broken.append(replace(element, event=Rejection((f"event: it cannot be received; {error}",))))
+
+    if events := [one for one in elements if isinstance(one.event, GroupComplete)]:
+        await sift(events, try_some, fails)
+    return broken
