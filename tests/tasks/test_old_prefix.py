@@ -99,3 +99,22 @@ async def test_nothing_is_overwritten(real: Redis) -> None:
     with pytest.raises(ConfigurationError, match="two ledgers"):
         await OldLedger(real).move()
     assert await real.exists("closer:c:sg_0000", "closer:agenda", key_of("c:sg_new")) == 3
+
+
+async def test_a_command_before_the_first_worker(real: Redis) -> None:
+    """What any command of this release leaves in the gate, the clock, is no second ledger; a pause is one."""
+    await Ledger(real).requeue(["sg_unknown"])
+    assert set(await real.hkeys(key_of("gate"))) <= {b"clock", b"moved"}
+    await real.hset("closer:gate", "paused", json.dumps({"since": 1, "by": "olga"}))
+    await OldLedger(real).move()
+    assert await moved(real)
+    assert await real.hexists(key_of("gate"), "paused")
+
+
+async def test_a_pause_before_the_first_worker_is_not_lost(real: Redis) -> None:
+    """Somebody has paused this release before its first worker ran: nothing is moved over that, and it says so."""
+    await Ledger(real).gate.pause(by="olga", why="wait")
+    await real.hset("closer:gate", "clock", 1)
+    with pytest.raises(ConfigurationError, match="two ledgers"):
+        await OldLedger(real).move()
+    assert await real.hexists(key_of("gate"), "paused")
