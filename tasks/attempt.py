@@ -199,7 +199,7 @@ def _settlement(claim: Claim, trail: _Trail, decision: Decision, packed: str) ->
             return replace(settlement, to=State.RETRYING, delay_s=delay_s, missing=missing)
         case GiveUp(reason, _):
             return replace(settlement, to=State.FAILED, reason=reason)
-        case GiveBack():
+        case GiveBack():  # pragma: no branch  (mypy knows that there is no other)
             return settlement
 
 
@@ -215,7 +215,7 @@ def _decided(decision: Decision) -> str:
             return f"retry in {delay_s:.1f} s"
         case GiveUp(reason):
             return f"failed: {reason.value}"
-        case GiveBack():
+        case GiveBack():  # pragma: no branch  (mypy knows that there is no other)
             return "queued"
 
 

@@ -193,7 +193,7 @@ def translated(error: Exception, prefix: str = "{CLOSER_NAMESPACE}:") -> CloserE
     for sign, remedy in _REMEDIES.items():
         if (text.startswith(sign) or f"-{sign} " in text) if isinstance(sign, str) else isinstance(error, sign):
             return StoreUnavailable(f"the store refuses: {remedy.replace('{prefix}', prefix)}")
-    if text.startswith("WRONGTYPE"):
+    if "WRONGTYPE" in text:  # a pipeline puts the command before it
         return LedgerBroken(_wrong_type(text))
     # Subclasses of ResponseError are states of the store that pass: it moves, fails over, or has lost its scripts.
     if type(error) is ResponseError or isinstance(error, DataError | UnicodeError):

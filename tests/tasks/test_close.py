@@ -91,3 +91,17 @@ def test_what_cannot_be_put_aside_goes_back(monkeypatch: pytest.MonkeyPatch) -> 
         task(take).run(["sg_1"])
     assert "requeue=True" in repr(rejected.value)
     assert pauses == [1.0]
+
+
+def test_a_broken_batch_stays_while_it_cannot_be_put_aside() -> None:
+    """Where a batch breaks the taking, and the process stops before it is put aside, its message stays in the queue."""
+    taken: list[Any] = []
+
+    def take(batch: Any, origin: str) -> None:
+        taken.append(batch)
+        raise NotTaken("stopping") if isinstance(batch, Aside) else LookupError("a defect")
+
+    with pytest.raises(Reject) as rejected:
+        task(take).run(["sg_1"])
+    assert "requeue=True" in repr(rejected.value)
+    assert isinstance(taken[1], Aside)

@@ -9,6 +9,7 @@ import pytest
 
 from tasks.events.event import MAX_EVENT_BYTES, GroupComplete, Rejection, is_reference, parse
 from tasks.events.event_type import EventTypes
+from tasks.events.strict_json import found
 
 EVENT: dict[str, Any] = {"specversion": "1.0", "id": "e1", "source": "/wms/1", "type": "group.complete"}
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -134,3 +135,15 @@ def test_size_limit() -> None:
 def test_is_reference(text: object, safe: bool) -> None:
     """Only a safe path segment is a reference."""
     assert is_reference(text) is safe
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"a": 1}, "the field a"), ({}, "no field"), ([1], "a list"), ("x", "a string"), (True, "true or false"),
+        (None, "null"), (1, "a number"), (1.5, "a number"),
+    ],
+)  # fmt: skip
+def test_what_was_found_instead(value: object, words: str) -> None:
+    """A rejection says in words what stands in the place of what is needed."""
+    assert found(value) == words

@@ -161,3 +161,22 @@ async def test_calls_after_a_standstill(api: SortedApi, standin: StandIn) -> Non
     reply = await api.close(REF)
     assert isinstance(reply, NoReply)
     assert reply.failure is Failure.CUT
+
+
+def test_a_defect_is_no_reply_of_the_apis() -> None:
+    """What is neither the network's error nor this process's want is raised again: it is a defect, and must be seen."""
+    defect = LookupError("a defect")
+    with pytest.raises(LookupError) as raised_again:
+        no_reply(defect, [])
+    assert raised_again.value is defect
+
+
+async def test_to_watch_twice_is_to_watch_once() -> None:
+    """A second `watch` changes nothing: the time since the first look counts."""
+    clock = Clock()
+    standstill = Standstill(clock)
+    standstill.watch()
+    clock.now_s += 20.5
+    standstill.watch()
+    assert standstill.since(0.0) == 20.0
+    standstill.stop()

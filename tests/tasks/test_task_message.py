@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tasks.envelope import MAX_MESSAGE_BYTES, Envelope, Unreadable, from_redis, unpacked
-from tasks.task_message import KEPT_BYTES, TASK_NAME, Aside, TaskMessage, put_aside, read
+from tasks.task_message import KEPT_BYTES, TASK_NAME, Aside, TaskMessage, asides, put_aside, read
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
@@ -164,3 +164,19 @@ def test_a_message_has_a_limit() -> None:
         from_redis(b" " * (MAX_MESSAGE_BYTES + 1))
     with pytest.raises(Unreadable, match="the limit is"):
         unpacked(b" " * (MAX_MESSAGE_BYTES + 1), {}, "application/json")
+
+
+def test_what_is_not_what_we_have_put_aside() -> None:
+    """A list that another program has made up, with half a character in it, is not one of ours."""
+    assert asides([["\ud800", "why"]]) is None
+    assert asides([["good", "why"]]) is not None
+
+
+def test_a_name_that_is_nested_too_deeply() -> None:
+    """What was nested just so that it could be read, and not be shown, is kept as rejected."""
+    name: list[Any] = []
+    for _ in range(100_000):
+        name = [name]
+    message = read(Envelope(b"{}", {"task": name, "id": "t-1"}), NOW)
+    assert message.references == ()
+    assert message.aside[0].problem == "task message: it cannot be read (RecursionError)"
