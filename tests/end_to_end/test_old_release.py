@@ -123,3 +123,14 @@ def test_two_ledgers(store: redis.Redis, store_url: str, api_url: str, tmp_path:
         assert worker.process.wait(60) == 2, worker.output
     assert "this store holds two ledgers" in worker.output
     assert [store.zrange(key, 0, -1) for key in (OLD + "agenda", key_of("agenda"))] == [[b"sg_1"], [b"sg_2"]]
+
+
+def test_an_old_worker_that_comes_back(store: redis.Redis, store_url: str, api_url: str, tmp_path: Path) -> None:
+    """A running worker tells, once in a while, that an older release has begun a ledger of its own, and goes on."""
+    with Process(tmp_path, "worker", redis_url=store_url, api_base_url=api_url) as worker:
+        until(lambda: store.hlen(key_of("workers")), "the worker's first sign of life")
+        store.zadd(OLD + "agenda", {"sg_1": 1})
+        until(lambda: "a worker of an older release works beside this fleet" in worker.output, "the warning")
+        publish(store, ["sg_2"])
+        until(lambda: closed(store) == 1, "the group closed")
+        assert worker.stop() == 0

@@ -7,9 +7,11 @@ import logging
 from tasks.errors import ConfigurationError
 from tasks.ledger.fleets import other_fleets, remedy, shared_stream
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.old_prefix import OldLedger
+from tasks.ledger.old_prefix import OLD_PREFIX, OldLedger
+from tasks.outage_log import Seldom
 
 _log = logging.getLogger("closer.parts")
+_TELL_AGAIN_S = 600.0
 
 
 class Admission:
@@ -19,7 +21,22 @@ class Admission:
         """`stream`: the one that this worker takes events from."""
         self._ledger = ledger
         self._stream = stream
+        self._old = OldLedger(ledger.redis)
         self.moving = False
+        self._told = Seldom(_TELL_AGAIN_S)
+
+    async def look(self) -> None:
+        """Tell, now and then, when a worker of an older release has begun a ledger beside this fleet's.
+
+        Raises StoreUnavailable and LedgerBroken.
+        """
+        if self._ledger.namespace.is_default and await self._old.exists() and self._told.due() is not None:
+            _log.error(
+                "a worker of an older release works beside this fleet: it takes events from the same stream into a "
+                "ledger of its own (keys %s*), which this release does not see; stop it, then read docs/upgrading.md, "
+                "Two ledgers",
+                OLD_PREFIX,
+            )
 
     async def ask(self) -> None:
         """Raises ConfigurationError when this worker must not begin, StoreUnavailable and LedgerBroken."""
@@ -31,11 +48,10 @@ class Admission:
             raise ConfigurationError(f"{shared_stream(self._stream, group)}: {remedy(self._stream, group)}")
 
     async def _move_old_ledger(self) -> None:
-        old = OldLedger(self._ledger.redis)
-        if not self._ledger.namespace.is_default or not await old.exists():
+        if not self._ledger.namespace.is_default or not await self._old.exists():
             return
         self.moving = True
         _log.info("the ledger of an older release is being moved to the keys %s*", self._ledger.prefix)
-        renamed = await old.move()
+        renamed = await self._old.move()
         self.moving = False
         _log.info("the ledger of an older release was moved to the keys %s* (%d records)", self._ledger.prefix, renamed)

@@ -84,6 +84,7 @@ class Vitals:
         if self._introduced.is_set():
             await self._ledger.policy.hold_api()  # the ledger may have been moved to another API meanwhile
             await self._say_alive()
+            await self._admission.look()
         else:
             await self._introduce()
         await asyncio.sleep(_HEARTBEAT_S)
