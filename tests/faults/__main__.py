@@ -42,7 +42,7 @@ def _document(title: str, results: list[Result]) -> str:
     """The table, and below it how each fault is done."""
     how = [f"- **{row.name}**: {' '.join((row.fault.__doc__ or '').split())}" for row in BATTERY]
     head = ["# The battery of faults, last run", "", title, "", HEAD]
-    return "\n".join([*head, *map(_line, results), "", "## How each is done", "", *how, ""])
+    return "\n".join([*head, *map(_line, results), "", "## What each fault does", "", *how, ""])
 
 
 def _line(result: Result) -> str:

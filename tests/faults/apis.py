@@ -1,4 +1,4 @@
-"""Faults of the API: it is ill, hangs, cannot be reached, loses replies, refuses the key; and a limit it sets."""
+"""Faults of the API: it fails, hangs, cannot be reached, loses replies, refuses the key, or sets a limit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def server_errors(rig: Rig) -> None:
 
 
 def hanging_api(rig: Rig) -> None:
-    """The API takes calls and never answers, for ten seconds."""
+    """For ten seconds the API takes calls and never answers."""
     _outage(rig, "hang", 10)
 
 
@@ -30,7 +30,7 @@ def unreachable_api(rig: Rig, seconds: float = 15.0) -> None:
 
 
 def lost_replies(rig: Rig) -> None:
-    """Three in ten closes take effect and their reply is lost."""
+    """Three in ten closes take effect, but their replies are lost."""
     rig.simulator.configure(faults={"cut_after": 0.3})
     rig.start_worker()
     rig.wait_closed(0.9)
@@ -38,7 +38,7 @@ def lost_replies(rig: Rig) -> None:
 
 
 def wrong_key(rig: Rig, seconds: float = 10.0) -> None:
-    """The key is wrong; after ten seconds the worker is started again with the right one, and an operator resumes."""
+    """The key is wrong. After ten seconds the worker is started with the right one, and an operator resumes."""
     worker = rig.start_worker(api_key="wrong")
     until(lambda: rig.store.hexists(key_of("gate"), "unauthorised"), "a shut gate")
     time.sleep(seconds)
@@ -54,7 +54,7 @@ def wrong_key(rig: Rig, seconds: float = 10.0) -> None:
 
 
 def one_refused_key(rig: Rig) -> None:
-    """Of three workers one has a key that the API refuses: the others do all the work, and the gate stays open."""
+    """The API refuses the key of one of three workers. The others do all the work, and the gate stays open."""
     rig.start_worker(api_key="wrong")
     for _ in range(2):
         rig.start_worker()
@@ -66,7 +66,7 @@ def one_refused_key(rig: Rig) -> None:
 
 
 def rate_limit(rig: Rig) -> None:
-    """Two workers, and at most a hundred calls a second for both."""
+    """Two workers run with a limit of a hundred calls a second for both."""
     for _ in range(2):
         rig.start_worker(rate_limit=_RATE)
     rig.wait_closed(1.0)

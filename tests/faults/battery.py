@@ -1,4 +1,4 @@
-"""The battery: every fault, what it may cost at most, and what a run of one came to."""
+"""The battery: every fault, what it may cost at most, and the result of a run."""
 
 from __future__ import annotations
 

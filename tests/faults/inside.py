@@ -1,4 +1,4 @@
-"""Processes that are not as they should be inside: their wall clock is wrong, or a part of them breaks."""
+"""Faults inside a process: its wall clock is wrong, or a part of it breaks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Poisons: attempts at some groups break, records of some are damaged. What is next to them must not suffer."""
+"""Poisons: attempts at some groups break, or their records are damaged. No other group may suffer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WRONG_TYPES: tuple[dict[str, object], ...] = ({"h": [1]}, {"d": "soon"}, {"x": 
 
 
 def broken_attempts(rig: Rig, tries: int = 3) -> None:
-    """Attempts at some groups raise what no network does; all else is closed meanwhile, then they are cured.
+    """Attempts at some groups raise an error that no network raises. All others are closed, then these are cured.
 
     They are tried again, later and later, and the operator sees why.
     """
@@ -34,7 +34,7 @@ def broken_attempts(rig: Rig, tries: int = 3) -> None:
 
 
 def damaged_records(rig: Rig) -> None:
-    """Records of some groups are damaged in the store under load, and the record of one that was closed."""
+    """The records of some groups are damaged in the store under load, and the record of a closed group, too."""
     worker = rig.start_worker(concurrency=8)
     rig.wait_closed(0.2)
     [closed] = [ref.decode() for ref in rig.store.zrange(key_of("closed"), 0, 0)]  # type: ignore[union-attr]
@@ -58,7 +58,7 @@ def _damage(rig: Rig, reference: str, number: int) -> None:
 
 
 def _check_tries(rig: Rig, reference: str) -> None:
-    """Each try failed for the poison, and was a pause away from the one before."""
+    """Check that each attempt failed because of the poison, and that a pause lay between two attempts."""
     history = rig.history(reference)
     if wrong := [attempt for attempt in history if "RuntimeError: poison" not in attempt.detail]:
         raise AssertionError(f"{reference} was tried and not poisoned: {wrong[0]}")
@@ -68,7 +68,7 @@ def _check_tries(rig: Rig, reference: str) -> None:
 
 
 def _check_seen(rig: Rig, reference: str, words: str) -> None:
-    """Operators' commands work; the group's story has these words."""
+    """Check that operators' commands work, and that the group's story has these words."""
     shown = {}
     for command in (("status",), ("list", "--limit", "100000"), ("list", "--text", "no such"), ("show", reference)):
         said = run(*command, "--json", redis_url=rig.url)

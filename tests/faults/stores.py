@@ -1,4 +1,4 @@
-"""Faults of the store: killed, frozen, full, read-only, loading; and of the messages in it."""
+"""Faults of the store, which is killed, frozen, full, read-only or loading; and of the messages in it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BROKER_KEYS = (QUEUE, UNACKED, key_of("unacked_index"))
 
 
 def killed_store(rig: Rig, away_s: float = 3.0) -> None:
-    """kill -9 of the store, which comes back from its append-only file three seconds later."""
+    """The store is killed with kill -9. Three seconds later it comes back from its append-only file."""
     rig.start_worker()
     rig.wait_closed(0.3)
     rig.kill_store()
@@ -39,7 +39,7 @@ def killed_store(rig: Rig, away_s: float = 3.0) -> None:
 
 
 def absent_store(rig: Rig, away_s: float = 60.0) -> None:
-    """The store is killed under load and away for a minute: the worker waits for it, idle and nearly silent."""
+    """The store is killed under load and is away for a minute. The worker waits for it, idle and nearly silent."""
     worker = rig.start_worker()
     rig.wait_closed(0.3)
     rig.kill_store()
@@ -61,7 +61,7 @@ def _cpu_s(worker: Process) -> float:
 
 
 def killed_store_light_load(rig: Rig) -> None:
-    """The same while events come steadily and the worker is only partly busy: here Celery consumers have died."""
+    """The same is done while events come steadily and the worker is partly busy, where Celery consumers have died."""
     rig.start_worker()
     with _trickle(rig):
         rig.wait_closed(0.3)
@@ -101,7 +101,7 @@ def read_only_store(rig: Rig) -> None:
 
 
 def set_clock(rig: Rig) -> None:
-    """The store's own clock is set an hour ahead under load, then two hours back, then right. Newcomers look first."""
+    """The store's own clock is set an hour ahead under load, two hours back, then right. Newcomers look first."""
     rig.simulator.configure(faults={"latency_s": 0.1, "error_500": 0.1, "throttle_429": 0.1})
     clock = Clock(rig.folder)
     rig.kill_store()
@@ -148,7 +148,7 @@ def loading_store(rig: Rig) -> None:
 
 
 def purged_queue(rig: Rig, shares: tuple[float, ...] = (0.1, 0.3, 0.5)) -> None:
-    """The Celery queue is purged by hand while messages wait in it, or in the hands of the dead: the ledger knows."""
+    """The Celery queue is purged by hand while messages wait in it or at dead workers. The ledger sends them again."""
     for number, share in enumerate(shares):
         worker = rig.start_worker(concurrency=8)
         rig.wait_closed(share)
@@ -160,7 +160,7 @@ def purged_queue(rig: Rig, shares: tuple[float, ...] = (0.1, 0.3, 0.5)) -> None:
 
 
 def lost_indexes(rig: Rig) -> None:
-    """The agenda, and then every index of the ledger, is deleted under load: they are rebuilt from the records."""
+    """The agenda, and then every index of the ledger, is deleted under load. closer rebuilds them from the records."""
     rig.start_worker()
     rig.wait_closed(0.2)
     rig.store.delete(key_of("agenda"))
@@ -170,7 +170,7 @@ def lost_indexes(rig: Rig) -> None:
 
 
 def doubled_messages(rig: Rig) -> None:
-    """Every event is there twice, and every task message that is seen is put in once more."""
+    """Every event comes twice, and every task message that is seen is sent once more."""
     for reference in rig.references:
         rig.store.xadd(STREAM, {"event": cloud_event(reference, f"e-{reference}")})
     rig.start_worker(concurrency=8)

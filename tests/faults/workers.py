@@ -1,4 +1,4 @@
-"""Faults of workers: killed, restarted, stopped impatiently, with wrong clocks and clocks that jump."""
+"""Faults of workers: they are killed, restarted or stopped twice, or their clocks are wrong or jump."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SLOW = {"concurrency": 8}
 
 
 def killed_workers(rig: Rig) -> None:
-    """kill -9 of a worker, five times at random moments, a new one each time."""
+    """A worker is killed with kill -9 five times, at random moments. A new one is started each time."""
     dice = random.Random(1)
     worker = rig.start_worker(**_SLOW)
     for share in sorted(dice.uniform(0.02, 0.8) for _ in range(_KILLS)):
@@ -30,7 +30,7 @@ def killed_workers(rig: Rig) -> None:
 
 
 def killed_once(rig: Rig) -> None:
-    """kill -9 of a worker that has calls in flight; another takes over."""
+    """Kill a worker that has calls in flight with kill -9. Another worker takes over."""
     worker = rig.start_worker(**_SLOW)
     rig.wait_closed(0.2)
     until(lambda: count(rig.store, "closing"), "calls in flight")
@@ -39,7 +39,7 @@ def killed_once(rig: Rig) -> None:
 
 
 def rolling_restart(rig: Rig) -> None:
-    """SIGTERM of two workers under load, one after the other, each replaced before."""
+    """Two workers get SIGTERM under load, one after the other. Each is replaced first."""
     rig.simulator.configure(faults={"latency_s": 0.1})
     old = [rig.start_worker(**_SLOW), rig.start_worker(**_SLOW)]
     for share, worker in zip((0.15, 0.4), old, strict=True):
@@ -53,7 +53,7 @@ def rolling_restart(rig: Rig) -> None:
 
 
 def impatient_stop(rig: Rig) -> None:
-    """SIGTERM, and while the worker ends its calls a second one; SIGINT twice; SIGTERM and then SIGKILL."""
+    """One worker gets SIGTERM twice while it ends its calls, one SIGINT twice, one SIGTERM and then SIGKILL."""
     rig.simulator.configure(faults={"latency_s": 0.4})
     pairs = (
         (signal.SIGTERM, signal.SIGTERM),
@@ -75,7 +75,7 @@ def _closed_more(rig: Rig, before: int) -> bool:
 
 
 def skewed_clock(rig: Rig) -> None:
-    """Two workers, one whose clock is an hour ahead of the store's and one an hour behind; replies are lost, too."""
+    """Of two workers one has a clock an hour ahead of the store's and one an hour behind. Replies are lost, too."""
     rig.simulator.configure(faults={"cut_after": 0.1})
     for offset_s in (3600, -3600):
         with wall_clock(rig.folder, offset_s):
@@ -84,7 +84,7 @@ def skewed_clock(rig: Rig) -> None:
 
 
 def jumping_clock(rig: Rig) -> None:
-    """A worker's clock jumps an hour ahead under load, then two hours back, then to the right time."""
+    """Under load a worker's clock jumps an hour ahead, then two hours back, then to the right time."""
     rig.simulator.configure(faults={"latency_s": 0.1, "error_500": 0.1, "throttle_429": 0.1})
     clock = Clock(rig.folder)
     with clock.worn():
