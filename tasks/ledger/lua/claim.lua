@@ -1,16 +1,16 @@
--- Claims closures for one worker: each is leased to it until its lease ends, and counted as in flight.
+-- Claims closures for one worker. Each is leased to it for a time, and counts as in flight meanwhile.
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]   the lease (ms), long enough for one attempt
 -- ARGV[4]   the pause between two calls of the whole fleet (ms, 0: no limit), where the fleet has no policy yet
 -- ARGV[5]   the worker's name    ARGV[6]  its key's name, see lib/keys.lua
--- ARGV[7]   the address of the API that it calls, "": it does not say
+-- ARGV[7]   the address of the API that it calls; "" when it does not say
 -- ARGV[8..] references
 -- Returns   for each: { "claimed", JSON: lease (its number), failures, missing (how often it was not found), remaining_ms
 --           (to its deadline), wait_ms (before the call), at_ms (now); and where there is one: trigger, lock_first (true:
 --           it must be locked first), custom_reference, traceparent, sent_ms (for how long it had been on its way) }
 --           or { "unknown" }, { "unreadable" } (its record is damaged), { "later" } (the gate does not let it through),
 --           { "no" } (nothing to do now)
---           or only { { "foreign", address } }: the ledger is for the API at this address, see policy.lua
+--           or only { { "foreign", address } } when the ledger is for the API at this other address, see policy.lua
 
 expect_indexes()
 local api = redis.call('HGET', P .. 'policy', 'api')
@@ -20,7 +20,7 @@ local lease, pause, worker, key = tonumber(ARGV[3]), fleet('pause_ms', ARGV[4]),
 local shut_now, mine = is_shut(), suspended[key]
 local free = gate.window and gate.window - in_flight() or math.huge
 
--- Whether the gate lets this one through: any while it is open, else only the probe.
+-- Whether the gate lets this closure through. An open gate lets any through; a shut one only the probe.
 local function passes(ref)
   if no_probes() then return false end
   if mine then return mine.probe == ref end
@@ -35,7 +35,7 @@ local function put_back(ref)
 end
 
 local function is_due(ref)
-  local at = as_time(redis.call('ZSCORE', P .. 'agenda', ref))  -- nil: the agenda is lost, and is rebuilt by inspect.lua
+  local at = as_time(redis.call('ZSCORE', P .. 'agenda', ref))  -- nil: the agenda is lost; inspect.lua rebuilds it
   return at ~= nil and at <= NOW
 end
 

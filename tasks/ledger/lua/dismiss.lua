@@ -1,8 +1,8 @@
--- Takes rejected events off their stream, because they were replayed or discarded.
+-- Takes rejected events that were replayed or discarded off their stream.
 -- KEYS, ARGV[1..2]  see lib/base.lua; rejected  stream, waiting_types  hash, see reject.lua
 -- ARGV[3]   id of the action's announcement in the audit
 -- ARGV[4..] ids of rejected events
--- Returns   how many were there
+-- Returns   how many of them were on the stream
 
 local types = P .. 'waiting_types'
 
@@ -13,7 +13,7 @@ local function type_of(id)
   end
 end
 
--- A type that came when there were too many is counted with the others, under "".
+-- A type that came when the limit of types was reached is counted under "".
 local function uncount(event_type)
   if redis.call('HEXISTS', types, event_type) == 0 then event_type = '' end
   if redis.call('HINCRBY', types, event_type, -1) <= 0 then redis.call('HDEL', types, event_type) end

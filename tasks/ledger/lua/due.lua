@@ -1,12 +1,13 @@
--- Takes closures that someone must look at now, to be named in task messages. Each is put back on the agenda for the
--- time at which its message is presumed lost, before it is returned: a crash after this repeats work, never loses it.
+-- Takes closures that someone must look at now, so that the caller names them in task messages. Each goes back onto the
+-- agenda before it is returned, for the time at which its message counts as lost. So a crash after this call repeats work,
+-- but never loses it.
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]  most references to take now
--- ARGV[4]  after how long a message is presumed lost (ms)
--- ARGV[5]  most references that messages may be on their way for, in the whole fleet
+-- ARGV[4]  after how long a message counts as lost (ms)
+-- ARGV[5]  the most references that may be in task messages on their way, in the whole fleet
 -- ARGV[6]  the name of the caller's key, see lib/keys.lua
 -- Returns  { ms until the next one is due (-1: unknown, ask again when something has changed),
---           references that messages were on their way for before this call,
+--           how many references were in messages on their way before this call,
 --           the word to this worker, see lib/keys.lua,
 --           the reference that this worker is to attempt itself to probe its suspended key, or "",
 --           references to be named in messages, … }
@@ -14,11 +15,11 @@
 local limit, grace, most, key = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6]
 local QUEUED_AGAIN = 200
 
--- Up to now: a foreign entry of the future must not take up room for ever.
+-- Counts entries up to now only: an entry of another program with a later time must not take up room for ever.
 local on_their_way = redis.call('ZCOUNT', P .. 'dispatched', NOW - grace, NOW + JUMP)
 
--- How many may be named in messages now. While the gate is shut that is the probe of an outage, when its time has come:
--- a worker whose key is good takes it.
+-- How many closures may be named in messages now. While the gate is shut this is at most one: the probe of an outage, when
+-- it is due. A worker whose key is accepted takes it.
 local function room()
   if is_shut() then
     local probe = not no_probes() and not reasons.unauthorised and reasons.outage
@@ -29,8 +30,9 @@ local function room()
   return math.min(free, limit)
 end
 
--- Whether one whose record is gone or unreadable is named all the same: the worker finds it unknown and receives it anew, so
--- it is not lost. Not if it had ended, nor if nothing but the agenda knows it: then nobody is known to have asked for it.
+-- Whether a closure whose record is gone or unreadable is named all the same. The worker then finds it unknown and receives
+-- it anew, so it is not lost. It is not named if it had ended. It is not named either if only the agenda knows it, because
+-- then nobody is known to have asked for it.
 local function is_asked_for(ref, damaged)
   if has_ended(ref) then
     redis.call('ZREM', P .. 'agenda', ref)
@@ -42,8 +44,8 @@ local function is_asked_for(ref, damaged)
   return false
 end
 
--- Whether the closure is still to be done; a retry, or a lease that ended, is queued again, and so is one that its state's
--- index has lost. What is not a reference is put aside.
+-- Whether the closure is still to be done. Queues a retry, a closure whose lease ended, and one that its state's index has
+-- lost. Puts aside a member that is not a reference.
 local function look(ref)
   if not is_reference(ref) then
     put_aside('agenda', ref)
@@ -64,7 +66,7 @@ local function look(ref)
   return true
 end
 
--- Takes up to `count` of what is due.
+-- Takes up to `count` closures that are due; returns their references.
 local function take(count)
   local refs = {}
   for _, ref in ipairs(redis.call('ZRANGEBYSCORE', P .. 'agenda', '-inf', NOW, 'LIMIT', 0, count)) do
@@ -82,7 +84,7 @@ local function probes(found, ref, most_ms)
   found.every = math.min(found.every * 2, most_ms)
 end
 
--- A worker whose key is suspended takes no messages: it is given its probe here.
+-- A worker whose key is suspended takes no messages, so it gets its probe here.
 local function key_probe()
   local mine = suspended[key]
   local may = mine and not no_probes() and (reasons.unauthorised or not reasons.outage) and NOW >= mine.probe_at
@@ -93,7 +95,7 @@ local function key_probe()
   return ref
 end
 
--- Messages worth their cost: with more due than there is room for, wait until there is room for a good few.
+-- Whether messages are worth their cost now. When more is due than there is room for, wait until a message can be filled well.
 local function worth_it(free)
   if gate.shut_at then return free > 0 end
   local worth = math.min(limit, most / 2, gate.window and gate.window / 4 or limit)

@@ -1,11 +1,11 @@
 -- Opens or shuts the gate by hand, holds the fleet back, or begins a slow start.
 -- KEYS, ARGV[1..2]  see lib/base.lua
--- ARGV[3]  pause; resume: the pause is over, and the next probe is due at once; override: a resume that also ends
---          what the API asked for by Retry-After; throttle: the API asked somebody to hold back; start: a worker
---          starts, and does not know yet whether its key is good, so few calls are made at first
+-- ARGV[3]  pause: an operator shuts the gate; resume: the pause is over, and the next probe is due at once; override: a
+--          resume that also ends a Retry-After; throttle: the API asked a caller to hold back; start: a worker starts.
+--          It does not know yet whether its key is accepted, so few calls are made at first
 -- ARGV[4]  by whom    ARGV[5]  why    ARGV[6]  throttle: for how long (ms); start: the worker's key
 -- ARGV[7]  the door that an operator came through
--- What an operator does is written into the audit in the same step, see lib/audit.lua; `changed` is 0 when it changed
+-- An operator's action is written into the audit in the same step, see lib/audit.lua. `changed` is 0 when it changed
 -- nothing.
 -- Returns  the gate, JSON, see lib/keys.lua
 

@@ -1,10 +1,10 @@
--- Writes down a worker's sign of life. The ledger's version rises where every worker knows the next one.
--- Workers that have not given a sign of life for an hour are forgotten.
+-- Writes a worker's sign of life. The ledger's version rises when every worker knows the next one.
+-- Forgets workers that have not given a sign of life for an hour.
 -- KEYS, ARGV[1..2]  see lib/base.lua; workers  hash  name → JSON: what the worker says of itself, "at" (ms), and
 --                   "ledger_version", the latest version of the ledger that it knows (absent: 0)
--- ARGV[3]  the worker's name    ARGV[4]  what it says, a JSON object; "" to take its name off
--- Returns  every worker as a flat list: name, JSON, …, and first the time (ms). A field that no worker wrote is left
---          alone and returned like the others: whoever reads it must expect anything.
+-- ARGV[3]  the worker's name    ARGV[4]  what it says, a JSON object; "" takes its name off
+-- Returns  a flat list: the time (ms), then every worker's name and JSON. A field that another program wrote is left
+--          alone and returned like the others, so the reader must accept any text.
 
 local FORGET_WORKER_MS = 3600000
 
@@ -27,7 +27,7 @@ for i = 1, #known, 2 do
     workers[#workers + 1] = known[i + 1]
   end
 end
--- The ledger's version rises when every worker knows the next. Until then nothing is written that the others do not read.
+-- Raises the ledger's version when every worker knows the next one. Until then nothing is written that the others cannot read.
 local function rise()
   local version = math.max(gate.version or 0, fleet('version', 0))
   local from = version

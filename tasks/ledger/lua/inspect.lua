@@ -1,10 +1,10 @@
--- One step of the inspection. It looks through a few closures and puts right what the agenda and the indexes have
--- lost or hold wrongly: somebody may delete a key, and a store that is short of memory throws keys away.
+-- Does one step of the inspection. It looks through a few closures, and corrects the agenda and the indexes where they have
+-- lost entries or hold wrong ones. Somebody may delete a key, and a store that is short of memory evicts keys.
 -- A round goes over every record, then over every index for members whose record is gone. The record is the truth. Only
--- unfinished closures go onto the agenda; one whose record is damaged only if an index says that it was unfinished, and one
--- whose record is gone only if two do.
--- A round begins every six hours, and at once when counts that belong together do not fit. The fleet shares one round:
--- where it stands is in the store, and a step that comes too soon does nothing.
+-- unfinished closures go onto the agenda. A closure with a damaged record does so only if an index says that it was
+-- unfinished, and one whose record is gone only if two indexes say so.
+-- A round begins every six hours, and at once when counts that belong together do not fit. The fleet shares one round: its
+-- position is in the store, and a step that comes too soon does nothing.
 -- KEYS, ARGV[1..2]  see lib/base.lua; inspection  hash, see lib/inspection.lua
 -- ARGV[3]  every failure reason, separated by spaces    ARGV[4]  the lease of an attempt (ms)
 -- Returns  { ms until the next step, what happened: "found" (the first damage of a round), "ended" (a round that has found
@@ -13,7 +13,7 @@
 
 local LEASE = tonumber(ARGV[4])
 local STEP = 100                          -- keys looked at in one step: a few milliseconds
-local HURRY, STROLL, IDLE = 20, 1000, 10000  -- pauses between steps (ms): something is wrong, all is well, no round goes on
+local HURRY, STROLL, IDLE = 20, 1000, 10000  -- pauses between steps (ms): after damage, without damage, between rounds
 local ROUND = 6 * 3600000                 -- how long after a round the next one begins (ms)
 local WHY = 'the agenda or an index had lost closures, or held them wrongly'
 
@@ -34,15 +34,15 @@ local function count(what)
   keep(state, what, found(what) + 1)
 end
 
--- When a closure is to be looked at whose plan is lost. A call may be in flight: its lease is given time to end. How long a
--- retry was to wait its last attempt tells.
+-- When to look at a closure whose entry on the agenda is lost (ms). A call may be in flight, so its lease gets time to end.
+-- The last attempt in the history tells how long a retry was to wait.
 local function plan(c)
   if c.s == 'closing' then return NOW + LEASE end
   if c.s ~= 'retrying' then return NOW end
   local at, took, wait = string.match(c.h and c.h[#c.h] or '',
     '^(%d+)|[^|]*|[^|]*|[^|]*|[^|]*|[^|]*|(%d*)|[^|]*|retry in ([%d.]+) s|')
   if not tonumber(wait) then return NOW end
-  local pause = tonumber(wait) * 1000 + 100  -- it was rounded
+  local pause = tonumber(wait) * 1000 + 100  -- the history rounds it
   return math.max(NOW, math.min(NOW + pause, at + (tonumber(took) or 0) + pause))
 end
 
@@ -56,7 +56,7 @@ local function put(index, ref, at, what)
   count(what)
 end
 
--- When it entered its state, as far as its record tells.
+-- When the closure entered its state (ms), as far as its record tells.
 local function entered(c)
   if c.s == 'closing' then return NOW end
   return as_time(string.match(c.h and c.h[#c.h] or '', '^%d+')) or c.a
@@ -79,7 +79,7 @@ local function put_right(ref, c)
   end
 end
 
--- A closure whose record is gone or damaged: that it had ended counts more than that it was unfinished.
+-- Handles a closure whose record is gone or damaged. An index that says it had ended outweighs those that say unfinished.
 local function guess(ref, damaged)
   if has_ended(ref) then
     for _, index in ipairs(OF_UNFINISHED) do drop(index, ref) end
@@ -117,7 +117,7 @@ local function look_at_member(index, ref)
   end
 end
 
--- Looks at the next few keys of a phase; returns where it goes on, "0" at its end, and how many they were.
+-- Looks at the next few keys of a phase. Returns the next cursor, "0" at the end, and how many keys it looked at.
 local function look_at_some(phase, cursor)
   if phase == 'records' then
     local page = redis.call('SCAN', cursor, 'MATCH', P .. 'c:*', 'COUNT', STEP)
@@ -129,7 +129,7 @@ local function look_at_some(phase, cursor)
   return page[1], #page[2] / 2
 end
 
--- Goes over as many phases as one step has room for; whether the round has ended.
+-- Goes over as many phases as one step has room for. Returns whether the round has ended.
 local function step()
   local phase, cursor, room = tonumber(state.phase), state.cursor or '', STEP
   if not (PHASES[phase] and #cursor < 20 and string.find(cursor, '^%d+$')) then phase, cursor = 1, '0' end
@@ -176,8 +176,8 @@ local function begin()
   return true
 end
 
--- What does not fit is accepted only after a whole round in which nothing was put right and nothing has changed: what was
--- lost while a round went on may lie behind it, so another round begins.
+-- Ends a round. A difference is accepted only after a whole round that corrected nothing and in which nothing changed.
+-- Otherwise another round begins, because entries may have been lost behind the position of this one.
 local function finish()
   if state.audit then audited(state.audit, repairs(), {}) end
   notice_damage('ledger_rebuilt')

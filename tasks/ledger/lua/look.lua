@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- Looks at the gate, and changes nothing.
+-- Reads the gate and changes nothing.
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- Returns  the gate, JSON, see lib/keys.lua
 

@@ -1,4 +1,4 @@
--- What operators do to failed closures, one step for a whole chunk.
+-- Requeues or discards failed closures for an operator. One call handles a whole chunk in one step.
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]   requeue or discard
 -- ARGV[4]   trigger noted on the attempts that follow (requeue, bulk)

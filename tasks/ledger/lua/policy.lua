@@ -1,9 +1,9 @@
--- What the whole fleet goes by. First which API the ledger is for: one only, for its closures are groups there.
+-- Reads and writes the policy of the whole fleet. A ledger is for one API only, because its closures name groups there.
 -- KEYS, ARGV[1..2]  see lib/base.lua; policy  hash  api: the API's address, see tasks/api/address.py; deadline_ms, pause_ms,
---                   stream, event_types: what the worker that started last was set to, see tasks/ledger/policy.py
+--                   stream, event_types: the settings of the worker that started last, see tasks/ledger/policy.py
 --                   workers  hash  see heartbeat.lua; a worker says the address it calls as "api"
--- ARGV[3]  hold: take this address if there is none; start: the same, and if it is this address, take the policy;
---          move: take this address instead
+-- ARGV[3]  hold: keep this address if the ledger has none; start: the same, and also keep the policy if the address is the
+--          ledger's; move: replace the ledger's address by this one
 -- ARGV[4]  the address    ARGV[5]  for a move: by whom    ARGV[6]  why    ARGV[7]  the door
 -- ARGV[5..]  for a start: fields and values
 -- Returns  the address that the ledger is for now; and, for a move that was refused, the names of the workers that were
@@ -12,7 +12,7 @@
 -- A move is written into the audit in the same step, see lib/audit.lua.
 
 local verb, address = ARGV[3], ARGV[4]
-refuse_newer(fleet('version', 0))  -- the field of the gate may be lost
+refuse_newer(fleet('version', 0))  -- the gate's field `version` may be lost
 local older = verb == 'start' and workers_before(OLDEST_BESIDE) or {}
 if #older > 0 then return { '', unpack(older) } end
 if verb ~= 'move' then redis.call('HSETNX', P .. 'policy', 'api', address) end

@@ -1,7 +1,7 @@
--- Forgets closures that ended long ago: closed and discarded ones, never failed ones.
+-- Deletes closures that were closed or discarded long ago. Failed closures are never deleted.
 -- KEYS, ARGV[1..2]  see lib/base.lua
--- ARGV[3]  how long they are kept (ms)    ARGV[4]  most to forget now
--- Returns  how many were forgotten
+-- ARGV[3]  how long they are kept (ms)    ARGV[4]  the most to delete of each state now
+-- Returns  how many were deleted
 
 expect('zset', { 'closed', 'discarded' })
 local forgotten = 0

@@ -1,10 +1,10 @@
 #!lua flags=no-writes
--- Reads closures; also where the store is full or a replica: that is when operators look.
+-- Reads closures. It also works when the store is full or a replica, because operators look at such times.
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3..]  references
--- Returns    for each: { record (JSON), when it entered its state (ms), its time on the agenda (ms) or "", its state } or {};
---            a record that cannot be read, or was lost while an index still holds its reference, is "", and the state then
---            that of the index
+-- Returns    for each: { record (JSON), when it entered its state (ms), its time on the agenda (ms) or "", its state };
+--            {} when the closure is unknown. A record that cannot be read is "", and so is a lost one whose reference an
+--            index still holds. The state is then that of the index
 
 local function state_of(ref, c, raw)
   if c then return c.s end

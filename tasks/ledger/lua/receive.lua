@@ -1,14 +1,14 @@
--- Receives events: a new closure each, or a duplicate of one; a new event for a failed closure queues it again.
+-- Receives events. Each makes a new closure, or is a duplicate. A new event for a failed closure queues the closure again.
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]    every failure reason, separated by spaces
 -- ARGV[4..]  one event each, JSON: {ref, e, i, u, t, p} (record fields)
--- All events are read before the first is written: the script does everything or nothing.
--- One whose record cannot be read is received anew: whether it is closed only the API can tell.
--- Returns    one of new, requeued, duplicate for each
+-- All events are read before the first is written, so the script does everything or nothing.
+-- A closure whose record cannot be read is received anew, because only the API knows whether its group is closed.
+-- Returns    for each event: new, requeued or duplicate
 
 local EVENTS_LIMIT = 16
 local FAILED_REASONS = ARGV[3]
-local come = 0  -- closures without a record until now
+local come = 0  -- how many of these closures had no record before
 
 local function seen(c, event)
   if c.e == event.e and c.i == event.i then return true end
@@ -24,7 +24,7 @@ local function remember(c, event)
   if #c.v > EVENTS_LIMIT then table.remove(c.v, 1) end
 end
 
--- Takes the closure off every index: which of them hold it, a record that is damaged or gone does not tell.
+-- Takes the closure off every index. A record that is damaged does not tell which of them hold it.
 local function clear(ref)
   for state in pairs(NEEDED) do redis.call('ZREM', P .. state, ref) end
   for reason in string.gmatch(FAILED_REASONS, '%S+') do redis.call('ZREM', P .. 'failed:' .. reason, ref) end
@@ -35,7 +35,7 @@ local function receive(event)
   local ref = event.ref
   local c, damaged = load(ref)
   if not c then
-    if damaged then clear(ref) else come = come + 1 end  -- a record that is gone leaves entries: inspect.lua takes them off
+    if damaged then clear(ref) else come = come + 1 end  -- a lost record leaves index entries, which inspect.lua takes off
     event.ref = nil
     event.a = NOW
     event.d = open_clock() + span()

@@ -1,9 +1,9 @@
--- Writes down what the API itself says of groups, where the ledger disagrees; one step for a whole chunk.
+-- Corrects closures whose state differs from what the API says of their groups. One call handles a whole chunk in one step.
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]   id of the action's announcement in the audit, "" for none
--- ARGV[4]   groups of this chunk that agree or cannot be told, for the audit, JSON {why: n}
--- ARGV[5..] three for each group: its reference, "closed" or "open", and when it had entered the state that the ledger
---           held of it when the API was asked (ms): a closure that has moved on since is left alone
+-- ARGV[4]   for the audit: how many groups of this chunk agree or have an unknown state, JSON {why: n}
+-- ARGV[5..] three for each group: its reference, "closed" or "open", and when the closure had entered the state that it was
+--           in when the API was asked (ms). A closure that has moved on since is left alone
 -- Returns   for each: "done", "unknown", "agree", or "moved on"
 
 local function correct(ref, c, says)
@@ -15,8 +15,8 @@ local function correct(ref, c, says)
   end
 end
 
--- That a group is closed is a fact, whatever the ledger holds; that one is open counts only against "closed":
--- in every other state the ledger does not claim otherwise.
+-- A closed group stays closed, so "closed" counts whatever state the ledger holds. "open" counts only against "closed",
+-- because no other state claims that the group is closed.
 local function reconcile(ref, says, since)
   local c = load(ref)
   if not c then return 'unknown' end

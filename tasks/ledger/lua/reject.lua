@@ -1,14 +1,14 @@
--- Puts aside what is not an event, each once, and counts what waits for its type to be accepted.
+-- Keeps rejected events, each once, and counts those that wait until their type is accepted.
 -- KEYS[1], ARGV[1..2]  see lib/base.lua
 --   rejected         stream  fields event (the bytes), problems (JSON list), origin, and type where that was refused
---   rejected_once    zset    "origin digest" → when it was put aside (ms): the last of them, see ARGV
---   waiting_types    hash    refused type → how many rejected events of it there are; "" those of all further types
--- ARGV[3..]  five for each: the event's bytes, problems (a JSON list), origin (an entry's id, or in words), the refused
---            type or "", and "origin digest" where the same rejection may come again (a crash before it was
---            acknowledged) or ""
+--   rejected_once    zset    "origin digest" → when it was put aside (ms), for the last ONCE_LIMIT of them
+--   waiting_types    hash    refused type → how many rejected events it has; "" counts all further types
+-- ARGV[3..]  five for each event: its bytes, problems (a JSON list), origin (an entry's id, or words), the refused type or
+--            "", and "origin digest" or "". The digest is given where a crash before the acknowledgement may bring the
+--            same rejection again
 -- Returns    for each: the id of the rejected event, or "" when it had been put aside before
 
--- `pcall`, `redis.pcall`: keys that only count, and hold something else by now, must not hinder that an event is kept.
+-- `pcall` and `redis.pcall`: if another program has overwritten a key that only counts, the event is kept all the same.
 
 local ONCE_LIMIT = 10000
 local TYPES_LIMIT = 100

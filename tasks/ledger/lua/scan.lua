@@ -2,10 +2,10 @@
 -- Looks through a stretch of closures in the order in which they entered their states, and returns those that match.
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]  what must match, JSON: { indexes: states or failed:{reason}; since, until: entered its state (ms);
---          statuses, codes, sources: lists, of the last attempt and of the event; over: more attempts than that;
---          prefix: of the reference; text: anywhere in identities and history, whatever the case }
+--          statuses, codes, sources: lists, of the last attempt and of the event; over: more attempts than this;
+--          prefix: of the reference; text: anywhere in identities and history, in either case }
 -- ARGV[4]  newest or oldest first
--- ARGV[5..7]  where the last stretch ended: its time (ms), index and reference, "" to begin
+-- ARGV[5..7]  where the last stretch ended: time (ms), index and reference; "" to begin
 -- ARGV[8]  most closures to look at    ARGV[9]  most to return
 -- ARGV[10] what to return: records, references, or counts by reason, source or code
 -- Returns  { time, index and reference where this stretch ended ("" when there is no more), then
@@ -21,7 +21,7 @@ local must_decode = want.statuses or want.codes or want.sources or want.over or 
 
 -- The order -------------------------------------------------------------------------------------------------------
 
--- The store's own order of members: by bytes, whatever the locale.
+-- Compares as the store orders members: by bytes, not by locale.
 local function bytes_before(a, b)
   for i = 1, math.min(#a, #b) do
     local x, y = string.byte(a, i), string.byte(b, i)
@@ -41,8 +41,9 @@ local function rank(index, score, ref)
   return low
 end
 
--- The part of an index that is still to be looked at, as ranks [low, high). Closures that entered their states in the
--- same millisecond come index by index, and by bytes inside one; `place` tells where the last stretch ended among them.
+-- The part of an index that is still to be looked at, as ranks [low, high). Closures that entered their states in the same
+-- millisecond are ordered by index, and by bytes inside an index. `place` is this index's place relative to the one in
+-- which the last stretch ended: 0 for that one, nil at the beginning.
 local function part(name, place)
   local index = P .. name
   local low = want.since and redis.call('ZCOUNT', index, '-inf', '(' .. want.since) or 0
@@ -63,7 +64,7 @@ local function keys(block)
   return unpack(names)
 end
 
--- Reads the next block of a part: oldest first, walked either way. False at the end.
+-- Reads the next block of a part. The block is always oldest first; the caller walks it either way. False at the end.
 local function read(p)
   if p.low >= p.high then return false end
   local from = newest and math.max(p.low, p.high - BLOCK) or p.low
@@ -95,7 +96,7 @@ local function go_on(i)
   end
 end
 
--- The next closure of all: reference, when it entered its state, its part, its record.
+-- The next closure of all parts: its reference, when it entered its state (ms), its part, and its record.
 local function next_one()
   local best = 1
   for i = 2, #parts do
@@ -121,7 +122,7 @@ end
 local statuses, codes, sources = set(want.statuses), set(want.codes), set(want.sources)
 local text = want.text and string.lower(want.text)
 
--- What a record that matches holds in its JSON, one of each list: most others need not be decoded.
+-- A record that matches has one text of each of these lists in its JSON. Most other records need not be decoded.
 local needles = {}
 local function needle(list, before, after)
   if not list then return end
@@ -166,7 +167,7 @@ local function matches(ref, c)
     or want.over and (c.n or 0) <= want.over or text and not holds_text(ref, c))
 end
 
--- The record, decoded where that is needed; nil when it does not match.
+-- The record, decoded where that is needed ({} where not); nil when it does not match.
 local function match(ref, raw)
   if want.prefix and string.sub(ref, 1, #want.prefix) ~= want.prefix then return nil end
   if not must_decode then return {} end
@@ -191,7 +192,7 @@ local function tally(value, at, ref)
   groups[value] = group
 end
 
--- "": the record is lost, or another program has put something else in its place; it is shown as unreadable.
+-- The record's text; "" when it is lost or another program has overwritten it. Such a closure is shown as unreadable.
 local function text_of(ref)
   local raw = redis.pcall('GET', P .. 'c:' .. ref)
   return type(raw) == 'string' and raw or ''

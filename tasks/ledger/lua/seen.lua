@@ -1,8 +1,8 @@
--- Writes down which types of events have come, whether they are accepted or not.
+-- Remembers which types of events have come, accepted or not.
 -- KEYS, ARGV[1..2]  see lib/base.lua; seen_types  zset  type → when an event of it was last seen (ms)
 -- ARGV[3..]  types
--- Returns    how many there were
--- `redis.pcall`: a key that holds something else by now must not hinder that events are taken in.
+-- Returns    how many types were given
+-- `redis.pcall`: if another program has overwritten the key, events are taken in all the same.
 
 local DAY_MS = 86400000
 local TYPES_LIMIT = 100

@@ -1,21 +1,21 @@
 #!lua flags=allow-oom
--- Writes down what attempts came to. Allowed while the store is out of memory: it is how the work in hand ends.
+-- Writes the results of attempts. It is allowed while the store is out of memory, because it ends work that has begun.
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]    the name of the key that the calls were made with, see lib/keys.lua
--- ARGV[4]    "1": some may have been written already, and the answer to that did not come; "" otherwise
+-- ARGV[4]    "1" when some may have been written already by a call whose answer was lost; "" otherwise
 -- ARGV[5..]  one settlement each, JSON: {ref, x (lease number), to (state), o, r, delay (ms), miss (1: a "not found"),
 --            h (packed attempt, absent when no call was made), health, hold (ms the fleet must hold back),
 --            told (1: the API said when, so not before)}
--- All settlements are read before the first is written: the script does everything or nothing.
--- Returns    { the word to this worker, see lib/keys.lua; then for each: 1, or 0 when the lease was no longer this
---            worker's and nothing was written }
+-- All settlements are read before the first is written, so the script does everything or nothing.
+-- Returns    { the word to this worker, see lib/keys.lua; then for each: 1, or 0 when this worker had lost the lease and
+--            nothing was written }
 
 local KEY, AGAIN = ARGV[3], ARGV[4] == '1'
-local OUTAGE_SHARE = 0.7      -- the share of ill calls, moving, at which the gate shuts
-local OUTAGE_WEIGHT = 0.1     -- what one call weighs in it: about twelve in a row shut the gate
-local ILL_MOST = 64           -- how many groups are remembered: with 1 % of calls ill for ever it would grow for ever
+local OUTAGE_SHARE = 0.7      -- the moving share of failing calls above which the gate shuts
+local OUTAGE_WEIGHT = 0.1     -- the weight of one call in that share; about twelve failures in a row shut the gate
+local ILL_MOST = 64           -- the most groups that are remembered; the list must not grow for ever when a few calls always fail
 
--- The moving share of calls that find the API ill. One group that keeps failing is no outage: each counts once.
+-- Updates the moving share of calls that find the API ill. One group that keeps failing is not an outage, so each counts once.
 local function breathe(ill_ref)
   local share = gate.bad or 0
   if not ill_ref then
@@ -28,12 +28,12 @@ local function breathe(ill_ref)
   if share > OUTAGE_SHARE then shut_outage() end
 end
 
--- The API has answered the probe, whatever it said: it is not away.
+-- The API has answered the probe. Whatever it said, the API can be reached, so the outage is over.
 local function answered(ref)
   if reasons.outage and reasons.outage.probe == ref then open('outage') end
 end
 
--- The API answers, and knows the key. Each such answer lets one more call into flight.
+-- The API answers and accepts the key. Each such answer allows one more call in flight.
 local function good(ref)
   if suspended[KEY] and suspended[KEY].probe == ref then
     lift(KEY, 'key_accepted')
@@ -49,7 +49,7 @@ local function good(ref)
   end
 end
 
--- What the reply tells about the API and the key, whoever holds the lease by now.
+-- Applies what the reply says about the API and the key. It counts even if the lease is lost.
 local function feel(item)
   if item.hold then throttle(item.hold) end
   if item.health == 'unauthorised' then
@@ -66,10 +66,10 @@ local function feel(item)
 end
 
 local function settle(item)
-  feel(item)  -- first: opening the gate may queue this closure again
+  feel(item)  -- this comes first, because opening the gate may queue this closure again
   local ref, c = item.ref, load(item.ref)
   local mine = c and c.s == 'closing' and c.x == item.x
-  -- That a group is closed is a fact: it counts even when the lease has ended and others have taken over or given up.
+  -- A closed group stays closed, so this counts even when the lease has ended and others have taken over or given up.
   local fact = c and item.to == 'closed' and c.s ~= 'closed'
   if not (mine or fact) then return 0 end
   if item.h then note(c, item.h) end
@@ -92,7 +92,7 @@ local function settle(item)
   return 1
 end
 
--- Whether this very attempt stands in the history. It must not count for the gate twice, nor be told as a lost lease.
+-- Whether this attempt is in the history already. Then it must not count twice for the gate, or be reported as a lost lease.
 local function is_written(item)
   local c = item.h and load(item.ref)
   return c and c.h and c.h[#c.h] == item.h

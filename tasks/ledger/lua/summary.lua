@@ -1,5 +1,5 @@
 #!lua flags=no-writes
--- Counts everything that an operator sees first.
+-- Counts what `closer status` shows.
 -- KEYS[1], ARGV[1..2]  see lib/base.lua    KEYS[2]  the stream that events come on
 -- ARGV[3]  failure reasons, separated by spaces    ARGV[4]  our consumer group on that stream
 -- Returns  { counts, the gate (JSON, see lib/keys.lua), workers: what each said last, JSON (see heartbeat.lua) }; counts and
@@ -26,11 +26,11 @@ local oldest = redis.call('ZRANGE', P .. 'open', 0, 0, 'WITHSCORES')
 if oldest[2] then tell('oldest_open', clamp(tonumber(oldest[2]))) end
 tell('rejected', redis.call('XLEN', P .. 'rejected'))
 
--- With other groups on the stream, entries stay there after we have taken them in.
+-- While other groups read the stream, entries stay there after we have taken them in. So the length is not the backlog.
 local groups, own = consumer_groups(KEYS[2], ARGV[4])
 tell('backlog', own and #groups > 1 and waiting(KEYS[2], own) or redis.call('XLEN', KEYS[2]))
 
--- Pairs of a name and a number; what is not a number somebody else has written, and it is left out.
+-- Tells pairs of a name and a number. A value that is not a number was written by another program and is left out.
 local function tell_all(beginning, pairs_)
   for i = 1, #pairs_, 2 do
     if string.match(pairs_[i + 1], '^%d+$') and #pairs_[i + 1] < 16 then tell(beginning .. pairs_[i], pairs_[i + 1]) end

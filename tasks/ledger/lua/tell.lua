@@ -1,6 +1,6 @@
--- Writes a notice of what no single script does: a bulk action has ended.
+-- Writes a notice of an event that spans several scripts, such as the end of a bulk action.
 -- KEYS, ARGV[1..2]  see lib/base.lua
--- ARGV[3]  the kind    ARGV[4]  its fields, a JSON object
+-- ARGV[3]  the notice's kind    ARGV[4]  its fields, a JSON object
 -- Returns  OK
 
 notice(ARGV[3], cjson.decode(ARGV[4]))

@@ -1,6 +1,7 @@
--- Makes queued closures due at once: their task message was not sent, or will not be worked on.
+-- Makes queued closures due at once, because their task message was not sent or will not be worked on.
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3..]  references
+-- Returns    OK
 
 expect('zset', { 'agenda', 'dispatched' })
 for i = 3, #ARGV do

@@ -1,6 +1,6 @@
--- The audit of what operators do.
--- An action is announced by an entry { by, action, filter, matched, why } before anything changes. What it changes is
--- added, by the step that changes it, as entries { of: the announcement's id, changed, skipped: JSON {why: n} }.
+-- Writes the audit of operators' actions.
+-- An action is announced by an entry { by, action, filter, matched, why } before anything changes. The script
+-- that makes a change adds, in the same step, entries { of: the announcement's id, changed, skipped: JSON {why: n} }.
 
 local function audited(of, changed, skipped)
   if of ~= '' then

@@ -1,4 +1,4 @@
--- What every script begins with, and before the other parts of this folder: the keys, the arguments, the time.
+-- Begins every script: the keys, the arguments, the time. The other parts of this folder follow.
 --
 -- KEYS[1]  prefix of all keys ("{closer}:"). The others are built from it:
 --   c:{reference}    string  the closure's record, JSON, see record.lua
@@ -15,11 +15,13 @@
 --   rejected         stream  what is not an event, see reject.lua
 --   inspection       hash    see inspection.lua
 --   shared           hash    streams that other consumer groups read, too, see take_off.lua
--- VERSION, OLDEST_BESIDE  see version.py, whence they are written before this
--- ARGV[1]  "now|since|stood|moved". now: the time (ms); "": the store's clock, which is the only clock the ledger knows.
---          The rest tells what this caller knows of that clock, see clock.lua: how long ago it last looked (ms; "never";
---          "waited": never, and it has waited for another to look; "": it only reads, and does not look), where the clock
---          stood then (ms), and by how much plans had been moved along with it until then (ms)
+-- VERSION, OLDEST_BESIDE  constants that Python writes before this text, see version.py
+-- ARGV[1]  "now|since|stood|moved".
+--          now: the time (ms); "" for the store's clock, which is the only clock that the ledger uses.
+--          The rest is what the caller knows of that clock, see clock.lua:
+--          since: how long ago the caller last looked (ms); "never"; "waited": never, and it has waited for another caller
+--          to look; "": it only reads and does not look.
+--          stood: what the clock showed then (ms). moved: by how much plans had been moved until then (ms)
 -- ARGV[2]  how long a closure is tried for, from the event or the re-queue (ms), where the fleet has no policy yet
 
 local P = KEYS[1]
@@ -30,8 +32,8 @@ if not NOW then
   NOW = t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- A number that the whole fleet goes by, see policy.lua: a caller's own counts only before any worker has written it.
--- `pcall`: this may be asked in the middle of a script, where a key of a wrong kind must not end it.
+-- A number of the fleet's policy, see policy.lua. The caller's own number counts only until a worker has written one.
+-- `pcall`: a key of a wrong type must not end a script in the middle.
 local function fleet(field, otherwise)
   local held = redis.pcall('HGET', P .. 'policy', field)
   local number = type(held) == 'string' and tonumber(held)
@@ -40,7 +42,7 @@ end
 -- How long a closure is tried for (ms).
 local function span() return fleet('deadline_ms', ARGV[2]) end
 
--- Fails when the ledger has a version that this program does not know. Each script asks before its first write.
+-- Fails when the ledger has a version that this program does not know. Each script calls it before its first write.
 local function refuse_newer(version)
   if version > VERSION then error(string.format('NEWERLEDGER %.0f', version), 0) end
 end

@@ -1,20 +1,20 @@
--- The store's clock, as it goes and as it is set.
--- It may be set while work waits, or another store with another clock takes over. Then all that is planned moves with it.
--- A store that was frozen for a while looks the same: then, too, everything is as far off as it was.
+-- Detects that the store's clock was set, and moves all plans along with it.
+-- The clock may be set while work waits, or a store with another clock may take over. A store that was frozen looks the
+-- same. Moving the plans then keeps everything as far in the future as it was.
 --
--- Whoever has looked before knows where the clock must stand now, whatever others have seen meanwhile. Whoever has not (a
--- newcomer: a worker that starts, an operator's command) knows nothing, so it decides nothing while a worker may live that
--- does: it is sent away, with an empty reply, until that worker has looked. Fields of the gate:
+-- A caller that has looked before knows what the clock must show now. A newcomer, such as a starting worker or an
+-- operator's command, does not. So a newcomer decides nothing while a worker may be alive that knows. It gets an empty
+-- reply until that worker has looked. Fields of the gate:
 --   clock  where the store's clock stood when it was last looked at (ms)
 --   moved  by how much all that is planned has been moved along with it so far (ms)
 
-local JUMP = 5000  -- less cannot be told from a slow network
+local JUMP = 5000  -- a smaller jump looks like a slow network (ms)
 local LOOK = 500
-local ALIVE = 60000  -- a worker gave a sign of life so short a time before the last look (ms): it may still be there
+local ALIVE = 60000  -- a worker whose last sign of life was so shortly before the last look may still be alive (ms)
 
 local CLOCK = as_time(gate.clock)
 
--- By how much plans have been moved along so far (ms); 0 where the field is lost or spoilt.
+-- By how much plans have been moved so far (ms); 0 when the field is lost or invalid.
 local function moved_so_far()
   local moved = tonumber(gate.moved or 0)
   return moved and math.abs(moved) <= LATEST and moved or 0
@@ -23,7 +23,7 @@ end
 local PLANS = { 'agenda', 'dispatched', 'open', 'closing' }
 
 local function move_plans(by)
-  expect('zset', PLANS)  -- first: that the plans were moved is written last, so half of them would be moved again
+  expect('zset', PLANS)  -- this comes first: an error between the moves would leave half of the plans to be moved twice
   for _, index in ipairs(PLANS) do
     local planned = redis.call('ZRANGE', P .. index, 0, -1, 'WITHSCORES')
     for i = 1, #planned, 2 do redis.call('ZADD', P .. index, planned[i + 1] + by, planned[i]) end
@@ -33,23 +33,23 @@ local function move_plans(by)
   gate_set('moved', moved_so_far() + by)
 end
 
--- A script's reply, with what its caller must remember of this look.
+-- Wraps a script's reply with what its caller must remember: the time and `moved` (ms).
 local function with_look(reply)
   return { string.format('%.0f', NOW), string.format('%.0f', moved_so_far()), reply }
 end
 
--- A newcomer knows one thing only: that no clock goes back by itself.
+-- The jump that a newcomer can see (ms). It knows only that a clock does not go back by itself.
 local function jump_for_newcomer()
   local passed = NOW - (CLOCK or NOW)
   return passed < -JUMP and passed or 0
 end
 
--- By how much the clock was set since this caller looked, without what others have moved along already.
+-- By how much the clock was set since this caller looked (ms), without what others have moved already.
 local function jump_since(since, stood, moved)
   local passed = NOW - stood
   local unmoved = passed - (moved_so_far() - moved)
   local function odd(ms) return ms < -JUMP or ms - since > JUMP end
-  -- Both: a newcomer's first look may have come after the clock was set, and before others moved the plans.
+  -- Both must be odd: a newcomer may first have looked after the clock was set and before others moved the plans.
   return odd(passed) and odd(unmoved) and unmoved - since or 0
 end
 

@@ -1,18 +1,18 @@
--- The gate: whether calls are made, and how many. Fields of the hash `gate`, absent when they say nothing:
---   paused throttled outage unauthorised   reasons why nothing is attempted, side by side. Each is JSON:
+-- The gate decides whether calls are made, and how many. Fields of the hash `gate`, absent when empty:
+--   paused throttled outage unauthorised   reasons why nothing is attempted; several may stand. Each is JSON:
 --             { since (ms), by, why; till: it ends by itself then (ms); probe: the one closure that may be attempted
 --             meanwhile; probe_at: when the next one may (ms); every: the pause after that (ms) }
 --   shut_at   since when at least one reason stands (ms)
 --   lost      how long the gate was shut in all (ms): deadlines run on a clock that stands still meanwhile
 --   key:{key} a suspended key, see keys.lua    forbidden:{key}  how many groups in a row it was refused with 403
 --   window    most calls in flight while the gate opens again, counted from `ramp` (ms); absent: no limit
---   fresh     1: the window is only a start's, and the first good reply lifts it
---   bad       share of calls that found the API ill, 0 to 1, moving    ill  the groups that counted for it
+--   fresh     1: the window is that of a slow start, and the first good reply lifts it
+--   bad       moving share of calls that found the API ill, 0 to 1    ill  the groups that were counted in it
 --   tat       when the rate limit allows the next call (ms)
---   version   the ledger's version, see version.py; absent: 0. The hash `policy` has it, too, as its lasting record; it is
---             here because every script reads this hash, so that every script of an older program refuses
+--   version   the ledger's version, see version.py; absent: 0. The hash `policy` keeps it for good. It is here, too,
+--             because every script reads this hash, so that every script of an older program refuses
 --   clock     the store's clock when it was last looked at (ms), see clock.lua
--- A field that another program has put there is passed over. Where a reason is damaged, it stands all the same.
+-- A field of another program is ignored. A damaged reason still keeps the gate shut.
 
 local REASONS = { 'paused', 'unauthorised', 'outage', 'throttled' }  -- the gravest first
 -- The fields that hold numbers, and the most that each can be.
@@ -20,10 +20,10 @@ local TIME = 1e14
 local NUMBERS = { shut_at = TIME, lost = TIME, window = 1e6, ramp = TIME, bad = 1, tat = TIME, clock = TIME, version = 1e6 }
 local STANDING = { since = 'number', by = 'string', why = 'string', till = 'number', probe = 'string',
   probe_at = 'number', every = 'number', cause = 'string' }
-local DAMAGED_MS = 900000  -- how long a throttle lasts whose end is damaged
+local DAMAGED_MS = 900000  -- how long a throttle lasts when its end is damaged (ms)
 local PROBE_FIRST, PROBE_MOST = 1000, 5000  -- the pauses between two probes of an outage
 local WINDOW_AGAIN = 4     -- calls in flight when the gate opens again; every good reply allows one more
-local WINDOW_MOST = 1024   -- where the limit is lifted
+local WINDOW_MOST = 1024   -- at so many calls in flight the limit is lifted
 
 local gate, reasons = {}, {}
 
@@ -57,7 +57,7 @@ do
     gate[field] = number and math.abs(number) <= most and number or nil
   end
   refuse_newer(gate.version or 0)
-  if gate.shut == 'paused' and not gate.paused then  -- by a version of closer that knew one reason at a time
+  if gate.shut == 'paused' and not gate.paused then  -- written by a release that knew one reason at a time
     gate.paused = cjson.encode({ since = tonumber(gate.since) or NOW, by = gate.by or '', why = gate.why or '' })
   end
   for _, reason in ipairs(REASONS) do
@@ -78,13 +78,13 @@ local function gate_set(field, value)
   gate[field] = value
 end
 
--- Writes a reason down; nil: it is over.
+-- Writes a reason into the gate; nil removes it.
 local function stand(reason, found)
   reasons[reason] = found
   gate_set(reason, found and cjson.encode(found))
 end
 
--- The time on the clock that deadlines run on: it stands still while the gate is shut.
+-- The time (ms) of the open clock, which deadlines use. It stands still while the gate is shut.
 local function open_clock()
   local lost = gate.lost or 0
   if gate.shut_at then lost = lost + NOW - gate.shut_at end
@@ -97,7 +97,7 @@ local function queue_again(ref, c, trigger)
   move(ref, c, 'queued', NOW)
 end
 
--- Adds a reference to a short list in the gate, of which the last `most` are kept; false when it stood there already.
+-- Adds a reference to a short list in the gate, which keeps the last `most`. False when it was in the list already.
 local function gate_add(field, ref, most)
   local refs = {}
   for known in string.gmatch(gate[field] or '', '%S+') do
@@ -116,7 +116,7 @@ local function ramp(window, fresh)
   gate_set('fresh', fresh)
 end
 
--- Shuts the gate for one more reason; `found`: its probes or its end. A reason that stands already stays as it is.
+-- Shuts the gate for one more reason. `found` holds its probes or its end. An existing reason stays as it is.
 local function shut(reason, by, why, found)
   if reasons[reason] then return end
   if not gate.shut_at then gate_set('shut_at', NOW) end
@@ -126,7 +126,7 @@ local function shut(reason, by, why, found)
   notice('gate_shut', { reason = reason, by = by, why = why, till = found.till })
 end
 
--- One reason is over. When it was the last the gate opens, for few calls at first.
+-- Ends one reason. When it was the last, the gate opens, for few calls at first.
 local function open(reason)
   local stood = reasons[reason]
   if stood then stand(reason, nil) end
@@ -148,7 +148,7 @@ local function shut_outage()
     { every = PROBE_FIRST, probe_at = NOW + PROBE_FIRST })
 end
 
--- The API asked to hold back; of two such wishes the later end counts.
+-- Holds the fleet back for `hold` ms, as the API asked. Of two such requests the later end counts.
 local function throttle(hold)
   local till = NOW + hold
   if not reasons.throttled then
@@ -159,26 +159,27 @@ local function throttle(hold)
   end
 end
 
--- Whether the gate is shut; ends the reasons whose time is over first.
+-- Whether the gate is shut. First ends the reasons whose time is over.
 local function is_shut()
   for _, reason in ipairs(REASONS) do
     if reasons[reason] and NOW >= (reasons[reason].till or math.huge) then open(reason) end
   end
-  if gate.shut_at and not next(reasons) then open() end  -- somebody else has taken the reason away
+  if gate.shut_at and not next(reasons) then open() end  -- another program has deleted the reason
   return gate.shut_at ~= nil
 end
 
--- Whether a probe would be in vain, or against what the API or an operator asked for.
+-- Whether probes are forbidden, because an operator paused or the API asked to hold back.
 local function no_probes()
   return reasons.paused or reasons.throttled
 end
 
--- How many calls of this opening are in flight.
+-- How many calls are in flight that began since the gate last opened.
 local function in_flight()
   return redis.call('ZCOUNT', P .. 'closing', gate.ramp or '-inf', '+inf')
 end
 
--- The generic cell rate algorithm: reserves the next slot, returns the ms until then; `pause` between two calls, 0: none.
+-- Reserves the next slot by the generic cell rate algorithm, and returns the ms until then. `pause`: the time between two
+-- calls (ms); 0: no limit.
 local next_free
 local function next_slot(pause)
   if pause <= 0 then return 0 end
@@ -187,12 +188,12 @@ local function next_slot(pause)
   return at - NOW
 end
 
--- Writes down which slots are reserved, once for all that a script has reserved.
+-- Writes the reserved slots. A script calls it once, after it has reserved all its slots.
 local function keep_slots()
   if next_free then gate_set('tat', next_free) end
 end
 
--- What is planned moves with the store's clock when that is set.
+-- Moves the gate's times by `by` ms when the store's clock was set.
 local function move_gate(by)
   for _, reason in ipairs(REASONS) do
     local found = reasons[reason]

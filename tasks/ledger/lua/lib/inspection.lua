@@ -1,14 +1,14 @@
--- The inspection of the ledger, see inspect.lua. Its hash `inspection`:
---   phase, cursor  where the round that goes on stands; absent: none goes on
---   pause, next    between two steps, and not before when the next (ms)
+-- The state of the ledger's inspection, see inspect.lua. Fields of the hash `inspection`:
+--   phase, cursor  the position of the current round; absent: there is none
+--   pause, next    the pause between two steps (ms), and the earliest time of the next step (ms)
 --   ended          when the last round ended (ms)
---   closures       how many closures the states' indexes must hold: receiving adds, forgetting takes away
---   began          what did not fit as the round began, see `difference`
---   accepted       what does not fit though a round has looked at everything
+--   closures       how many closures the states' indexes must hold; receiving adds to it, pruning subtracts
+--   began          the difference when the round began, see `difference`
+--   accepted       the difference that remained after a round had looked at everything
 --   audit          id of the round's entry in the audit, once it has found something
 --   agenda, index, stale, aside, unknown   what the round has found, see DAMAGES
 
--- Put onto the agenda, put into an index, wrong entries taken off, put aside, records in no index that cannot be read.
+-- In this order: put onto the agenda, put into an index, wrong entries taken off, put aside, unreadable records in no index.
 local DAMAGES = { 'agenda', 'index', 'stale', 'aside', 'unknown' }
 local FITS = '0 0 0 0'
 
@@ -33,7 +33,7 @@ local function closures_indexed()
   return all
 end
 
--- Numbers that belong together, and by how much they do not fit. Every step changes both sides of each at once.
+-- By how much counts that belong together differ, as four numbers. Every script changes both sides of each in one step.
 local function difference(fields)
   local unfinished, failed = 0, 0
   for name in pairs(UNFINISHED) do unfinished = unfinished + size(name) end
@@ -42,7 +42,7 @@ local function difference(fields)
     closures_indexed() - (as_time(fields.closures) or 0))
 end
 
--- Closures have come, or were forgotten. A count that is spoilt does not keep events from being received.
+-- Adds to the count of closures when some were received or pruned. An invalid count does not stop events from being received.
 local function count_closures(number)
   if number == 0 then return end
   local counted = redis.pcall('HINCRBY', P .. 'inspection', 'closures', number)

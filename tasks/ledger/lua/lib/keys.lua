@@ -1,17 +1,17 @@
--- Keys that the API refuses. A key is known here by its name only, a salted fingerprint that its workers tell.
--- It is suspended by a 401, or when group after group is refused with 403. Then its workers call nothing but a probe
--- now and then; the others go on. When no worker that was seen lately has a key that is not suspended, the gate is shut.
+-- API keys that the API refuses. The ledger knows a key only by its name, a salted fingerprint that its workers send.
+-- A 401 suspends a key, and so do several groups in a row that are refused with 403. Its workers then call nothing but a
+-- probe now and then, while other workers go on. The gate shuts when every worker that was seen lately has a suspended key.
 --   gate field key:{key}        JSON { since (ms), cause, probe: the one closure its workers may attempt, probe_at: when
 --                               the next one may (ms), every: the pause after that (ms) }
 --   forbidden:{key}  set        groups that it was refused with 403, since its last good reply
---   reconsider       set        groups whose 403 was the key's fault, not theirs: they are queued again
--- ARGV of a script that acts for a worker names the worker's key; "" is a key like any other.
+--   reconsider       set        groups that got 403 because of the key; they are queued again
+-- A script that acts for a worker has the name of the worker's key among its ARGV. "" is a name like any other.
 
 local SEEN_MS = 15000          -- a worker that was not seen for so long does not count
 local FORGET_MS = 3600000      -- a suspended key that no worker has had for so long is forgotten
 local KEY_FIRST, KEY_MOST = 15000, 60000
 local FORBIDDEN_IN_A_ROW = 5
-local RECONSIDERED_MOST = 3    -- a group that was queued again so often, and is refused again, has failed for itself
+local RECONSIDERED_MOST = 3    -- a group that is refused again after so many requeues has failed by its own fault
 
 local suspended = {}
 for field, raw in pairs(gate) do
@@ -27,7 +27,7 @@ end
 
 -- The keys of the workers that were seen within `ms`, each with true.
 local function keys_seen(ms)
-  local seen, raw = {}, redis.pcall('HVALS', P .. 'workers')  -- where that is not a hash, none is seen
+  local seen, raw = {}, redis.pcall('HVALS', P .. 'workers')  -- empty when another program has overwritten the hash
   for i = 1, #raw do
     local at = seen_at(raw[i])
     local key = at and math.abs(NOW - at) <= ms and cjson.decode(raw[i]).key
@@ -63,7 +63,7 @@ local function suspend(key, cause)
   judge_keys()
 end
 
--- The key is not suspended any more; `kind`: the notice that tells why.
+-- Ends the suspension of a key. `kind` is the notice that says why.
 local function lift(key, kind)
   notice(kind, { key = key })
   reconsider(key)
@@ -84,14 +84,14 @@ local function forbid(ref, key)
   end
 end
 
--- The key is accepted: the groups that it was refused before have failed for themselves.
+-- The API accepts the key. So groups that it refused before have failed by their own fault.
 local function accepted(key)
   if not gate['forbidden:' .. key] then return end
   redis.call('DEL', P .. 'forbidden:' .. key)
   gate_set('forbidden:' .. key, nil)
 end
 
--- Forgets suspended keys that no worker has any more.
+-- Forgets suspended keys that no worker has had for FORGET_MS.
 local function forget_keys()
   local seen
   for key, found in pairs(suspended) do
@@ -102,7 +102,7 @@ local function forget_keys()
   end
 end
 
--- Queues up to `most` groups again that were refused because of a key.
+-- Queues up to `most` groups again whose 403 was the key's fault.
 local function queue_reconsidered(most)
   for _, ref in ipairs(redis.call('SPOP', P .. 'reconsider', most)) do
     local c = load(ref)
@@ -115,8 +115,8 @@ local function queue_reconsidered(most)
   end
 end
 
--- What a worker is told of its permission to call: { the time (ms); what was claimed until then must not be called any
--- more (ms, 0: all may); since when its key is suspended (ms, 0: it is not) }. What it claims later is a probe.
+-- The word to a worker, which says what it may call: { the time (ms); the time up to which claims must not be called any
+-- more (ms, 0: all may be); since when its key is suspended (ms, 0: it is not) }. A later claim is a probe.
 local function word_to(key)
   local stop, mine = 0, suspended[key] and suspended[key].since or 0
   for _, found in pairs(reasons) do stop = math.max(stop, found.since) end
@@ -130,7 +130,7 @@ local function move_keys(by)
   end
 end
 
--- The gate as it is looked at, JSON: { now, reasons, keys, window }. A reason whose time is over is not shown.
+-- The gate for readers, JSON: { now, reasons, keys, window }. A reason whose time is over is left out.
 local function gate_view()
   local shown = {}
   for reason, found in pairs(reasons) do

@@ -1,21 +1,21 @@
--- Notices: what somebody may want to be told of at once, written by the script that does it. Programs follow the stream
--- with a cursor, so that nothing is missed that is over before they look again; see notices.py for the kinds.
+-- Notices tell of what somebody may want to know at once. The script that does it writes the notice. Programs follow the
+-- stream with a cursor, so they do not miss what is over before they look again. notices.py has the kinds.
 --   notices  stream  { v: the entry's version, number: one more than the notice before, kind, at (ms), fields: JSON }; the
---                    last NOTICES_LIMIT of them, or a few more. A number that is skipped tells that notices were missed
+--                    last NOTICES_LIMIT of them, or a few more. A gap in the numbers means that notices were missed
 --   told     hash    number: how many notices there were; {kind}:{what}: when one of them was last written (ms)
--- Nothing here fails a script: another program's key under these names must not stop what the script is for. A notice
--- that cannot be written is lost, and so is one of a script that the store never finished.
+-- Nothing here fails a script, because another program's key under these names must not stop the script's work. A notice
+-- that cannot be written is lost. So is the notice of a script that the store never finished.
 
 local NOTICES_LIMIT = 5000
 local NOTICE_VERSION = 1
-local FRESH_MS = 3600000  -- a reason for which nothing has failed for so long is told again
-local SELDOM_MS = 60000   -- no sooner is a notice of the same kind about the same thing written again
-local RUN_MS = 600000     -- rejected events of one run are told no sooner again
+local FRESH_MS = 3600000  -- a failure is news again when none has had its reason for so long
+local SELDOM_MS = 60000   -- the least time between two notices of the same kind about the same thing
+local RUN_MS = 600000     -- the least time between two notices of rejected events
 
 local function next_number()
   local number = redis.pcall('HINCRBY', P .. 'told', 'number', 1)
   if type(number) == 'number' then return number end
-  redis.pcall('HSET', P .. 'told', 'number', 1)  -- it was spoilt: the count begins anew
+  redis.pcall('HSET', P .. 'told', 'number', 1)  -- the count was invalid, so it begins anew
   return 1
 end
 
@@ -25,7 +25,7 @@ local function notice(kind, fields)
     'kind', kind, 'at', string.format('%.0f', NOW), 'fields', readable and text or '{}')
 end
 
--- Whether a notice of this kind about this thing is written: not when the last one is younger than `pause` (ms).
+-- Whether to write a notice of this kind about this thing: only when the last one is at least `pause` ms old.
 local function is_news(kind, what, pause)
   local field = kind .. ':' .. what
   local last = tonumber((redis.pcall('HGET', P .. 'told', field))) or 0
@@ -34,16 +34,16 @@ local function is_news(kind, what, pause)
   return true
 end
 
--- A closure is about to fail, for `reason`. Told when none has for an hour, or none stands failed for it any more.
+-- Tells that a closure is about to fail for `reason`, if none has for an hour or none is in that index any more.
 local function notice_failure(ref, reason)
   local newest = tonumber(redis.call('ZRANGE', P .. 'failed:' .. reason, -1, -1, 'WITHSCORES')[2])
   if newest and math.abs(NOW - newest) < FRESH_MS then return end
   if is_news('failure', reason, SELDOM_MS) then notice('failure', { reason = reason, reference = ref }) end
 end
 
--- An event was kept as rejected, under `id`. The first is told, and while more come, one in every ten minutes.
+-- Tells of an event that was kept as rejected under `id`: of the first, and while more come, once in ten minutes.
 local function notice_rejected(id, problem, event_type)
   if not is_news('rejected', '', RUN_MS) then return end
-  if problem and #problem > 300 then problem = nil end  -- cut, it might end in the middle of a character
+  if problem and #problem > 300 then problem = nil end  -- a cut text might end in the middle of a character
   notice('rejected', { id = id, problem = problem, type = event_type, waiting = redis.call('XLEN', P .. 'rejected') })
 end

@@ -1,20 +1,20 @@
--- One closure's record and its moves between the states.
+-- Reads and writes one closure's record, and moves the closure between states.
 --
--- A record's fields (absent when they say nothing, for there are many records):
+-- A record's fields (absent when empty, which saves memory):
 --   s state   o outcome   r reason   n attempts   k failures and m "not found"s since it was queued
 --   e event source   i event id   v identities of later events   u custom reference   t event time   p traceparent
 --   a received at (ms)   d deadline on the open clock (ms)   x leases so far   w who holds the lease
 --   g trigger (requeue, bulk)   l 1: lock before closing   h history, packed attempts, oldest first
 --   f how often it was queued again because a key was refused with 403, see keys.lua
 --   q operators' actions, the last ten, "ms|action|audit id"
---   y version; this release never writes it, for there are many records: absent means 1
--- A field that is not known here is kept by every script as it came; only an empty list would come back as an empty object.
+--   y version; absent means 1. This release never writes it, which saves memory
+-- Every script keeps a field that it does not know. Only an empty list comes back as an empty object.
 
 local HISTORY_LIMIT = 20
 local ACTIONS_LIMIT = 10
 
--- What a record's fields are; `list`: of strings. One that is otherwise was not written by these scripts, and would
--- break them in the middle, and with them whatever else is in the same call.
+-- The types of a record's fields; `list` is a list of strings. These scripts never write other types. Such a record would
+-- break a script in the middle, and everything else in the same call with it.
 local FIELDS = { s = 'string', o = 'string', r = 'string', n = 'number', k = 'number', m = 'number', e = 'string',
   i = 'string', v = 'list', u = 'string', t = 'string', p = 'string', a = 'number', d = 'number', x = 'number',
   w = 'string', g = 'string', l = 'number', f = 'number', h = 'list', q = 'list' }
@@ -43,13 +43,13 @@ for _, reason in ipairs(FAILURES) do
   IS_FAILURE[reason] = true
 end
 
--- A script that moves closures calls this before its first write. `claim.lua` does, too: nothing is called at the API
--- whose result could not be written down.
+-- A script that moves closures calls this before its first write. `claim.lua` calls it, too, so that the API is not called
+-- when the result could not be written.
 local function expect_indexes()
   expect('zset', INDEXES)
 end
 
--- The record in a text, or nil when it is not one that these scripts can work on and write back.
+-- The record in a JSON text; nil when these scripts could not work on it and write it back.
 local function decode(raw)
   local readable, c = pcall(cjson.decode, raw)
   if not (readable and type(c) == 'table' and c.e and c.i and c.a and NEEDED[c.s] and c[NEEDED[c.s]]) then return nil end
@@ -60,8 +60,8 @@ local function decode(raw)
   return c
 end
 
--- The closure's record; nil when there is none, or none that can be read: then its text is the second result. Where
--- another program has put a list or the like in its place that text is empty.
+-- The closure's record and its text. The record is nil when there is none or it cannot be read; the text is nil when there
+-- is none, and "" where another program has put a key of another type in its place.
 local function load(ref)
   local raw = redis.pcall('GET', P .. 'c:' .. ref)
   if not raw then return nil end
@@ -79,8 +79,8 @@ local UNFINISHED = { queued = true, closing = true, retrying = true }
 local OF_UNFINISHED = { 'agenda', 'open', 'dispatched' }
 for state in pairs(UNFINISHED) do OF_UNFINISHED[#OF_UNFINISHED + 1] = state end
 
--- Those lists that hold a closure whose record is gone. One alone does not prove that anybody asked to close the group:
--- another program may have written it there.
+-- The lists that hold a closure whose record is gone. One list alone does not prove that anybody asked to close the group,
+-- because another program may have written the entry.
 local function lists_of(ref)
   local lists = {}
   for _, index in ipairs(OF_UNFINISHED) do
@@ -89,7 +89,7 @@ local function lists_of(ref)
   return lists
 end
 
--- Whether an index holds the closure as one that has ended: for one whose record is gone or damaged.
+-- Whether an index says that the closure has ended. This is for a closure whose record is gone or damaged.
 local function has_ended(ref)
   for state in pairs(NEEDED) do
     if not UNFINISHED[state] and redis.call('ZSCORE', P .. state, ref) then return true end
@@ -101,7 +101,7 @@ local function save(ref, c)
   redis.call('SET', P .. 'c:' .. ref, cjson.encode(c))
 end
 
--- Puts the closure into a state, and on the agenda at `due` (nil: nobody needs to look again); the caller saves.
+-- Puts the closure into a state, and on the agenda for `due` (ms; nil: nobody needs to look again). The caller saves.
 local function move(ref, c, state, due)
   if c.s then redis.call('ZREM', P .. c.s, ref) end
   if c.s == 'failed' then redis.call('ZREM', P .. 'failed:' .. c.r, ref) end
@@ -128,7 +128,7 @@ local function note(c, entry)
   if #c.h > HISTORY_LIMIT then table.remove(c.h, 1) end
 end
 
--- That a group is closed is a fact: what was needed to close it is forgotten; the caller saves.
+-- Marks the closure closed, and drops the fields that were needed to close it. The caller saves.
 local function close(ref, c, outcome)
   c.o = outcome
   c.d, c.k, c.m, c.x, c.w, c.g, c.l, c.v, c.f = nil, nil, nil, nil, nil, nil, nil, nil, nil
@@ -140,7 +140,8 @@ local function plain(text)
   return (string.gsub(text or '', '[|%c]', ' '))
 end
 
--- A lease that ended without a word: its worker died, or cannot reach the store. The call may have taken effect.
+-- Queues a closure whose lease ended without a result: its worker died or cannot reach the store. The call may have taken
+-- effect; the next one then finds the group closed.
 local function lose_lease(ref, c)
   local since = redis.call('ZSCORE', P .. 'closing', ref) or NOW
   note(c, string.format('%.0f', since) .. '|' .. plain(c.w) .. '|' .. plain(c.g)

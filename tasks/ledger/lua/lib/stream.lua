@@ -1,6 +1,6 @@
 -- The stream that events come on, and the consumer groups that read it: ours, and perhaps those of other programs.
 
-local COUNT_MOST = 10000  -- where the store does not know how many entries a group has not read, they are counted so far
+local COUNT_MOST = 10000  -- where the store does not know how many entries a group has not read, at most so many are counted
 local TRIM_MOST = 10000
 
 -- Every consumer group as { name, pending, lag (false: unknown), ['last-delivered-id'] }, and ours among them.
@@ -16,13 +16,13 @@ local function consumer_groups(stream, ours)
   return groups, own
 end
 
--- How many entries a group has still to read or to acknowledge; "at least" where they had to be counted.
+-- How many entries a group has still to read or acknowledge; a lower bound when COUNT_MOST is reached.
 local function waiting(stream, group)
   local unread = group.lag or #redis.call('XRANGE', stream, '(' .. group['last-delivered-id'], '+', 'COUNT', COUNT_MOST)
   return unread + group.pending
 end
 
--- Whether one entry's id comes before another's. They are longer than Lua's numbers.
+-- Whether entry id a comes before b. The ids do not fit into Lua's numbers, so this compares digits.
 local function id_before(a, b)
   local function part(x, y) return #x < #y or #x == #y and x < y end
   local a1, a2 = string.match(a, '^(%d+)-(%d+)$')
@@ -30,7 +30,7 @@ local function id_before(a, b)
   return part(a1, b1) or a1 == b1 and part(a2, b2)
 end
 
--- Where the entries begin that some group still needs, and whether that entry itself is needed.
+-- The first id that some group still needs or has just read, and whether that entry itself is needed.
 local function needed_from(stream, groups)
   local from, itself
   for _, group in ipairs(groups) do
@@ -41,11 +41,11 @@ local function needed_from(stream, groups)
   return from, itself
 end
 
--- Deletes what every group has been given and has acknowledged, up to a limit; whether nothing of that is left.
+-- Deletes entries that every group has received and acknowledged, up to a limit. Returns whether none of them is left.
 local function trim(stream, groups)
   local from, itself = needed_from(stream, groups)
   if not itself then redis.call('XDEL', stream, from) end
-  -- Whole blocks are cheap; what is left of the last one is little.
+  -- Deleting whole blocks is cheap. The rest of the last block is small.
   if redis.call('XTRIM', stream, 'MINID', '~', from, 'LIMIT', TRIM_MOST) > 0 then return false end
   redis.call('XTRIM', stream, 'MINID', '=', from)
   return true
