@@ -1,4 +1,4 @@
-"""The Celery app, and a worker's life as Celery tells it: `celery -A worker.app worker`, or `closer worker`."""
+"""The Celery app, and how its signals start and stop a worker: `celery -A worker.app worker` or `closer worker`."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _LAST_RESORT_S = 40.0
 
 
 class Worker:
-    """What one worker process consists of, beside Celery's own: the loop, the publisher, perhaps the store."""
+    """One worker process's parts beside Celery's own: the runtime, the publisher, and perhaps the embedded store."""
 
     def __init__(self) -> None:
         self._runtime: Runtime | None = None
-        self._started = ExitStack()  # what is stopped in the end, the last first
+        self._started = ExitStack()  # what `stop` ends, the last started first
         self._consuming = Consuming()
         self.interrupted = False  # told to stop by Ctrl-C
 
@@ -68,20 +68,20 @@ class Worker:
         )
 
     def ready(self, consumer: Any) -> None:
-        """Celery consumes: begin to take in events."""
+        """Begin to take in events; Celery consumes."""
         assert self._runtime is not None
         self._consuming.begin(consumer)
         _collect_less()
         self._runtime.open()
 
     def hand_over(self, references: Any, origin: str) -> None:
-        """The body of the task. Raises NotTaken."""
+        """Take the references of a task message; `origin` says where they came from. Raises NotTaken."""
         if self._runtime is None:
             raise NotTaken("this process has not started, or has stopped")
         self._runtime.receive(references, origin)
 
     def drain(self) -> None:
-        """The process was told to stop."""
+        """Begin to stop: the process was told to."""
         if self._runtime is not None:
             self._runtime.drain()
 
@@ -92,7 +92,7 @@ class Worker:
 
 
 def _configuration() -> dict[str, Any]:
-    """Celery's, when it first asks for it. With wrong settings there is none, and Celery would print a traceback."""
+    """Return Celery's configuration. With wrong settings end the process: Celery would print a traceback."""
     try:
         settings = load()
         check_broker(settings.celery_broker_url)
@@ -103,12 +103,12 @@ def _configuration() -> dict[str, Any]:
 
 
 class Closer(Celery):
-    """The Celery app, which only `CLOSER_*` steers. `ignored` are the names of Celery's own variables that were set."""
+    """The Celery app, configured by `CLOSER_*` only. `ignored` names Celery's own variables that were set."""
 
     ignored: tuple[str, ...] = ()
 
     def on_init(self) -> None:
-        """Before Celery reads any configuration."""
+        """Remove Celery's variables, before Celery reads any configuration."""
         self.ignored = celery_variables.forget()
 
 
@@ -130,15 +130,15 @@ def _start_store(settings: Settings, started: ExitStack) -> None:
 
 
 def _collect_less() -> None:
-    """What a closure leaves behind is freed without the collector; with its defaults that takes a tenth of the CPU."""
+    """Run the garbage collector less often. Closures leave no cycles, and its defaults take a tenth of the CPU."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
 
 
 def _stop_process(code: int) -> None:
-    """A part has died: end the process with this exit code, by Celery's way if that works, by force if not."""
-    setattr(celery_state, "should_stop", code)  # noqa: B010  (its stub knows None only)
+    """End the process with this exit code, because a part has died. Use Celery's way first, then force."""
+    setattr(celery_state, "should_stop", code)  # noqa: B010  (its stub allows only None)
     timer = threading.Timer(_LAST_RESORT_S, _end_by_force, (code,))
     timer.daemon = True
     timer.start()
@@ -151,19 +151,19 @@ def _end_by_force(code: int) -> None:
 
 @signals.celeryd_init.connect
 def _log_from_now_on(instance: Any, **_: Any) -> None:
-    """The first thing that Celery's worker does: from here on everything that is printed is a log line."""
+    """Turn everything that is printed into log lines. This is the first thing that Celery's worker does."""
     settings = load()
     guard_tracebacks()
     logs.configure(settings.log_level, settings.log_format)
     stdio.take_over()
     instance.quiet = True  # its banner says less than our first line
-    instance.exitcode = os.EX_SOFTWARE  # unless it is told to stop: Celery ends with 0 even when it gives up
+    instance.exitcode = os.EX_SOFTWARE  # until it is told to stop; Celery ends with 0 even when it gives up
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
 
 
 def _leave(*_: Any) -> None:
-    """Told to stop before Celery has handlers of its own, which it sets when the parts are up."""
+    """Stop before Celery has signal handlers of its own, which it sets when the parts run."""
     worker.stop()
     _log.info("told to stop while starting")
     raise SystemExit(os.EX_OK)
@@ -176,7 +176,7 @@ def _keep_logs(**_: Any) -> None:
 
 @signals.celeryd_init.connect
 def _refuse(options: dict[str, Any], **_: Any) -> None:
-    """Started as `celery -A worker.app worker` with options that would make it another worker: say so, and end."""
+    """End the process when options of `celery -A worker.app worker` would make it another kind of worker."""
     wrong = celery_variables.refused(options, app.conf, celery_settings(load()))
     for words in wrong:
         _log.critical("the worker cannot start with %s; start it without", words)
@@ -186,8 +186,8 @@ def _refuse(options: dict[str, Any], **_: Any) -> None:
 
 @signals.worker_init.connect
 def _start(**_: Any) -> None:
-    """Start, or end the process: Celery itself would log what is raised here, and go on without the parts."""
-    # Celery would import it after this, when a signal already raises; an exception in the middle of an import is lost.
+    """Start the parts, or end the process. Celery would log an exception raised here and go on without the parts."""
+    # Celery would import it later, when a signal already raises. An exception in the middle of an import is lost.
     import_module(app.conf.worker_consumer.partition(":")[0])
     for name in app.ignored:
         _log.warning("%s is set and has no effect; %s", name, celery_variables.REMEDY)
@@ -205,7 +205,7 @@ def _start(**_: Any) -> None:
 def _ready(sender: Any, **_: Any) -> None:
     try:
         worker.ready(sender)
-    except Exception as error:  # Celery would go on, and no event would be taken in
+    except Exception as error:  # Celery would go on, but nothing would take events in
         _log.critical("the worker cannot go on (%s); this process stops, start it again", error, exc_info=error)
         _stop_process(os.EX_SOFTWARE)
 
@@ -219,4 +219,4 @@ def _drain(sig: str, **_: Any) -> None:
 @signals.worker_shutdown.connect
 def _stop(**_: Any) -> None:
     worker.stop()
-    logs.finish()  # after SIGHUP Celery becomes another program before anything else ends this one
+    logs.finish()  # after SIGHUP Celery replaces the process before any exit handler runs

@@ -1,4 +1,4 @@
-"""Open files: each call in flight takes one, and the system allows a process only so many."""
+"""Checks and raises the limit of open files. Each call in flight takes one."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from contextlib import suppress
 
 from tasks.errors import ConfigurationError
 
-# Beside the calls: the store's and the broker's connections, the loop, pipes, a log; a busy worker was seen to have 30.
+# For connections to the store and the broker, the loop, pipes and a log. A busy worker was seen to have 30.
 _OTHERS = 64
 
 
 def needed(concurrency: int) -> int:
-    """How many a worker with so many calls in flight needs."""
+    """Return how many open files a worker needs for `concurrency` calls in flight."""
     return concurrency + _OTHERS
 
 
 def allowed() -> int | None:
-    """How many this process may have, when it asks for as many as it can; None: there is no limit."""
+    """Return the hard limit of open files of this process; None when it is unlimited."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return None if hard == resource.RLIM_INFINITY else hard
 
 
 def problem(concurrency: int) -> str | None:
-    """What is wrong, if this process may not open as many as it needs."""
+    """Return what is wrong when this process may not open as many files as it needs; None when it may."""
     most = allowed()
     if most is None or most >= needed(concurrency):
         return None
@@ -31,7 +31,7 @@ def problem(concurrency: int) -> str | None:
 
 
 def remedy(concurrency: int) -> str:
-    """What to do about it."""
+    """Return what an operator can do about the problem."""
     lower = max(1, (allowed() or 0) - _OTHERS)
     return (
         f"allow more (in the shell that starts it: ulimit -n {needed(concurrency)}; systemd: "
@@ -41,10 +41,10 @@ def remedy(concurrency: int) -> str:
 
 
 def raise_limit(concurrency: int) -> None:
-    """Let this process open as many as it needs. Raises ConfigurationError where the system does not allow it."""
+    """Raise the soft limit to what the worker needs. Raises ConfigurationError when the hard limit is lower."""
     if wrong := problem(concurrency):
         raise ConfigurationError(f"{wrong}: {remedy(concurrency)}")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < needed(concurrency):
-        with suppress(ValueError, OSError):  # macOS has limits that it does not tell; then calls fail, and say why
+        with suppress(ValueError, OSError):  # macOS has limits that it does not report; calls then fail with the reason
             resource.setrlimit(resource.RLIMIT_NOFILE, (needed(concurrency), hard))

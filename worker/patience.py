@@ -1,4 +1,4 @@
-"""How the parts of a worker wait: longer and longer while the store is away, and never without an end when it stops."""
+"""How a worker's parts wait: with growing pauses while the store is away, and with a time limit when it stops."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PAUSE_FIRST_S, _PAUSE_MOST_S = 0.1, 2.0
 
 
 def pauses() -> Iterator[float]:
-    """Pauses between two tries (s), each twice as long as the one before, up to two seconds."""
+    """Yield the pauses between two tries (s). Each is twice as long as the one before, from 0.1 up to 2 s."""
     pause_s = _PAUSE_FIRST_S
     while True:
         yield pause_s
@@ -23,7 +23,7 @@ def pauses() -> Iterator[float]:
 
 
 async def within(seconds: float, ending: Awaitable[Any], otherwise: str) -> None:
-    """Wait for an end, but not longer; log `otherwise` when it does not come, or the ledger refuses meanwhile."""
+    """Wait for `ending` for at most so many seconds. Log `otherwise` when it does not end or raises a CloserError."""
     started = time.monotonic()
     try:
         async with asyncio.timeout(seconds):

@@ -1,4 +1,4 @@
-"""Folders and files of our own: nobody else reads them, and no link in them makes us write somewhere else."""
+"""Opens private folders and files. Nobody else can read them, and a link cannot make closer write elsewhere."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from tasks.errors import ConfigurationError
 
 _REMEDY = "set CLOSER_DATA_DIR to a folder that only you can write to"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe in a file's place must not hold us up
+_FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # opening a pipe in a file's place must not block
 
 
 class NotPrivate(ConfigurationError):
-    """A folder in which somebody else could have us write over a file of theirs, or of ours."""
+    """A folder or file in whose place somebody else could make closer write over another file."""
 
 
 def open_folder(path: Path, *, make: bool = False, kept: bool = False) -> int:
-    """A descriptor of a folder that is ours alone; one that others may read or write is closed to them (0700).
+    """Return a descriptor of a folder that only this user can use. Permissions of others are removed (0700).
 
-    `make`: make it, and what leads to it, if it is not there. `kept`: what is in it must not be lost, so it must not
-    lie where others may take it away. Raises NotPrivate; and OSError when it cannot be made or opened.
+    `make`: create the folder and its parents if they are missing. `kept`: its contents must not be lost, so it must not
+    lie where others may move it away. Raises NotPrivate, and OSError when it cannot be made or opened.
     """
     if make:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -46,9 +46,10 @@ def open_folder(path: Path, *, make: bool = False, kept: bool = False) -> int:
 
 
 def open_file(name: str | Path, flags: int, folder: int | None = None) -> int:
-    """A descriptor of a regular file of ours, in a folder by its descriptor; one that is made is readable to us alone.
+    """Return a descriptor of a regular file of this user. A new file can be read by this user only (0600).
 
-    Raises NotPrivate when it is something else, or another user's. Raises OSError.
+    `flags`: as of `os.open`. `folder`: a descriptor of the folder that `name` is in; None: `name` is a path.
+    Raises NotPrivate when it is not a regular file or belongs to another user. Raises OSError.
     """
     try:
         file = os.open(name, flags | _FILE, 0o600, dir_fd=folder)
@@ -64,7 +65,10 @@ def open_file(name: str | Path, flags: int, folder: int | None = None) -> int:
 
 
 def write(folder: int, name: str, text: str) -> None:
-    """Put the text into a file in the folder, whole or not at all. Raises OSError."""
+    """Write the text to a file in the folder, whole or not at all. Raises OSError and NotPrivate.
+
+    `folder`: a descriptor. A crash here leaves the old file, because the new one takes its place in one step.
+    """
     fresh = f"{name}.new"
     with suppress(FileNotFoundError):
         os.unlink(fresh, dir_fd=folder)
@@ -82,9 +86,9 @@ def _make_private(path: Path, folder: int) -> None:
 
 
 def _check_place(path: Path) -> None:
-    """Others may not rename it: who may write to the folder above may, unless that has the sticky bit, as /tmp has.
+    """Check that others cannot rename the folder. Whoever may write to its parent can, unless that has the sticky bit.
 
-    A group of the user's own number is the user's private one.
+    A group with the user's own number is the user's private group, so it does not count as others.
     """
     place = path.parent.stat()
     others = stat.S_IWOTH if place.st_gid == os.getegid() == os.geteuid() else stat.S_IWOTH | stat.S_IWGRP

@@ -1,4 +1,4 @@
-"""kombu's transport over AMQP, made to outlive any message: headers of any depth, bodies that unfold without end."""
+"""kombu's transport over AMQP. It survives headers of any depth and bodies that unpack without end."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from kombu.transport import pyamqp
 _HEADER = 2  # the frame that holds a message's properties
 _BEFORE_FLAGS = 12  # its class, weight and the size of the body; then two bytes of flags, and the properties
 Frame = tuple[int, int, Any]
-_PyamqpConnection: Any = pyamqp.Connection  # its stub knows no frame_handler
+_PyamqpConnection: Any = pyamqp.Connection  # its stub does not know frame_handler
 
 
 class Message(KombuMessage):
-    """A message as it came. kombu's own unpacks it at once, without a limit."""
+    """A message as it came, still packed. kombu's own class unpacks it at once and without a limit."""
 
     def __init__(self, msg: Any, channel: Any = None, **kwargs: Any) -> None:
         told = msg.properties
@@ -34,9 +34,9 @@ class Message(KombuMessage):
 
 
 def _tolerant_frames(connection: Any, callback: Any, **kwargs: Any) -> Callable[[Frame], bool]:
-    """py-amqp's reader of frames; properties that it cannot read become none, and the body is there all the same.
+    """Make py-amqp's reader of frames, which here drops properties that it cannot read and keeps the body.
 
-    Its exception would end the connection, and the broker would deliver the same message to the next one.
+    Its exception would end the connection. The broker would then deliver the same message to the next connection.
     """
     read: Callable[[Frame], bool] = frame_handler(connection, callback, **kwargs)
 
@@ -53,13 +53,13 @@ def _tolerant_frames(connection: Any, callback: Any, **kwargs: Any) -> Callable[
 
 
 class Channel(pyamqp.Channel):
-    """A channel over AMQP."""
+    """A channel over AMQP whose messages stay packed until closer reads them."""
 
     Message = Message  # type: ignore[assignment]  # kombu wants one of its own base class
 
 
 class Connection(_PyamqpConnection):  # type: ignore[misc]
-    """A connection over AMQP."""
+    """A connection over AMQP that survives properties which it cannot read."""
 
     Channel = Channel
 
@@ -68,12 +68,12 @@ class Connection(_PyamqpConnection):  # type: ignore[misc]
 
 
 class Transport(pyamqp.Transport):
-    """AMQP."""
+    """kombu's transport for `amqp://`, with these connections."""
 
     Connection = Connection
 
 
 class SSLTransport(pyamqp.SSLTransport):
-    """AMQP with TLS."""
+    """kombu's transport for `amqps://`, with these connections."""
 
     Connection = Connection

@@ -1,4 +1,4 @@
-"""The broker that carries task messages: Celery's settings for it."""
+"""Celery's configuration, for the broker that carries task messages."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from tasks.namespace import Namespace
 from worker.broker import rabbitmq
 from worker.settings import Settings
 
-BATCH_DEADLINE_S = 120.0  # how long a batch may wait to be taken in hand; well under the visibility time-out
+BATCH_DEADLINE_S = 120.0  # how long a batch may wait to be claimed; well under the visibility time-out
 _VISIBILITY_S = 300
 _THREADS = 4
 
 
 def celery_settings(settings: Settings) -> dict[str, Any]:
-    """Celery's configuration. Each line that is not its default is there for a reason, see docs/internals.md."""
+    """Return Celery's configuration for these settings, by Celery's names.
+
+    docs/internals.md gives the reason for each line that is not Celery's default.
+    """
     return {
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        # A store that is out of memory or read-only is a passing trouble, too, not the end of the worker.
+        # A store that is out of memory or read-only recovers. It must not end the worker.
         "broker_channel_error_retry": True,
         "accept_content": ["json"],
         "task_serializer": "json",
@@ -42,7 +45,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
 
 
 def broker_settings(url: str, fleet: Namespace) -> dict[str, Any]:
-    """The part of Celery's configuration that depends on the broker's address and the namespace."""
+    """Return the part of Celery's configuration that depends on the broker's address and the namespace."""
     return rabbitmq.broker_settings(url, fleet) if rabbitmq.is_amqp(url) else _redis_settings(url, fleet)
 
 

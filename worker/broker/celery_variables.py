@@ -1,7 +1,7 @@
-"""Celery's own environment variables and options: none has an effect on closer, so that only `CLOSER_*` steers it.
+"""Disables Celery's own environment variables and options, so that only `CLOSER_*` configures closer.
 
-Celery reads them wherever it needs them, and they win over its configuration: with CELERY_BROKER_URL a worker would
-consume another program's queue, with CELERY_WORKER_PURGE empty its own.
+Celery reads these variables in many places, and they override its configuration. With CELERY_BROKER_URL a worker would
+consume another program's queue. With CELERY_WORKER_PURGE it would empty its own.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ _REFUSED = {
 
 @cache
 def forget() -> tuple[str, ...]:
-    """Take Celery's variables out of this process's environment, once; returns the names of those that were there."""
+    """Remove Celery's variables from this process's environment, and return the names of those that were set.
+
+    The first call does the work. Later calls return the same names.
+    """
     names = tuple(sorted(name for name in os.environ if name.startswith(PREFIX) and name not in _KEPT))
     for name in names:
         del os.environ[name]
@@ -37,9 +40,9 @@ def forget() -> tuple[str, ...]:
 
 
 def refused(options: Mapping[str, Any], conf: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
-    """What on Celery's command line would make this another worker than closer's; empty when it may start.
+    """Return what must not be on Celery's command line, one line for each; empty when the worker may start.
 
-    `conf` is Celery's configuration as it stands, `ours` what it must be.
+    `options` are the options of `celery worker`. `conf` is Celery's configuration now, and `ours` what it must be.
     """
     from celery.concurrency.thread import TaskPool
 

@@ -1,4 +1,4 @@
-"""Whether this worker takes task messages: switched off while the API refuses its key, so that others take them."""
+"""Switches a worker's intake of task messages off while the API refuses its key, so that other workers take them."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from typing import Any
 
 
 class Consuming:
-    """Switches Celery's consumer on and off. What was said last counts, in whatever order the consumer comes to it."""
+    """Switches Celery's consumer on and off. The last call of `say` counts, whatever order Celery handles them in."""
 
     def __init__(self) -> None:
         self._consumer: Any = None
         self._on = True
 
     def begin(self, consumer: Any) -> None:
-        """Celery's consumer is ready, and consumes."""
+        """Take Celery's consumer, which is ready and consumes."""
         self._consumer = consumer
 
     def say(self, on: bool) -> None:
-        """Take task messages, or leave them to others; from any thread, as often as you like.
+        """Take task messages (`on`), or leave them to other workers. May be called from any thread, at any time.
 
         A consumer that connects again consumes again, so it must be told again.
         """
         self._on = on
         if self._consumer is not None:
-            # Celery does what it is given together in any order, so what it is given holds no order of its own.
+            # Celery may run these calls in any order, so each call reads the latest wish instead of carrying one.
             self._consumer.call_soon(self._obey)
 
     def _obey(self) -> None:
-        """Begin or end to consume Celery's queues; called in the consumer's own thread."""
+        """Start or stop consuming Celery's queues. Celery calls this in the consumer's own thread."""
         task_consumer, on = self._consumer.task_consumer, self._on
         if task_consumer is None:  # between two connections
             return

@@ -1,4 +1,4 @@
-"""RabbitMQ as the broker: the quorum queue of task messages, the queue of its dead letters, Celery's settings."""
+"""RabbitMQ as the broker: its queues for task messages and for dead letters, and Celery's settings for it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from kombu import Queue
 from tasks.errors import CloserError
 from tasks.namespace import Namespace
 
-# Each delivery waits for the store for BATCH_DEADLINE_S before it is given back: this is more than a day without a
-# store, and still an end for a message that kills every worker that takes it.
+# Each delivery waits for the store for BATCH_DEADLINE_S before it is given back, so this lasts for more than a day
+# without a store. It still ends a message that kills every worker that takes it.
 DELIVERY_LIMIT = 1000
 REMEDY = "give closer a virtual host of its own, or delete the queue when it is empty (docs/rabbitmq.md)"
 _HEARTBEAT_S = 15
 _CONNECT_S = 5
-_READ_S = 10  # for replies to commands such as the declaration of a queue; who waits for messages polls
+_READ_S = 10  # for replies to commands such as the declaration of a queue; waiting for messages polls instead
 _TLS = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
 
 
 class ForeignQueue(CloserError):
-    """A queue is there, and is not as closer declares it."""
+    """A queue exists, but with other arguments than closer declares. `cause` is RabbitMQ's error."""
 
     def __init__(self, cause: PreconditionFailed) -> None:
         self.cause = cause
@@ -32,12 +32,12 @@ class ForeignQueue(CloserError):
 
 
 def is_amqp(url: str) -> bool:
-    """Whether the address is a RabbitMQ's."""
+    """Whether the address is one of RabbitMQ, by its scheme."""
     return url.startswith(("amqp:", "amqps:"))
 
 
 def broker_settings(url: str, fleet: Namespace) -> dict[str, Any]:
-    """Celery's configuration for a RabbitMQ at this address."""
+    """Return Celery's configuration for the RabbitMQ at this address."""
     return {
         "broker_url": without_tls(url),
         "broker_use_ssl": tls(url),
@@ -47,37 +47,37 @@ def broker_settings(url: str, fleet: Namespace) -> dict[str, Any]:
         "task_default_queue": fleet.queue,
         "task_default_queue_type": "quorum",
         "task_queues": [task_queue(fleet)],
-        "worker_detect_quorum_queues": True,  # they know no global prefetch count
+        "worker_detect_quorum_queues": True,  # quorum queues do not support a global prefetch count
         "worker_consumer": "worker.broker.rabbitmq_consumer:RabbitConsumer",
     }
 
 
 def task_queue(fleet: Namespace) -> Queue:
-    """The queue that workers consume. What it gives up is in the queue of dead letters before it is gone here."""
+    """Return the queue that workers consume. A message that it gives up is kept in the queue of dead letters."""
     arguments = {
         "x-queue-type": "quorum",
         "x-delivery-limit": DELIVERY_LIMIT,
         "x-dead-letter-exchange": "",
         "x-dead-letter-routing-key": fleet.dead_letters,
         "x-dead-letter-strategy": "at-least-once",
-        "x-overflow": "reject-publish",  # at-least-once asks for it
+        "x-overflow": "reject-publish",  # RabbitMQ demands it for at-least-once dead letters
     }
     return Queue(fleet.queue, routing_key=fleet.queue, queue_arguments=arguments)
 
 
 def dead_letters(fleet: Namespace) -> Queue:
-    """The queue of dead letters. RabbitMQ 4 would drop what has been looked at 20 times."""
+    """Return the queue of dead letters. By default RabbitMQ 4 drops a message that was looked at 20 times."""
     return Queue(fleet.dead_letters, queue_arguments={"x-queue-type": "quorum", "x-delivery-limit": 1_000_000})
 
 
 def declare(channel: Any, fleet: Namespace) -> int:
-    """Declare both queues; returns how many dead letters there are. Raises ForeignQueue; the channel is closed then."""
+    """Declare both queues and return the number of dead letters. Raises ForeignQueue; the channel is closed then."""
     _declare(task_queue(fleet), channel)
     return _declare(dead_letters(fleet), channel)
 
 
 def declared(connection: Any, fleet: Namespace) -> int:
-    """As `declare`, but what is not there stays so: nothing is changed."""
+    """Compare the queues that exist, and create none. Returns the number of dead letters. Raises ForeignQueue."""
     held = 0
     for queue in (task_queue(fleet), dead_letters(fleet)):
         with suppress(NotFound):
@@ -88,14 +88,14 @@ def declared(connection: Any, fleet: Namespace) -> int:
 
 def _declare(queue: Queue, channel: Any) -> int:
     try:
-        answer: Any = queue.bind(channel).queue_declare()  # its stub knows a name only
+        answer: Any = queue.bind(channel).queue_declare()  # its stub says that this is a name
     except PreconditionFailed as error:
         raise ForeignQueue(error) from error
     return int(answer.message_count)
 
 
 def tls(url: str) -> dict[str, Any] | bool:
-    """TLS as py-amqp wants it: the host's name is checked, too, which it does not do by itself."""
+    """Return py-amqp's TLS options; False without TLS. They make py-amqp check the host's name, too."""
     if not url.startswith("amqps:"):
         return False
     given = {_TLS[name]: value for name, value in parse_qsl(urlsplit(url).query) if name in _TLS}
@@ -103,7 +103,7 @@ def tls(url: str) -> dict[str, Any] | bool:
 
 
 def without_tls(url: str) -> str:
-    """The address without the parameters that `tls` has read: py-amqp would stumble over them."""
+    """Return the address without the parameters that `tls` has read, because py-amqp does not know them."""
     if not url.startswith("amqps:"):
         return url
     parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""Celery's consumer as it is with RabbitMQ: without queues for countdowns, with a queue for dead letters."""
+"""Celery's consumer for RabbitMQ. It declares the queue of dead letters, and does not declare queues for countdowns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _log = logging.getLogger("closer.consumer")
 
 
 class Queues(bootsteps.StartStopStep):
-    """Declares the queues at every connection, and says what is wrong with them."""
+    """Declares the queues at every connection, and logs what is wrong with them."""
 
     requires = ("celery.worker.consumer.connection:Connection",)
 
@@ -30,7 +30,7 @@ class Queues(bootsteps.StartStopStep):
         self._trouble = OutageLog("consumer")
 
     def start(self, parent: Any) -> None:
-        """Celery has connected. After an error it connects again."""
+        """Declare the queues; Celery has connected. After an error Celery connects again."""
         fleet = load().fleet
         try:
             held = declare(parent.connection.default_channel, fleet)
@@ -43,18 +43,18 @@ class Queues(bootsteps.StartStopStep):
 
 
 class RabbitSteps(Steps):
-    """These steps; the 28 queues that Celery's DelayedDelivery declares are for countdowns."""
+    """Our steps. They omit DelayedDelivery, which declares 28 queues for countdowns that closer does not use."""
 
     default_steps = (*without("Control", "DelayedDelivery"), RemoteControl, Queues)
 
 
 class RabbitConsumer(TolerantConsumer):
-    """Celery's consumer, with these steps."""
+    """Celery's consumer with the steps for RabbitMQ."""
 
     Blueprint = RabbitSteps
 
     def made_anew(self, message: Any) -> Any:
-        """The message that Celery is to see, with the broker's delivery tag, by which it is acknowledged."""
+        """Return the message that Celery is to see. It keeps the delivery tag, by which it is acknowledged."""
         taken = _taken(message)
         return Message(
             body=taken.body().decode(),

@@ -1,7 +1,7 @@
-"""kombu's transport over Redis, made to outlive any bytes: each is read here, before kombu sees it.
+"""kombu's transport over Redis. It survives any bytes, because closer reads each item before kombu sees it.
 
-kombu parses what it has taken off a list on its own; bytes that it cannot parse are lost then, and its loop with them.
-So the client hands it only items that are made anew here, with a delivery tag of their own: one that a foreign program
+kombu takes an item off a list and then parses it. Bytes that it cannot parse are lost, and its loop ends. So the client
+hands kombu only items that are made here. Each gets a delivery tag of its own, because a tag that a foreign program
 chose could acknowledge another program's message.
 """
 
@@ -28,7 +28,7 @@ _KombuQoS: Any = kombu_redis.QoS  # its stub lacks most of it
 
 
 def queue_item(raw: bytes, queue: str) -> bytes:
-    """What kombu reads instead of these bytes from a queue; never raises."""
+    """Return the item that kombu reads in place of these bytes from a queue. Never raises."""
     try:
         message = read(from_redis(raw), datetime.now(UTC))
     except Unreadable as error:
@@ -39,7 +39,7 @@ def queue_item(raw: bytes, queue: str) -> bytes:
 
 
 def control_item(raw: bytes) -> bytes:
-    """What kombu reads instead of these bytes from the control channel: nothing when it is not a message."""
+    """Return what kombu reads in place of these bytes from the control channel; empty when they are not a message."""
     try:
         if len(raw) > remote_control.MAX_BYTES:
             raise Unreadable(f"it has {len(raw)} bytes")  # noqa: TRY301
@@ -68,11 +68,11 @@ def _item(body: bytes, headers: dict[str, Any], queue: str) -> bytes:
 
 
 class _Client(kombu_redis.PrefixedStrictRedis):
-    """A client whose BRPOP returns items made anew, from keys with its prefix and without."""
+    """A client whose BRPOP returns items that are made here, from keys with and without its prefix."""
 
     def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
-        """The reply of a command."""
-        # Not kombu's: it cuts the prefix off whatever key it is, so one without a prefix would lose its name.
+        """Return the reply to a command. For BRPOP the item is replaced, see `queue_item`."""
+        # kombu's own method cuts the prefix's length off every key, so a key without a prefix would lose its name.
         reply = redis.Redis.parse_response(self, connection, command_name, **options)  # type: ignore[no-untyped-call]
         if command_name != "BRPOP" or not reply:
             return reply
@@ -82,15 +82,15 @@ class _Client(kombu_redis.PrefixedStrictRedis):
         return key, queue_item(raw, queue[0] or queue[2])
 
     def pubsub(self, **kwargs: Any) -> _PubSub:
-        """A subscription to channels with its prefix."""
+        """Return a subscription to channels with its prefix."""
         return _PubSub(self.connection_pool, global_keyprefix=self.global_keyprefix, **kwargs)
 
 
 class _ReadsControl:
-    """A subscription that hears only what can be a message."""
+    """A subscription that passes on only what can be a message."""
 
     def parse_response(self, *args: Any, **kwargs: Any) -> Any:
-        """The next reply, or message."""
+        """Return the next reply or message. A message is replaced, see `control_item`."""
         reply = super().parse_response(*args, **kwargs)  # type: ignore[misc]
         if not reply or reply[0] not in (b"message", b"pmessage"):
             return reply
@@ -103,7 +103,7 @@ class _PubSub(_ReadsControl, kombu_redis.PrefixedRedisPubSub):
 
 class _QoS(_KombuQoS):  # type: ignore[misc]
     def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
-        """Put back what was taken too long ago; kombu calls this every now and then."""
+        """Put back messages that were taken too long ago. kombu calls this regularly."""
         super().restore_visible(start, num, interval)
         if (self._vrestore_count - 1) % (interval or 1) or not unprefixed.takes_from(self.channel.global_keyprefix):
             return
@@ -114,7 +114,10 @@ class _QoS(_KombuQoS):  # type: ignore[misc]
             )
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
-        """Put a message that nobody acknowledged back; what kombu could not, and would try for ever, goes back raw."""
+        """Put back a message that nobody acknowledged. One that kombu cannot read goes back as raw bytes.
+
+        kombu would try such a message again and again for ever.
+        """
         with self.channel.conn_or_acquire(client) as conn:
             raw = conn.hget(self.unacked_key, tag)
             if raw is None or _can_be_restored(raw):
@@ -137,7 +140,7 @@ def _can_be_restored(raw: bytes) -> bool:
 
 
 class _Tolerant:
-    """What a channel needs to be one of these."""
+    """The parts that make a kombu channel tolerant."""
 
     QoS = _QoS
     closers_queue = "celery"
@@ -148,7 +151,7 @@ class _Tolerant:
         return partial(_Client, global_keyprefix=getattr(self, "global_keyprefix", ""))
 
     def _brpop_start(self: Any, timeout: Any = None) -> None:
-        """Ask for the next item; the default fleet asks for one of the list without a prefix, too."""
+        """Ask for the next item. The default fleet also asks the list without a prefix."""
         if not unprefixed.takes_from(self.global_keyprefix) or self.closers_queue not in self.active_queues:
             super()._brpop_start(timeout)  # type: ignore[misc]
             return
@@ -157,7 +160,7 @@ class _Tolerant:
         names = [self._q_for_pri(queue, priority) for priority in self.priority_steps for queue in queues]
         bare = [self._q_for_pri(unprefixed.QUEUE, priority) for priority in self.priority_steps]
         ours = [self.global_keyprefix + name for name in names]
-        # In turn: the store looks at the keys in this order, and neither list may keep the other waiting for ever.
+        # The store looks at the keys in this order. It alternates, so that neither list blocks the other for ever.
         self._bare_first = not self._bare_first
         keys = [*bare, *ours] if self._bare_first else [*ours, *bare]
         self._in_poll = self.client.connection
@@ -166,20 +169,20 @@ class _Tolerant:
 
 
 class Channel(_Tolerant, kombu_redis.Channel):  # type: ignore[misc]
-    """A channel over Redis."""
+    """A tolerant channel over Redis."""
 
 
 class SentinelChannel(_Tolerant, kombu_redis.SentinelChannel):  # type: ignore[misc]
-    """A channel over the Redis that Sentinels name."""
+    """A tolerant channel over the Redis that Sentinels name."""
 
 
 class Transport(kombu_redis.Transport):
-    """Redis."""
+    """kombu's transport for `redis://` and `rediss://`, with tolerant channels."""
 
     Channel = Channel
 
 
 class SentinelTransport(kombu_redis.SentinelTransport):
-    """Redis behind Sentinels."""
+    """kombu's transport for `sentinel://`, with tolerant channels."""
 
     Channel = SentinelChannel

@@ -1,7 +1,7 @@
-"""Celery's remote control, of which `ping` and `stats` are answered, and nothing else is obeyed.
+"""Celery's remote control, limited to `ping` and `stats`.
 
-It stays on, for without it a worker that reconnects to Redis may take nothing. But whoever reaches the broker can write
-to it: Celery's own would shut every worker down, make it deaf, or discard what it is told to revoke.
+It stays on, because without it a worker that reconnects to Redis may take nothing. Whoever reaches the broker can write
+to it. Celery's own remote control would obey when told to shut workers down, stop consuming, or revoke tasks.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ MAX_BYTES = 64 * 1024  # of a control message
 _SAY_AGAIN_S = 10.0
 _WORD = re.compile(r"[!-~]{1,255}")  # the names of a reply's queue, and the ticket, as Celery makes them
 _log = logging.getLogger("closer.remote_control")
-_CelerysPidbox: Any = pidbox.Pidbox  # its stub knows no attributes
+_CelerysPidbox: Any = pidbox.Pidbox  # its stub does not know the attributes
 _CelerysControl: Any = control.Control
 _said = Seldom(_SAY_AGAIN_S)
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question to this worker, and where the answer goes; nowhere when `routing_key` is empty."""
+    """A question to this worker, and the queue of its answer. An empty `routing_key` means that no answer is wanted."""
 
     method: Literal["ping", "stats"]
     routing_key: str = ""
@@ -39,7 +39,7 @@ class Question:
 def read(body: bytes | str, hostname: str, replies: str) -> Question | None:
     """Read a control message; None when it is for other workers. Raises Unreadable.
 
-    `replies` is the exchange of Celery's answers: no other program's queue gets one.
+    `hostname` is this worker's name. `replies` is the exchange of Celery's answers; closer does not answer to another.
     """
     raw = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
     if len(raw) > MAX_BYTES:
@@ -62,7 +62,7 @@ def read(body: bytes | str, hostname: str, replies: str) -> Question | None:
 
 
 def refuse(why: Exception) -> None:
-    """Say, once in a while, that a control message was ignored."""
+    """Log that a control message was ignored, at most once in ten seconds."""
     more = _said.due()
     if more is not None:
         _log.warning(
@@ -82,13 +82,13 @@ class Mailbox(_CelerysPidbox):  # type: ignore[misc]
     """A worker's mailbox on the control channel."""
 
     def start(self, c: Any) -> None:
-        """Celery has connected: listen."""
+        """Listen on the control channel; Celery has connected."""
         self.node.channel = c.connection.channel()
         self.consumer = self.node.Consumer(on_message=self.on_raw)
         self.consumer.consume()
 
     def on_raw(self, message: Any) -> None:
-        """A message has come; its body is not yet read."""
+        """Answer a message, or ignore it; its body is not read yet."""
         try:
             question = read(message.body or b"", self.hostname, self.node.mailbox.reply_exchange.name)
         except Exception as error:
@@ -109,7 +109,7 @@ class Mailbox(_CelerysPidbox):  # type: ignore[misc]
             self.reset()
 
     def _stats(self) -> dict[str, Any]:
-        """Celery's numbers of a worker. Of the broker only its kind is told: addresses hold passwords."""
+        """Return Celery's numbers of this worker. They name only the broker's kind: addresses hold passwords."""
         told: dict[str, Any] = self.c.controller.stats()
         return told | {"broker": {"transport": self.c.connection.transport.driver_type}}
 

@@ -1,4 +1,4 @@
-"""Celery's consumer, made to outlive any message, and without what would let other programs steer it."""
+"""Celery's consumer. It survives any message, and other programs cannot control it."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from worker.broker.remote_control import RemoteControl
 
 _log = logging.getLogger("closer.consumer")
-_PAUSE_S = 0.5  # before a message goes back: it comes again at once
-_CelerysSteps: Any = consumer.Consumer.Blueprint  # its stub knows no class
+_PAUSE_S = 0.5  # before a message goes back, because it is delivered again at once
+_CelerysSteps: Any = consumer.Consumer.Blueprint  # its stub does not know the class
 
 
 def without(*names: str) -> tuple[Any, ...]:
-    """Celery's steps of a consumer's life, but these."""
+    """Return Celery's steps of a consumer's life, except those with these names."""
     return tuple(step for step in _CelerysSteps.default_steps if str(step).rpartition(":")[2] not in names)
 
 
 class Steps(_CelerysSteps):  # type: ignore[misc]
-    """Celery's steps, with our remote control."""
+    """Celery's steps, with closer's remote control in place of Celery's."""
 
     name = "Consumer"
     default_steps = (*without("Control"), RemoteControl)
 
 
 class TolerantConsumer(CeleryConsumer):
-    """Takes messages that are made anew when they come off the broker, see `tasks.task_message`.
+    """Takes messages that closer rebuilds when they come off the broker, see `tasks.task_message`.
 
-    So what is refused here is an error of closer's own. Celery's consumer would end the worker with it, and the
-    message, kept, would end the next one.
+    So an exception here is an error of closer's own. Celery's consumer would end the worker with it. The message would
+    stay in the queue and end the next worker.
     """
 
     Blueprint = Steps
@@ -41,11 +41,11 @@ class TolerantConsumer(CeleryConsumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Mingle and gossip tell workers what others have revoked, and read what anybody publishes.
         super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)
-        # Whatever a library raises while it reads from the broker: connect again, as after a lost connection.
+        # After any exception while it reads from the broker it connects again, as after a lost connection.
         self.connection_errors = (*self.connection_errors, Exception)  # type: ignore[has-type]
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
-        """The handler of each message."""
+        """Return the handler of each message. A message that it fails to read goes back to the queue."""
         receive = super().create_task_handler(*args, **kwargs)
 
         def on_message(message: Any) -> None:
@@ -59,5 +59,5 @@ class TolerantConsumer(CeleryConsumer):
         return on_message
 
     def made_anew(self, message: Any) -> Any:
-        """The message that Celery is to see. Over Redis it was made when it was read."""
+        """Return the message that Celery is to see. Over Redis it was rebuilt when it was read."""
         return message

@@ -1,4 +1,4 @@
-"""Which of kombu's transports are ours: every connection of the app goes over one that outlives any message."""
+"""Chooses closer's transports: every connection of the app uses one that survives any message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kombu import Connection
 
 from worker.broker import amqp_transport, redis_transport
 
-# By the name that kombu finds for an address; `librabbitmq` is what it prefers for `amqp://` where that is installed.
+# The keys are the names that kombu finds for an address. It prefers `librabbitmq` for `amqp://` where it is installed.
 _OURS: dict[str, Any] = {
     "redis": redis_transport.Transport,
     "rediss": redis_transport.Transport,
@@ -21,14 +21,14 @@ _OURS: dict[str, Any] = {
 
 
 class TolerantConnection(Connection):
-    """A connection whose transport is ours."""
+    """A connection that uses closer's transports."""
 
     def get_transport_cls(self) -> Any:
-        """The transport for the address's scheme."""
+        """Return the transport for the address's scheme."""
         return _OURS[str(self.transport_cls)]
 
 
 class TolerantAMQP(AMQP):
-    """Celery's factory of connections, which makes these."""
+    """Celery's factory of connections; it makes tolerant ones."""
 
     Connection = TolerantConnection

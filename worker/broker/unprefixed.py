@@ -1,7 +1,7 @@
-"""Celery's keys without a prefix, which other programs and older releases use: the default fleet takes them too.
+"""Takes task messages from Celery's keys without a prefix, which other programs and older releases use.
 
-A foreign program that knows nothing of namespaces sends its tasks to the list `celery`. What it names may be all that
-is known of a group, so nothing there may be left behind. Only one fleet may take it: the one of the default namespace.
+A foreign program that does not know namespaces sends its tasks to the list `celery`. Its message may be all that is
+known of a group, so none may be left behind. Only the fleet of the default namespace takes them.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ _log = logging.getLogger("closer.redis_transport")
 
 
 def takes_from(prefix: str) -> bool:
-    """Whether the fleet whose keys begin with this prefix takes what has no prefix."""
+    """Whether the fleet with this prefix of keys takes messages from keys without a prefix."""
     return prefix == DEFAULT_NAMESPACE.prefix
 
 
 def restore(client: redis.Redis, older_than_s: float, to: str) -> None:
     """Put messages that a worker of an older release took and never acknowledged into the list `to`.
 
-    Those of other queues are another program's, and stay. A message is moved in one transaction: a crash loses none.
+    `older_than_s`: how long ago they must have been taken (s). Messages of other queues belong to other programs and
+    stay. Each message is moved in one transaction, so a crash loses none.
     """
     end_s = time.time() - older_than_s
     tags: Any = client.zrange(_INDEX, 0, end_s, byscore=True, offset=0, num=_MOST)

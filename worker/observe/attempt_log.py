@@ -1,4 +1,4 @@
-"""The log's line of each attempt: `closure.attempted`, with everything that the closure's history keeps of it."""
+"""Logs one line for each attempt: `closure.attempted`, with all fields that the closure's history keeps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _log = logging.getLogger("closer.attempt")
 
 
 def log_attempt(attempted: Attempted) -> None:
-    """Log the attempt; as a warning when its result was not written: then the group is attempted again."""
+    """Log the attempt. It is a warning when the result was not written, because the group is then attempted again."""
     level = logging.INFO if attempted.written is Written.SETTLED else logging.WARNING
     if _log.isEnabledFor(level):
         fields = {"reference": attempted.claim.reference, **attempted.attempt.as_json(), "written": attempted.written}

@@ -1,7 +1,7 @@
-"""Writes log lines from a thread of its own: whoever logs never waits for the reader of the log, and never fails.
+"""Writes log lines from a thread of its own, so that logging never waits for the reader of the log, and never fails.
 
-A reader that stalls, or is gone, costs lines, not work. What could not be written is counted, and told in the place
-where it is missing as soon as the reader takes lines again.
+When the reader stalls or is gone, lines are lost, but work goes on. The writer counts the lost lines. When the reader
+takes lines again, a notice stands where they are missing.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ import threading
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 
-_HOLD_S = 0.2  # a write for each line costs more than all else about it
+_HOLD_S = 0.2  # a write for each line would cost more than everything else about the line
 _PIECE = 64 * 1024  # bytes a write
 _STDERR = 2
 
 
 class LogWriter(logging.Handler):
-    """Holds lines, and has a thread write them: at once when one is a warning or worse, else `_HOLD_S` later.
+    """Holds lines until its thread writes them: at once for a warning or worse, otherwise within `_HOLD_S`.
 
     `emit` may be called from a signal handler, even one that has interrupted `emit`: its lock is reentrant, and so
     are a list's `append` and a SimpleQueue's `put`.
     """
 
     def __init__(self, fd: int, *, encoding: str = "utf-8", most_held: int = 1_000_000) -> None:
-        """`fd`: where lines are written; it may be closed. `most_held`: characters that may wait for a reader."""
+        """`fd`: the descriptor to write to, which may be closed. `most_held`: characters that may wait for a reader."""
         super().__init__()
         self._fd = fd
         self._encoding = encoding
         self._most_held = most_held
         self._lines: list[str] = []
         self._held = 0
-        self._dropped = 0  # of those held: they come after all that are in `_lines`
+        self._dropped = 0  # lines lost since the last write; they come after all that are in `_lines`
         self._lost = 0  # lines, since the start, without `_dropped`
         self._untold = 0
         self._broken_line = False
@@ -43,11 +43,11 @@ class LogWriter(logging.Handler):
 
     @property
     def lost(self) -> int:
-        """How many lines could not be written since the start; those that still wait for a reader do not count."""
+        """How many lines were lost since the start. Lines that still wait for a reader do not count."""
         return self._lost + self._dropped
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hold the line, or count it when too much is held already."""
+        """Hold the line, or count it as lost when too many characters are held already."""
         line = self._format(record)
         if self._dropped or self._held + len(line) > self._most_held:
             self._dropped += 1
@@ -58,7 +58,7 @@ class LogWriter(logging.Handler):
             self._wake.put(None)
 
     def finish(self, within_s: float) -> None:
-        """Have all that is held written, and wait for it: at most so long, for the reader may stall."""
+        """Write everything that is held. Wait for it at most `within_s` seconds, because the reader may stall."""
         written = threading.Event()
         self._wake.put(written)
         written.wait(within_s)
@@ -66,7 +66,7 @@ class LogWriter(logging.Handler):
     def _format(self, record: logging.LogRecord) -> str:
         try:
             return self.format(record)
-        except Exception as error:  # the arguments do not fit: a defect where it was logged
+        except Exception as error:  # the arguments do not fit the message: a defect of the caller
             text = f"{record.msg!r} with {record.args!r} is not a log message ({error})"
             return self.format(logging.LogRecord(record.name, record.levelno, "", 0, text, (), None))
 
@@ -113,7 +113,7 @@ class LogWriter(logging.Handler):
         return 0
 
     def _write_piece(self, piece: bytes) -> int:
-        """Blocks for as long as the reader stalls, whatever mode another process has set for the descriptor."""
+        """Write once, and block while the reader stalls, even if another process made the descriptor non-blocking."""
         while True:
             try:
                 return os.write(self._fd, piece)
@@ -124,7 +124,7 @@ class LogWriter(logging.Handler):
 
 
 def own_stderr() -> int:
-    """A descriptor of the process's stderr that nobody else closes; -1 when there is none."""
+    """Return a descriptor of stderr that nobody else closes; -1 when the process has no stderr."""
     try:
         return os.dup(_STDERR) if sys.__stderr__ is not None else -1
     except OSError:

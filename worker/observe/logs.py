@@ -1,4 +1,4 @@
-"""Logging: one line an event, as text or JSON, with nothing in it that could forge another line."""
+"""Configures logging: one line for each event, as text or JSON. No value can forge another line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 from worker.observe.log_writer import LogWriter, own_stderr
 from worker.observe.redaction import RedactingFormatter, Redaction
 
-# What these say of each message and request is said better, once, by closure.attempted.
+# These log each message and request. `closure.attempted` logs the same once, and better.
 _QUIET = (
     "httpx",
     "httpcore",
@@ -38,7 +38,7 @@ class TextFormatter(logging.Formatter):
     """`time LEVEL name message field=value …`; values that are not plain words are quoted as in JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, whatever the values hold."""
+        """Return one line, whatever the values hold."""
         words = [
             _time(record),
             record.levelname,
@@ -50,25 +50,25 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """One JSON object on each line: `at`, `level`, `logger`, `event`, and the event's fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line of ASCII."""
+        """Return one line of ASCII."""
         head = {"at": _time(record), "level": record.levelname.lower(), "logger": record.name}
         return json.dumps(head | {"event": record.getMessage()} | _fields(record), default=str)
 
 
 class RateLimitFilter(logging.Filter):
-    """Celery says the same with a traceback several times a second while its broker is away: say it once a minute."""
+    """Lets a repeated line pass once a minute. Celery repeats one several times a second while its broker is away."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock`: seconds that are never set back, or what is wrong would not be said for as long."""
+        """`clock`: returns monotonic seconds. A clock that is set back would hold lines back for as long."""
         super().__init__()
         self._clock = clock
         self._said: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to log it; Celery's tracebacks are cut to their last line."""
+        """Return whether to log the record. Celery's tracebacks are cut to their last line."""
         if record.name == "py.warnings":
             return "CPendingDeprecationWarning" not in record.getMessage()  # Celery's, at every lost connection
         if not record.name.startswith(_REPETITIVE):
@@ -85,13 +85,16 @@ class RateLimitFilter(logging.Filter):
 
 
 def configure(level: str, form: str) -> None:
-    """Send all logs to stderr, from a thread; what is held when the process ends is written then."""
+    """Send all logs to stderr, from a thread. Lines that are held when the process ends are written then.
+
+    `level`: a level of Python's logging, in either case. `form`: `json`; anything else means text.
+    """
     encoding = sys.__stderr__.encoding if sys.__stderr__ else "utf-8"
     handler = LogWriter(own_stderr(), encoding=encoding, most_held=MOST_HELD)
     inner = JsonFormatter() if form == "json" else TextFormatter()
     handler.setFormatter(RedactingFormatter(inner, Redaction(os.environ)))
     handler.addFilter(RateLimitFilter())
-    # What no line of ours shows need not be found out for each ("Optimization", Python's Logging HOWTO).
+    # closer's lines show none of these, so Python need not collect them ("Optimization" in its Logging HOWTO).
     logging._srcfile = None  # noqa: SLF001
     logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False
     root = logging.getLogger()
@@ -101,18 +104,18 @@ def configure(level: str, form: str) -> None:
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # As a warning it logs a traceback for each message that goes back to the queue when the process stops.
+    # At WARNING it logs a traceback for each message that goes back to the queue when the process stops.
     logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
 
 
 def finish() -> None:
-    """Have all lines written that are held; returns after `_LAST_WORDS_S` without it."""
+    """Write all lines that are held. Give up after `_LAST_WORDS_S` when the reader stalls."""
     for handler in _writers():
         handler.finish(_LAST_WORDS_S)
 
 
 def lost() -> int:
-    """How many lines of this process's log could not be written."""
+    """Return how many lines of this process's log were lost."""
     return sum(handler.lost for handler in _writers())
 
 

@@ -1,6 +1,6 @@
-"""The last net under the secrets: whatever this process writes, those of its environment stand there as `***`.
+"""Replaces the secrets of the environment by `***` in everything that this process writes.
 
-Nothing of ours puts a secret into a text. But the clients of the store, the broker and the API quote addresses in
+closer itself never puts a secret into a text. But the clients of the store, the broker and the API quote addresses in
 their errors, whole or in parts, and tracebacks quote those errors.
 """
 
@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, quote, unquote
 from tasks.api.address import is_readable, several
 
 HIDDEN = "***"
-_SHORTEST = 4  # less would be found in every other word
+_SHORTEST = 4  # a shorter secret would match parts of ordinary words
 _WHOLE = re.compile(r"CLOSER_\w*(KEY|SECRET|PASSWORD|TOKEN)", re.IGNORECASE)
 _OURS = re.compile(r"(CLOSER|CELERY)_\w+")
 _PROXY = re.compile(r"\w+_PROXY", re.IGNORECASE)
@@ -32,12 +32,12 @@ class Redaction:
     """Replaces the secrets of an environment in a text."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        """`environ`: variables by name; the key, and the passwords in addresses of ours and of proxies, are secret."""
+        """`environ`: variables by name. The key, and passwords in addresses of closer and of proxies, are secret."""
         forms = {form for secret in _secrets(environ) for form in _forms(secret)}
         self._forms = sorted((form for form in forms if len(form) >= _SHORTEST), key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
-        """The text without them."""
+        """Return the text with `***` in place of each secret."""
         for form in self._forms:
             if form in text:
                 text = text.replace(form, HIDDEN)
@@ -45,7 +45,7 @@ class Redaction:
 
 
 class RedactingFormatter(logging.Formatter):
-    """What another formatter makes of a record, without the secrets."""
+    """Formats a record with another formatter, then removes the secrets."""
 
     def __init__(self, inner: logging.Formatter, redact: Redaction) -> None:
         super().__init__()
@@ -53,17 +53,17 @@ class RedactingFormatter(logging.Formatter):
         self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
-        """The same line."""
+        """Return the other formatter's line without the secrets."""
         return self._redact(self._inner.format(record))
 
 
 def redact(text: object) -> str:
-    """The text without the secrets of this process's environment."""
+    """Return the text without the secrets of this process's environment."""
     return Redaction(os.environ)(str(text))
 
 
 def guard_tracebacks() -> None:
-    """Keep the secrets out of the traceback with which an error that nobody catches ends the process or a thread."""
+    """Keep the secrets out of tracebacks of errors that nobody catches, in the process and in its threads."""
     sys.excepthook = _print
     threading.excepthook = lambda args: _print(args.exc_type, args.exc_value, args.exc_traceback)
 
@@ -85,7 +85,7 @@ def _secrets(environ: Mapping[str, str]) -> Iterator[str]:
 
 
 def _passwords(address: str) -> Iterator[str]:
-    """Whatever in an address may be a password, however the address is read."""
+    """Yield every part of an address that may be a password, however the address is read."""
     rest = address.partition("://")[2] or address
     if "@" in rest or rest.startswith(":"):
         password = (rest.rpartition("@")[0] or rest).partition(":")[2]
@@ -97,7 +97,7 @@ def _passwords(address: str) -> Iterator[str]:
 
 
 def _forms(secret: str) -> Iterable[str]:
-    """How a text may hold it: as it is, with %XX or without, in lower case as hosts are, escaped by JSON or Python."""
+    """Return the forms in which a text may hold it: plain, with %XX, in lower case as hosts are, or escaped."""
     plain = unquote(secret)
     forms = {secret, plain, quote(plain, safe=""), *_SEPARATORS.split(plain)}
     forms |= {form.lower() for form in forms}

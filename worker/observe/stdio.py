@@ -1,7 +1,7 @@
-"""A worker's stdout and stderr: whatever is printed becomes log lines, so that printing cannot block or fail.
+"""Turns a worker's stdout and stderr into log lines, so that printing cannot block or fail.
 
-Celery prints in its signal handlers, before they do what the signal asks for. With a reader that is gone such a print
-raises, and the worker could not be stopped.
+Celery's signal handlers print before they do what the signal asks for. When the reader is gone, such a print raises an
+error, and nobody could stop the worker.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class LogStream(io.TextIOBase):
-    """Stands in for stdout or stderr; each line that is written to it is logged."""
+    """Replaces stdout or stderr, and logs each line that is written to it."""
 
     def __init__(self, level: int, behind: IO[str] | None) -> None:
-        """`behind`: the stream that it stands in for; None when there is none, because it was closed at the start."""
+        """`level`: of the log lines. `behind`: the stream that it replaces; None when that was closed at the start."""
         self._level = level
         self._behind = behind
         self._begun = ""
 
     def writable(self) -> bool:
-        """It always is."""
+        """Return True."""
         return True
 
     def write(self, text: str) -> int:
-        """Log every line that is complete now."""
+        """Log every line that is complete now. Returns the number of characters taken, which is all of them."""
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
             if line.strip():
@@ -40,16 +40,16 @@ class LogStream(io.TextIOBase):
         return len(text)
 
     def fileno(self) -> int:
-        """The descriptor of the stream behind it: who asks wants to pass it on. Raises OSError when there is none."""
+        """Return the descriptor of the replaced stream, for callers that pass it on. Raises OSError without one."""
         return self._behind.fileno() if self._behind else super().fileno()
 
     def isatty(self) -> bool:
-        """Whether the stream behind it is a terminal."""
+        """Return whether the replaced stream is a terminal."""
         return self._behind is not None and self._behind.isatty()
 
 
 def take_over() -> None:
-    """Turn all that this process prints from now on into log lines."""
+    """Turn everything that this process prints from now on into log lines."""
     out, err = sys.__stdout__, sys.__stderr__
     for stream in (out, err):
         with suppress(OSError, ValueError):
@@ -59,8 +59,8 @@ def take_over() -> None:
         ours = LogStream(level, behind)
         setattr(sys, name, ours)
         setattr(sys, f"__{name}__", ours)
-    # What Celery's signal handlers print with: it writes to the descriptor itself.
-    setattr(import_module("celery.apps.worker"), "safe_say", _say)  # noqa: B010  (its stub does not know it)
+    # Celery's signal handlers print with this function, which writes to the descriptor directly.
+    setattr(import_module("celery.apps.worker"), "safe_say", _say)  # noqa: B010  (its stub does not know this name)
 
 
 def _say(text: str, stream: object = None) -> None:  # noqa: ARG001  (Celery passes it)

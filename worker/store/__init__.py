@@ -1,1 +1,1 @@
-"""The store: connections to it, and the embedded one."""
+"""The store: connections to it, and the embedded server."""

@@ -1,4 +1,4 @@
-"""Connections to the store, with time-outs on everything."""
+"""Connects to the store. Every wait has a time-out."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ EVICTION_REMEDY = "CONFIG SET maxmemory-policy noeviction, and put it into its c
 
 
 def connect(settings: Settings) -> Redis:
-    """A client of the store. Nothing is connected yet; a broken connection is replaced, once, at the next command.
+    """Return a client of the store. It connects at the first command. A command is tried once more when its
+    connection breaks.
 
     Raises NotPrivate when the embedded store's socket would be in a folder that another user has put there.
     """
     if settings.socket_is_elsewhere:
-        with suppress(OSError):  # it is not there: nor is the store, which is told when it is asked
+        with suppress(OSError):  # without the folder there is no store; the first command says so
             os.close(private.open_folder(settings.socket_path.parent))
     pool = BlockingConnectionPool.from_url(
         settings.store_url,
@@ -42,11 +43,11 @@ def connect(settings: Settings) -> Redis:
         health_check_interval=15,
         retry=Retry(ConstantBackoff(0.05), 1),
     )
-    return Redis.from_pool(pool)  # it owns the pool: `aclose` closes its connections, too
+    return Redis.from_pool(pool)  # the client owns the pool, so `aclose` closes its connections
 
 
 async def info(redis: Redis) -> dict[str, Any] | None:
-    """What the store tells of itself; None where this user may not ask. Raises StoreUnavailable."""
+    """Return the store's INFO; None where this user has no permission to ask. Raises StoreUnavailable."""
     try:
         told: dict[str, Any] = await redis.info("everything")
     except NoPermissionError:
@@ -57,7 +58,7 @@ async def info(redis: Redis) -> dict[str, Any] | None:
 
 
 def eviction(info: Mapping[str, Any]) -> str | None:
-    """What is wrong with a store that throws keys away when it is short of memory; None for others."""
+    """Return what is wrong when the store evicts keys under memory pressure, by its INFO; None when it does not."""
     policy = info.get("maxmemory_policy", "noeviction")
     if policy == "noeviction":
         return None
@@ -65,7 +66,7 @@ def eviction(info: Mapping[str, Any]) -> str | None:
 
 
 async def warn_of_eviction(redis: Redis) -> None:
-    """Say so in the log when the store evicts. A store that does not tell, or does not answer now, is not an error."""
+    """Log a warning when the store evicts keys. Log nothing when the store does not answer or may not be asked."""
     try:
         problem = eviction(await redis.info("memory"))
     except (RedisError, OSError):

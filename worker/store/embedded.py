@@ -1,4 +1,4 @@
-"""The embedded store: a real Valkey server of our own, with append-only files, for machines that have none."""
+"""The embedded store: a real Valkey server with append-only files, for machines that have no store."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class EmbeddedStore:
     """Starts the store under the data directory, or joins the one that another process has started there."""
 
     def __init__(self, settings: Settings, *, patience_s: float = _START_S) -> None:
-        """`patience_s`: how long to wait for the store of another process that has just started, too."""
+        """`patience_s`: how long to wait for a store that another process is starting (s)."""
         self._patience_s = patience_s
         self._named = settings.data_dir.expanduser()
         self._folder = self._named.resolve()
@@ -41,7 +41,7 @@ class EmbeddedStore:
         self._watch = threading.Thread(target=self._keep_alive, name="store-watch", daemon=True)
 
     def start(self) -> None:
-        """Returns when the store answers. Raises StoreUnavailable."""
+        """Start or join the store; return when it answers. Raises StoreUnavailable, NotPrivate and CloserError."""
         for folder in (self._named, self._socket.parent):
             _private(folder)
         ends = time.monotonic() + self._patience_s
@@ -54,7 +54,7 @@ class EmbeddedStore:
         self._watch.start()
 
     def _joined_or_started(self) -> bool:
-        """False while another process owns the store, and it does not answer: it may be about to."""
+        """Return False while another process owns the store and it does not answer yet."""
         self._lock = _own(self._folder / "owner.lock")
         if self._answers():
             _log.info("joined the store that runs in %s", self._folder)
@@ -65,7 +65,7 @@ class EmbeddedStore:
         return True
 
     def stop(self) -> None:
-        """Stop the store if this process owns it, the last thing it does: all is on disk then."""
+        """Stop the store if this process owns it. Call this last: everything is on disk when it returns."""
         self._stopping.set()
         if self._watch.is_alive():
             self._watch.join(_START_S)
@@ -79,7 +79,7 @@ class EmbeddedStore:
         self._lock = None
 
     def _keep_alive(self) -> None:
-        """A store that dies has nobody else to start it again; its append-only file has all that it acknowledged."""
+        """Start a store that has died again. Its append-only file has everything that it acknowledged."""
         while not self._stopping.wait(_WATCH_S):
             if not self._gone():
                 continue
@@ -95,11 +95,11 @@ class EmbeddedStore:
             self._server = None
         if self._lock is None:
             self._lock = _own(self._folder / "owner.lock")
-        if self._lock is not None:  # else its owner is another process, and starts it
+        if self._lock is not None:  # otherwise another process owns it and starts it
             self._start()
 
     def _gone(self) -> bool:
-        """Whether nobody listens; a store that is only slow, or frozen, is not gone."""
+        """Whether nobody listens on the socket. A store that is slow or frozen is not gone."""
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(_CONNECT_S)
             try:
@@ -120,8 +120,8 @@ class EmbeddedStore:
             appendfsync="everysec",
             **{"maxmemory-policy": "noeviction"},
         )
-        # Ctrl-C reaches every process of the terminal: the store must go on until the worker has written its last word.
-        # It inherits the blocked signal; SIGTERM, with which we stop it, is not blocked.
+        # Ctrl-C reaches every process of the terminal, but the store must run until the worker has written its results.
+        # So the store inherits a blocked SIGINT. SIGTERM, which stops it, is not blocked.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             server.start(timeout=_START_S)
@@ -143,7 +143,7 @@ class EmbeddedStore:
 
 
 def _client(path: Path) -> redis.Redis:
-    # No retries: whether a store answers is asked at every start, and by default a "no" takes three seconds.
+    # Every start asks whether a store answers. With redis-py's default retries a "no" takes three seconds.
     no_retry = Retry(NoBackoff(), 0)
     return redis.Redis(
         unix_socket_path=str(path), socket_timeout=_STOP_S, socket_connect_timeout=_CONNECT_S, retry=no_retry
@@ -158,7 +158,7 @@ def _shutdown(path: Path) -> None:
 
 
 def _own(path: Path) -> IO[bytes] | None:
-    """The lock of the store's owner, or None when another has it. It ends with the process, however that ends."""
+    """Return the owner's lock, or None when another process has it. The system frees it when the process ends."""
     file = os.fdopen(private.open_file(path, os.O_RDWR | os.O_CREAT), "r+b")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
