@@ -48,7 +48,7 @@ _ALONE: tuple[tuple[Layer, tuple[str, ...]], ...] = (
     (Layer.CELERY, ("worker/process/runtime.py", "concurrent/futures/", "threading.py")),
     (Layer.WIRE, ("asyncio/selector_events.py", "asyncio/sslproto.py")),
 )
-# Further out is who has started the loop, which is no news.
+# Frames further out only show who started the loop.
 _LOOP = ("_run_once", "run_forever")
 _BEGIN = ("_bootstrap", "_run_module_as_main")
 _SELECT = "selectors.py"

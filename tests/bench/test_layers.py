@@ -114,7 +114,7 @@ def test_torn_stack_counts_where_it_can_be_told() -> None:
 
 
 def test_what_is_none_of_ours_is_the_rest() -> None:
-    """A whole stack without any known package is no torn one."""
+    """A whole stack without any known package is not a torn one."""
     foreign = stack(f"_run_module_as_main (<frozen runpy>:198);serve ({SITE}/uvicorn/main.py:1)")
     assert shares([Sample(1, foreign, 1), Sample(1, stack(CALL), 3)], {1: 1.0})[Layer.REST] == 0.25
 

@@ -165,7 +165,7 @@ def test_a_bare_event_with_an_identity_counts_once(fleet: Fleet) -> None:
 
 
 def test_garbage_is_put_aside_and_blocks_nothing(fleet: Fleet) -> None:
-    """What is no event is kept with its bytes and why; events before and after it are worked on."""
+    """What is not an event is kept with its bytes and the reason; events before and after it are handled."""
     garbage = [b"\xff\xfe", b"not json", b'{"reference": "../admin"}', b"[]", b'{"specversion": "1.0"}', b"x" * 70_000]
     before = len(fleet.rejected())
     fleet.publish(cloud_event("before-garbage"))

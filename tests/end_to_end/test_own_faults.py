@@ -50,7 +50,7 @@ def test_a_worker_that_was_stopped(store: redis.Redis, store_url: str, tmp_path:
 
 
 def test_a_worker_without_file_descriptors(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
-    """Connections that this process may not open are no outage; the cause and its remedy stand with the attempts."""
+    """Connections that this process may not open are not an outage; the attempts name the cause and its remedy."""
     stand_in = StandIn({}, default=Script((OK,)))
     with running(stand_in) as base_url:
         publish(store, ["sg_first"])

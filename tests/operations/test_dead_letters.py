@@ -97,5 +97,5 @@ def test_discarding_rejected_events_is_audited(cli: Cli, store: redis.Redis) -> 
     ],
 )
 def test_a_field_is_set_where_the_event_has_it(body: bytes, path: str, corrected: bytes) -> None:
-    """`reference` goes where the kind of event keeps it; what is no object gives way to a bare event."""
+    """`reference` goes where the kind of event keeps it; what is not an object is replaced by a bare event."""
     assert corrections([set_field(path, "sg_1")])(body) == corrected

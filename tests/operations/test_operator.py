@@ -136,7 +136,7 @@ def test_large_actions(role: Role, verb: Verb, size: int, confirmed: int | None,
     ],
 )
 def test_choices_that_are_wrong_in_themselves(selection: Chosen, rule: Rule | None) -> None:
-    """Whatever the verb, and whoever asks; an empty text, as a shell's unset variable makes it, is no choice."""
+    """Whatever the verb and whoever asks, an empty text, as a shell's unset variable gives, is not a choice."""
     assert refused(Role.ADMIN, Verb.REPLAY, selection) == rule
 
 

@@ -71,7 +71,7 @@ async def test_a_call_that_goes_wrong_takes_no_effect(
 async def test_throttling_names_when_to_come_back(
     simulator: Simulator, api: httpx.AsyncClient, seconds: int | None, header: str | None
 ) -> None:
-    """A throttled call carries Retry-After as told, and is no rule conflict."""
+    """A throttled call carries Retry-After as told, and is not a rule conflict."""
     simulator.configure(faults={"throttle_429": 1.0, "retry_after_s": seconds})
     reply = await api.post(CLOSE)
     assert reply.headers.get("retry-after") == header

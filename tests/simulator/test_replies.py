@@ -107,7 +107,7 @@ async def test_a_missing_version_header_is_400(simulator: Simulator) -> None:
 
 @pytest.mark.parametrize("reference", ["sg.1", "sg%201", "sg%2F1", "a" * 129])
 async def test_a_malformed_reference_is_400(simulator: Simulator, api: httpx.AsyncClient, reference: str) -> None:
-    """A reference that is no safe path segment is refused by its format, and no group appears."""
+    """A reference that is not a safe path segment is refused by its format, and no group appears."""
     reply = await api.post(f"/shipment_groups/{reference}/close")
     assert_error(reply, 400, "validation_error", "invalid_reference_format")
     assert simulator.records() == {}

@@ -64,7 +64,7 @@ async def test_replies(api: SortedApi, standin: StandIn) -> None:
 
 
 async def failure(api: SortedApi, timeout_s: float | None = None) -> Failure:
-    """Why there was no usable reply; the key is not in it."""
+    """The error says why there was no usable reply, and does not contain the key."""
     reply = await api.close(REF, timeout_s)
     assert isinstance(reply, NoReply), reply
     assert API_KEY not in reply.detail
@@ -101,7 +101,7 @@ async def test_a_close_is_never_repeated_unasked(api: SortedApi, standin: StandI
     ],
 )
 async def test_broken_replies(reply: bytes, expected: Failure) -> None:
-    """What is no HTTP, or half of it, is no reply."""
+    """What is not HTTP, or only half of it, is not a reply."""
     async with raw_server([reply], shut=True) as raw:
         assert await failure(raw.api) is expected
 

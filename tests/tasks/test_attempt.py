@@ -135,7 +135,7 @@ async def test_what_is_kept(api: SortedApi, standin: StandIn) -> None:
 
 
 async def test_no_reply_is_kept(api: SortedApi, standin: StandIn) -> None:
-    """Where nothing came back there is no status; the failure is the code, the transport's words are the detail."""
+    """An attempt without a reply has no status; its code is the failure, and its detail the transport's words."""
     settlement, kept = await attempt(api, standin, ["cut"])
     assert (kept.status, kept.code, kept.correlation_id) == (None, "connection_cut", None)
     assert kept.detail.startswith("connection_cut; ")
@@ -249,7 +249,7 @@ async def test_no_time_for_the_last_question(api: SortedApi, standin: StandIn) -
 async def test_an_error_of_our_own_at_the_deadline(
     api: SortedApi, standin: StandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A question that breaks in closer itself is no answer: the closure fails as it would have, with its cause."""
+    """A question that breaks in closer itself is not an answer, so the closure fails as before, with its cause."""
     settlement = (await attempter(api).attempt(replace(CLAIM, reference="no/reference", remaining_s=0.0))).settlement
     assert (settlement.to, settlement.reason) == (State.FAILED, Reason.DEADLINE_EXCEEDED)
     assert settlement.packed is not None

@@ -142,7 +142,7 @@ asyncio.run(main())
 
 @pytest.mark.parametrize(("encoding", "twice"), [("gzip", False), ("deflate", False), ("gzip, gzip", True)])
 def test_a_bomb(encoding: str, twice: bool) -> None:
-    """Half a megabyte that unpacks to half a gigabyte is no reply, and takes no more memory than a large reply does."""
+    """Half a megabyte that unpacks to half a gigabyte is not a reply, and takes no more memory than a large reply."""
     code = BOMB.format(encoding=encoding, twice=twice)
     if encoding == "deflate":
         code = code.replace("wbits=31", "wbits=15")

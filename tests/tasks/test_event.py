@@ -109,7 +109,7 @@ def test_refused_by_field(event: object, field: str) -> None:
     ],
 )
 def test_refused_as_a_whole(event: bytes, words: str) -> None:
-    """What is no JSON object, or an ambiguous one, is refused with what is wrong with it and where."""
+    """Text that is not a JSON object, or is an ambiguous one, is refused with what is wrong and where."""
     assert str(read(event)).startswith(words)
 
 

@@ -1,4 +1,4 @@
-"""Which group an event names: its data do, and its subject only where there are no data at all."""
+"""An event's data name its group; its subject does only where the event has no data at all."""
 
 from __future__ import annotations
 
@@ -208,6 +208,6 @@ ATTRIBUTES = {"specversion": "1.0", "id": "1", "source": "/w", "type": "t.comple
     ],
 )
 def test_binary_mode_is_read_as_structured_mode(attributes: dict[str, str], data: bytes, expected: str | None) -> None:
-    """The same rules hold; data that are no text, or an attribute `data` beside them, do not make it another event."""
+    """The same rules hold; data that are not text, or an attribute `data` beside them, do not make it another event."""
     event = parse(structured(ATTRIBUTES | attributes, data), source="s", event_id="1-0", types=EventTypes())
     assert (event.reference if isinstance(event, GroupComplete) else None) == expected

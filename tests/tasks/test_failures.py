@@ -1,4 +1,4 @@
-"""Whose fault it is that there was no reply: the API's, the way's, or this process's own."""
+"""A missing reply is attributed to the API, to the network, or to this process."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ async def test_a_standstill(caplog: pytest.LogCaptureFixture) -> None:
     assert standstill.since(0.0) == 0.0, "nobody looks yet"
     standstill.watch()
     clock.now_s += 1.0
-    assert standstill.since(0.0) == 0.0, "a busy loop is no standstill"
+    assert standstill.since(0.0) == 0.0, "a busy loop is not a standstill"
     began_s = clock.now_s
     clock.now_s += 20.5
     assert standstill.since(began_s) == 20.0

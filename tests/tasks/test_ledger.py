@@ -292,7 +292,7 @@ async def test_signs_of_life(book: Book) -> None:
 
 
 async def test_rejected(book: Book) -> None:
-    """What is no event is kept with its bytes, why, and where it came from."""
+    """What is not an event is kept with its bytes, the reason, and its origin."""
     rejected_id = await book.ledger.dead_letters.reject(b"\xff\x00", Rejection(("event: a", "b: c")), "task 1")
     rejected: Any = await book.redis.xrange(key_of("rejected"))
     [(entry_id, fields)] = rejected

@@ -102,7 +102,7 @@ async def test_nothing_is_overwritten(real: Redis) -> None:
 
 
 async def test_a_command_before_the_first_worker(real: Redis) -> None:
-    """What any command of this release leaves in the gate, the clock, is no second ledger; a pause is one."""
+    """The clock that any command leaves in the gate is not a second ledger; a pause is one."""
     await Ledger(real).requeue(["sg_unknown"])
     assert set(await real.hkeys(key_of("gate"))) <= {b"clock", b"moved"}
     await real.hset("closer:gate", "paused", json.dumps({"since": 1, "by": "olga"}))

@@ -29,7 +29,7 @@ IMF, RFC850, ASCTIME = "Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49
         ("", None, None),
         (",;", None, None),
         ("٣", None, None),
-        # Decimals, and numbers that are no count of seconds.
+        # Decimals, and numbers that are not a count of seconds.
         ("6.0", None, 6.0),
         ("1.5", None, 1.5),
         ("6.", None, 6.0),

@@ -34,7 +34,7 @@ VALUES: dict[str, bytes] = {
     "at is huge": b'{"at":1e300}',
     "at is negative": b'{"at":-1}',
     "a count is text": b'{"at":1700000000000,"settled":"many"}',
-    "trouble is no text": b'{"at":1700000000000,"trouble":7}',
+    "trouble is not text": b'{"at":1700000000000,"trouble":7}',
     "nested": b"[" * 50_000,
     "no UTF-8": b"\xff\xfe",
 }

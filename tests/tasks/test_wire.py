@@ -32,7 +32,7 @@ LARGE_HEADS = {
     "64 KiB in all": [b"X-%d: %b" % (n, b"x" * 4_000) for n in range(16)],
     "500 headers": [b"X-%d: 1" % n for n in range(500)],
     "cookies that are none": [b"Set-Cookie: =;;=\x7f", b"Set-Cookie: \xff\xfe; Expires=never"],
-    "bytes that are no text": [b"X-Name: Caf\xe9", b"X-Other: \xf0\x9f\x9a\x9a"],
+    "bytes that are not text": [b"X-Name: Caf\xe9", b"X-Other: \xf0\x9f\x9a\x9a"],
     "a header twice": [b"Content-Type: application/json", b"Content-Type: text/html", b"Server: a", b"Server: b"],
 }
 
@@ -53,7 +53,7 @@ TOO_LARGE_HEADS = {
 
 @pytest.mark.parametrize("head", TOO_LARGE_HEADS.values(), ids=TOO_LARGE_HEADS)
 async def test_heads_have_a_limit(head: list[bytes]) -> None:
-    """A head without end is no reply: memory has one."""
+    """A head without end is not a reply, and memory stays bounded."""
     async with raw_server([reply(*head)], shut=False) as raw:
         said = await raw.api.close(REF)
         assert isinstance(said, NoReply)

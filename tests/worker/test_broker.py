@@ -46,7 +46,7 @@ def test_a_batch_never_outlives_its_message_on_redis(url: str) -> None:
 
 
 def test_tls_asks_for_a_certificate() -> None:
-    """The broker's certificate is checked with rediss:// and amqps://, the name in it, too; else there is no TLS."""
+    """With rediss:// and amqps:// the broker's certificate and its name are checked; other addresses have no TLS."""
     assert given("rediss://h/0")["broker_use_ssl"] == {"ssl_cert_reqs": "required"}
     assert given("amqps://h//")["broker_use_ssl"] == {"server_hostname": None}
     assert given("amqp://h//")["broker_use_ssl"] is False

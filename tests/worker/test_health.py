@@ -107,7 +107,7 @@ def test_the_dead_do_not_count(settings: Settings) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1, "at_s": 1, "new": true}', '{"pid": 1}'])
 def test_what_is_no_sign(settings: Settings, text: str) -> None:
-    """A file that was cut short, or is of another version, is no sign, and keeps no other from being read."""
+    """A file that was cut short, or is of another version, is not a sign of life; the others are still read."""
     mine = own_sign("", stuck=False)
     write(settings, mine)
     (settings.data_dir / "workers" / "0.json").write_text(text)

@@ -117,7 +117,7 @@ def test_a_worker_does_not_start_there(settings: Settings, tmp_path: Path, store
 
 @pytest.mark.parametrize("what", ["link", "pipe", "folder"])
 def test_what_is_not_a_file(settings: Settings, victim: Path, what: str) -> None:
-    """A lock that is a link, a pipe or a folder is refused, and such a sign is no sign; nobody waits for the pipe."""
+    """A lock that is a link, a pipe or a folder is refused; as a sign of life it does not count."""
 
     def put(place: Path) -> None:
         if what == "link":

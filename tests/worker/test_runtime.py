@@ -47,7 +47,7 @@ def runtime(settings: Settings, died: threading.Event) -> Iterator[Runtime]:
 
 
 def test_after_the_end(runtime: Runtime, store: redis.Redis, died: threading.Event) -> None:
-    """A message that Celery still delivers when the loop has ended goes back; being told to stop twice is no error."""
+    """A message that Celery delivers after the loop has ended goes back, and stopping twice is not an error."""
     runtime.stop()
     with pytest.raises(NotTaken, match="stopping"):
         runtime.receive(["sg_1"], "t")
@@ -128,7 +128,7 @@ def test_a_disk_that_is_full(
 
 
 def test_a_start_that_fails(settings: Settings, died: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What keeps it from starting is raised; its thread has ended then, and stopping it is no error."""
+    """An error at the start is raised; the thread has ended then, and stopping it is not an error."""
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy:1080")

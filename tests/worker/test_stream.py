@@ -72,7 +72,7 @@ async def test_events_from_before_the_first_worker(doors: Doors, store: sync_red
 
 
 async def test_garbage(doors: Doors, store: sync_redis.Redis) -> None:
-    """What is no event is put aside with its bytes, why, and where from; the good ones beside it are taken in."""
+    """What is not an event is put aside with its bytes, reason and origin; the events beside it are taken in."""
     bodies = [b"\xff\x00garbage", b'{"reference":"a/b"}', b"x" * 70_000]
     ids = [store.xadd(STREAM, {"event": body}) for body in bodies]
     ids.append(store.xadd(STREAM, {"Event": "wrong name", b"\xff": b"\xfe"}))

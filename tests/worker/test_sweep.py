@@ -74,7 +74,7 @@ async def test_a_broker_that_is_away(ledger: Ledger, caplog: pytest.LogCaptureFi
     sweep = Sweep(ledger, broker, Permission(), most=400)
     for _ in range(2):
         step = asyncio.create_task(sweep.step())
-        while "dispatch waits" not in caplog.text:  # noqa: ASYNC110 - a log line is no event
+        while "dispatch waits" not in caplog.text:  # noqa: ASYNC110 - a log line is not an event
             await asyncio.sleep(0)
         await asyncio.wait_for(step, 10)
     assert len(broker.named) == BATCH
