@@ -21,6 +21,7 @@ AWAY = "redis://127.0.0.1:1"
 STEPS: dict[str, Callable[[Ledger], Awaitable[object]]] = {
     "publish": lambda ledger: ledger.events.publish("events", [b"{}"]),
     "read": lambda ledger: ledger.events.read("events", count=1, block_ms=1),
+    "abandoned": lambda ledger: ledger.events.abandoned("events", count=1, idle_ms=1),
     "create group": lambda ledger: ledger.events.create_group("events"),
     "groups": lambda ledger: ledger.events.groups("events"),
     "other fleets": lambda ledger: other_fleets(ledger.redis, "events", DEFAULT_NAMESPACE),
@@ -38,7 +39,7 @@ async def test_without_a_store(step: str) -> None:
         await STEPS[step](ledger)
 
 
-@pytest.mark.parametrize("step", ["publish", "create group", "other fleets"])
+@pytest.mark.parametrize("step", ["publish", "read", "abandoned", "create group", "groups", "other fleets"])
 async def test_a_stream_that_is_something_else(real: Redis, step: str) -> None:
     """Where the key of the events' stream holds something else each step says so."""
     await real.set("events", "not a stream")
