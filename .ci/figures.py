@@ -1,6 +1,9 @@
 """Prints figures about the form of the code of tasks and worker, and says which limits are broken; `make figures`.
 
-Exit codes: 0 every limit holds, 1 one does not. A function's length is its lines without its docstring, from `def` on.
+A function's length is its lines without its docstring, from `def` on. An import of `unittest.mock` counts as a mock. So
+does the replacement of a class, a function or a module of ours. A test may set a constant of ours (a pause, a limit).
+A sleep of 0 does not count: it only lets other tasks run.
+Exit codes: 0 every limit holds, 1 one does not.
 """
 
 from __future__ import annotations
@@ -54,7 +57,8 @@ def main() -> int:
     print(
         f"functions of {' and '.join(CODE)}: {len(code.functions)}, median {statistics.median(code.lengths):g} lines,"
     )
-    print(f"  nine of ten at most {code.p90}, the longest {code.lengths[-1]}")
+    longest = max(code.functions, key=code.functions.__getitem__)
+    print(f"  nine of ten at most {code.p90}, the longest {code.functions[longest]} ({longest})")
     print(f"files: {len(code.files)}; the longest {max(code.files.values())} lines")
     print(f"tests and bench: function {everything.lengths[-1]}, file {max(everything.files.values())} at most")
     print(f"docstrings: {code.share(code.docstrings)} of lines; comments: {code.share(code.comments)}")
@@ -107,7 +111,9 @@ def imports() -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
     for path in sources(CODE):
         for node in ast.parse(path.read_text("utf-8")).body:
-            if isinstance(node, ast.ImportFrom) and node.module:
+            if isinstance(node, ast.Import):
+                found[_module(path)] |= {alias.name for alias in node.names} & known - {_module(path)}
+            elif isinstance(node, ast.ImportFrom) and node.module:
                 names = {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
                 found[_module(path)] |= names & known - {_module(path)}
     return found
@@ -132,31 +138,70 @@ def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
 
 
 def mocks() -> Iterator[str]:
-    """Where tests import a library of mocks, or replace an attribute of a module of ours."""
-    for path, node in _test_nodes():
-        place = f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}"
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("unittest"):
-            yield place
-        elif isinstance(node, ast.Call) and _dotted(node.func).endswith("monkeypatch.setattr"):
-            target = node.args[0]
-            if isinstance(target, ast.Constant) and str(target.value).startswith(CODE):
-                yield place
+    """Where tests import a library of mocks, or replace a part of ours."""
+    for path in sources(("tests",)):
+        tree = ast.parse(path.read_text("utf-8"))
+        yield from (f"{path.relative_to(ROOT)}:{line}" for line in mocks_in(tree))
+
+
+def mocks_in(tree: ast.Module) -> Iterator[int]:
+    """The lines of one file where it does so."""
+    names = _imported(tree)
+    if any(full.startswith(("unittest.mock", "mock", "pytest_mock")) for full in names.values()):
+        yield 1
+    for node in ast.walk(tree):
+        replaced: list[str] = []
+        if isinstance(node, ast.Call) and _dotted(node.func).endswith(".setattr"):
+            replaced = [_replaced(node, names)]
+        elif isinstance(node, ast.Assign):
+            replaced = [_full(target, names) for target in node.targets if isinstance(target, ast.Attribute)]
+        yield from (getattr(node, "lineno", 0) for full in replaced if _is_part_of_ours(full))
+
+
+def _replaced(call: ast.Call, names: dict[str, str]) -> str:
+    """What `monkeypatch.setattr` replaces, as a dotted name: of `(module, "name", …)` or `("module.name", …)`."""
+    target, name = (str(arg.value) if isinstance(arg, ast.Constant) else _full(arg, names) for arg in call.args[:2])
+    return target if isinstance(call.args[0], ast.Constant) else f"{target}.{name}"
+
+
+def _is_part_of_ours(full: str) -> bool:
+    """Whether the name is one of ours, and no constant."""
+    return full.startswith(tuple(f"{folder}." for folder in CODE)) and not full.rpartition(".")[2].isupper()
 
 
 def sleeps() -> Iterator[str]:
     """Where tests sleep, outside of the places that are there for it."""
-    for path, node in _test_nodes():
-        name = str(path.relative_to(ROOT))
-        if isinstance(node, ast.Call) and _dotted(node.func) in ("time.sleep", "asyncio.sleep"):
-            nothing = node.args and isinstance(node.args[0], ast.Constant) and node.args[0].value == 0
-            if not nothing and not name.startswith(SLEEPERS):
-                yield f"{name}:{node.lineno}"
-
-
-def _test_nodes() -> Iterator[tuple[Path, ast.AST]]:
     for path in sources(("tests",)):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            yield path, node
+        name = str(path.relative_to(ROOT))
+        if not name.startswith(SLEEPERS):
+            yield from (f"{name}:{line}" for line in sleeps_in(ast.parse(path.read_text("utf-8"))))
+
+
+def sleeps_in(tree: ast.Module) -> Iterator[int]:
+    """The lines of one file that sleep for longer than nothing."""
+    names = _imported(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _full(node.func, names) in ("time.sleep", "asyncio.sleep"):
+            nothing = node.args and isinstance(node.args[0], ast.Constant) and node.args[0].value == 0
+            if not nothing:
+                yield node.lineno
+
+
+def _imported(tree: ast.Module) -> dict[str, str]:
+    """What each imported name of a file stands for."""
+    names: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.asname or alias.name: alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def _full(node: ast.expr, names: dict[str, str]) -> str:
+    """The dotted name that an expression stands for, whatever it was imported as."""
+    first, dot, rest = _dotted(node).partition(".")
+    return names.get(first, first) + dot + rest
 
 
 def _dotted(node: ast.expr) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import runpy
 from pathlib import Path
 from typing import Any
@@ -39,3 +40,41 @@ def test_what_is_too_long_is_named() -> None:
     code.files = {"worker/x.py": 301}
     wrong = list(FIGURES["problems"](code, code))
     assert wrong[1:] == ["worker/x.py:1 run has 41 lines; 40 are allowed", "worker/x.py has 301 lines; 300 are allowed"]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("from unittest import mock", [1]),
+        ("from unittest.mock import Mock", [1]),
+        ("import unittest.mock", [1]),
+        ("monkeypatch.setattr('worker.store.connect.connect', fake)", [1]),
+        ("from worker.store import connect\nmonkeypatch.setattr(connect, 'connect', fake)", [2]),
+        ("from worker.store import connect as c\npatch.setattr(c, 'connect', fake)", [2]),
+        ("import tasks.verdict\nmonkeypatch.setattr(tasks.verdict, 'judge', fake)", [2]),
+        ("from tasks.ledger.gate import GateOfLedger\nmonkeypatch.setattr(GateOfLedger, 'look', fake)", [2]),
+        ("from worker.store import connect\nconnect.connect = fake", [2]),
+        ("from tasks.ledger import scripts\npatch.setattr(scripts, 'LEDGER_VERSION', 7)", []),
+        ("from worker.intake import stream as module\nmonkeypatch.setattr(module, '_TRIM_S', 0)", []),
+        ("import os\nmonkeypatch.setattr(os, 'geteuid', lambda: 7)", []),
+        ("from tests.tasks.book import Book\nBook(store).clock = fake", []),
+    ],
+)
+def test_mocks(text: str, lines: list[int]) -> None:
+    """A part of ours that is replaced is found however it is named; a constant and the system's parts are not ours."""
+    assert list(FIGURES["mocks_in"](ast.parse(text))) == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("import time\ntime.sleep(1)", [2]),
+        ("from time import sleep\nsleep(1)", [2]),
+        ("from asyncio import sleep as rest\nasync def f(): await rest(0.1)", [2]),
+        ("import asyncio\nasync def f(): await asyncio.sleep(0)", []),
+        ("clock.sleep(1)", []),
+    ],
+)
+def test_sleeps(text: str, lines: list[int]) -> None:
+    """A sleep is found however it was imported; one of 0 only lets others run."""
+    assert list(FIGURES["sleeps_in"](ast.parse(text))) == lines
