@@ -2,7 +2,7 @@
 
 A name of the library is reported as unused only when no script uses it. It needs the program `luacheck`, which is the
 package lua-check in Debian.
-Exit codes: 0 nothing found, 1 something found, 2 luacheck is not installed.
+Exit codes: 0 nothing found, 1 something found, 2 luacheck is not installed or did not run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +25,7 @@ _OPTIONS = ("--std", "min+redis", "--no-color", "--codes", "--formatter", "plain
 _FOUND = re.compile(r"stdin:(?P<line>\d+):\d+: \((?P<code>\w+)\) (?P<text>.*)")
 _UNUSED = "W211"  # https://luacheck.readthedocs.io/en/stable/warnings.html
 _LIMIT_S = 60
+_DID_NOT_RUN = 3  # luacheck ends with 1 for warnings, 2 for errors in the script, more where it could not look at it
 
 
 def main() -> int:
@@ -33,25 +34,42 @@ def main() -> int:
         print("luacheck is not installed; on Debian and Ubuntu: apt-get install lua-check", file=sys.stderr)
         return 2
     scripts = names()
-    seen = Counter(found for name in scripts for found in set(check(name)))
+    try:
+        seen = Counter(found for name in scripts for found in set(check(pieces(name))))
+    except LuacheckFailed as error:
+        print(error, file=sys.stderr)
+        return 2
     wrong = sorted(text for (text, code), times in seen.items() if code != _UNUSED or times == len(scripts))
     print("\n".join(wrong) or f"luacheck: {len(scripts)} scripts, nothing found")
     return 1 if wrong else 0
 
 
-def check(name: str) -> Iterator[tuple[str, str]]:
-    """What luacheck finds in one script: a line that names the file, and the warning's code."""
-    lines = [(file, number, text) for file, body in pieces(name) for number, text in enumerate(body.split("\n"), 1)]
-    source = "\n".join(text for _, _, text in lines)
-    ran = subprocess.run(
-        ["luacheck", *_OPTIONS, "-"], input=source, capture_output=True, text=True, timeout=_LIMIT_S, check=False
-    )
-    for found in map(_FOUND.match, ran.stdout.splitlines()):
+def check(parts: Iterable[tuple[str, str]], *options: str) -> Iterator[tuple[str, str]]:
+    """What luacheck finds in one script: a line that names the file, and the warning's code.
+
+    `parts`: the script's files, each its name and its text, in the order in which the store gets them.
+    Raises LuacheckFailed when luacheck did not look at the script.
+    """
+    lines = [(file, number, text) for file, body in parts for number, text in enumerate(body.split("\n"), 1)]
+    for found in map(_FOUND.match, _luacheck("\n".join(text for _, _, text in lines), *options).splitlines()):
         if found:
             file, number, _ = lines[int(found["line"]) - 1]
             # A script's own unused name is found once, in one script; here it counts as if all had it.
             code = found["code"] if file.startswith("lib/") else "own"
             yield f"tasks/ledger/lua/{file}:{number}: {found['text']} ({found['code']})", code
+
+
+def _luacheck(source: str, *options: str) -> str:
+    command = ["luacheck", *_OPTIONS, *options, "-"]
+    ran = subprocess.run(command, input=source, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
+    if not 0 <= ran.returncode < _DID_NOT_RUN:
+        said = (ran.stderr or ran.stdout).strip()
+        raise LuacheckFailed(f"luacheck did not run (exit code {ran.returncode}), so nothing was checked:\n{said}")
+    return ran.stdout
+
+
+class LuacheckFailed(Exception):
+    """luacheck did not look at the script: its configuration is wrong, or it broke."""
 
 
 if __name__ == "__main__":
