@@ -30,7 +30,11 @@ def show(reference: str, curl: bool, as_json: bool) -> None:
     """
     if curl:
         Selection((reference,)).check()
-        click.echo(call_as_curl(load(), reference))
+        command = call_as_curl(load(), reference)
+        if as_json:
+            print_json({"curl": command})
+        else:
+            click.echo(command)
         return
     found = with_context(lambda context: story(context, reference))
     if found is None:
