@@ -1,1 +1,1 @@
-"""Commands for operators: they call operations and speak, nothing else."""
+"""The commands for operators. Each translates its arguments, calls an operation and prints the result."""

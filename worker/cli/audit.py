@@ -1,4 +1,4 @@
-"""`closer audit`: who did what, when, and why."""
+"""`closer audit`: tells who did what, when and why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `closer requeue` and `closer discard` share: choose, ask, do it in chunks, tell what came of it."""
+"""What `closer requeue` and `closer discard` share: they look up, ask, act in chunks and print the result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ASK_OVER = 20
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the operator has said on the command line."""
+    """The arguments and options of the command."""
 
     selection: Selection
     by: str | None
@@ -38,7 +38,10 @@ Work = Callable[[OperatorContext, FrozenSelection, BulkOptions], Awaitable[BulkR
 
 
 def act(verb: Verb, work: Work, given: Given) -> None:
-    """Do `work` with the closures that are chosen, and end the process with the exit code that says how it went."""
+    """Do `work` on the chosen closures, and end the process with an exit code.
+
+    1: it was stopped, or nothing of what was named has changed; else 0.
+    """
 
     async def in_context(context: OperatorContext) -> BulkResult | None:
         frozen = await freeze(context, verb, given.selection, given.why)

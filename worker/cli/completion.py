@@ -1,4 +1,4 @@
-"""`closer completion`: the script that makes a shell complete commands and options."""
+"""`closer completion`: prints the script that makes a shell complete commands and options."""
 
 from __future__ import annotations
 

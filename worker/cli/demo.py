@@ -1,4 +1,4 @@
-"""`closer demo`: see the whole of it work, on this machine, with nothing real."""
+"""`closer demo`: shows closer at work on this machine, against a simulated API."""
 
 from __future__ import annotations
 

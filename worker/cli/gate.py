@@ -1,4 +1,4 @@
-"""How `closer pause` and `closer resume` show the gate."""
+"""Prints the gate for `closer pause` and `closer resume`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.cli.phrase import ends
 
 
 def tell(found: Gate, as_json: bool) -> None:
-    """Print whether calls are made, and every reason why not."""
+    """Print whether calls are made, and if not, every reason."""
     if as_json:
         print_json(found.as_json())
     elif found.open:

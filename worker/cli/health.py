@@ -1,4 +1,4 @@
-"""`closer health`: one line and an exit code, for supervisors and health checks."""
+"""`closer health`: tells supervisors and health checks, by one line and an exit code, how the workers are."""
 
 from __future__ import annotations
 

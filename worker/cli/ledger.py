@@ -1,4 +1,4 @@
-"""`closer ledger`: what concerns the ledger as a whole."""
+"""`closer ledger`: commands about the ledger as a whole."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worker.operations import policy
 
 @click.group()
 def ledger() -> None:
-    """What concerns the ledger as a whole."""
+    """Commands about the ledger as a whole."""
 
 
 @ledger.command("move-api")

@@ -1,4 +1,4 @@
-"""`closer list`: closures that match, or how many have something in common."""
+"""`closer list`: lists the closures that match, or counts them by what they have in common."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _add_row(rows: Table, closure: Closure, now_ms: int) -> None:
 
 
 def _since(at_ms: int, now_ms: int) -> str:
-    """For how long, by the store's clock."""
+    """Return for how long, by the store's clock."""
     return age(max(0.0, (now_ms - at_ms) / 1000))
 
 

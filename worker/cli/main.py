@@ -1,4 +1,4 @@
-"""The console script `closer`: every command, and what an error looks like."""
+"""The console script `closer`: finds the command that is named, runs it, and prints its error."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Commands(click.Group):
     """The commands, in the order of the table above."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click passes it)
-        """Their names."""
+        """Return the names of the commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import the command of that name, if there is one."""
+        """Import the command of that name. Returns None when there is none."""
         module, _, attribute = COMMANDS.get(cmd_name, "").partition(":")
         if not module:
             return None
@@ -60,7 +60,7 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; exit code 0 done, 1 could not, 2 wrong usage or configuration."""
+    """Run a command and end with its exit code: 0 done, 1 could not, 2 wrong usage or configuration."""
     guard_tracebacks()
     try:
         cli.main(arguments, prog_name="closer")

@@ -1,4 +1,4 @@
-"""Notices in words: what has happened lately, a line each."""
+"""Words for notices: one line tells one thing that has happened lately."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TEXTS: dict[NoticeKind, str] = {
 
 
 def words(notice: Notice) -> str:
-    """What has happened. Where the fields are not as closer writes them, they are shown as they are."""
+    """Return what has happened. Fields that closer did not write so are shown as they are."""
     said = {"problem": "closer rejected list", "reason": "?"} | dict(notice.fields)
     said["how"] = "was stopped" if said.get("stopped") else "has ended"
     try:

@@ -1,4 +1,4 @@
-"""Options that commands share: filters, who and why, JSON."""
+"""Options that commands share: filters, who and why, and JSON."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Command = Callable[..., Any]
 
 
 class Time(click.ParamType[Moment]):
-    """A time as people write it; when that is, the store's clock says."""
+    """A time as people write it. The store's clock decides later which moment is meant."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Moment:
-        """Read it; a wrong one is told with the ways to write it."""
+        """Read the time. A wrong one ends the command and tells how to write it."""
         try:
             return value if isinstance(value, Moment) else Moment.parse(str(value))
         except ValueError as error:
@@ -30,12 +30,12 @@ class Time(click.ParamType[Moment]):
 
 
 class Rate(click.ParamType[float]):
-    """So many a second: `50`, or `50/s`."""
+    """A number a second, as in `50` or `50/s`."""
 
     name = "n/s"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read it."""
+        """Read the rate. It must be over 0 and at most 1,000,000 a second."""
         try:
             rate = float(str(value).removesuffix("/s"))
         except ValueError:
@@ -68,7 +68,10 @@ _NAMES = tuple(field.name for field in fields(Filter))
 
 
 def filters(command: Command) -> Command:
-    """The filters; the command gets them as `filter_`. All given must hold; of one given twice, either."""
+    """Add the filters; the command gets them as `filter_`.
+
+    All that are given must hold. Of one that is given twice, either must hold.
+    """
 
     @functools.wraps(command)
     def with_filter(*args: Any, **kwargs: Any) -> Any:
@@ -84,7 +87,7 @@ def filters(command: Command) -> Command:
 
 
 def selection(command: Command) -> Command:
-    """References or filters; the command gets them as `selection`."""
+    """Add references and filters; the command gets them as `selection`."""
 
     @functools.wraps(command)
     def with_selection(*args: Any, references: tuple[str, ...], filter_: Filter, **kwargs: Any) -> Any:
@@ -95,7 +98,7 @@ def selection(command: Command) -> Command:
 
 
 def signed(command: Command) -> Command:
-    """`--by` and `--why`, for the audit."""
+    """Add `--by` and `--why`, which stand in the audit."""
     by = click.option("--by", metavar="NAME", help="Who, for the audit.  [default: CLOSER_OPERATOR, or your login]")
     why = click.option("--why", default="", metavar="TEXT", help="Why, for the audit.")
     return by(why(command))

@@ -1,4 +1,4 @@
-"""What operators see: plain in a pipe, coloured on a terminal, and no control character that came from outside."""
+"""Prints for operators: plain text in a pipe, colours on a terminal, and never a control character from outside."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _STYLES = {
 
 
 def console(file: IO[str] | None = None) -> Console:
-    """A console on stdout, or `file`. Nothing that is printed is taken for markup or an emoji."""
+    """Return a console on stdout, or on `file`. It takes no text for markup or an emoji."""
     out = file or sys.stdout
     width = None if out.isatty() else _PIPE_WIDTH
     return Console(file=out, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
 
 
 def show(page: RenderableType) -> None:
-    """Print on stdout; in a pipe without the spaces that only a terminal's rows need."""
+    """Print on stdout. In a pipe, lines end without the spaces that fill a terminal's rows."""
     out = console()
     if out.is_terminal:
         out.print(page)
@@ -40,17 +40,17 @@ def show(page: RenderableType) -> None:
 
 
 def plain(text: object) -> str:
-    """The text with every character that could steer a terminal written as \\xNN or \\uNNNN."""
+    """Return the text with every character that could steer a terminal written as \\xNN or \\uNNNN."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text))
 
 
 def styled(text: object, style: str = "") -> Text:
-    """Plain text in a style, or in that of a state's or finding's name."""
+    """Return plain text in a style. The name of a state or a finding has a style of its own."""
     return Text(plain(text), style=_STYLES.get(style, style))
 
 
 def table(*columns: str, header: bool = True) -> Table:
-    """An empty table without lines; a column named with a leading `>` holds numbers."""
+    """Return an empty table without lines. A column whose name begins with `>` holds numbers."""
     made = Table(box=None, show_header=header, header_style="dim", padding=(0, 2, 0, 0), pad_edge=False)
     for index, column in enumerate(columns):
         right = column.startswith(">")
@@ -59,7 +59,7 @@ def table(*columns: str, header: bool = True) -> Table:
 
 
 def facts() -> Table:
-    """An empty grid of names and what there is to say of each."""
+    """Return an empty grid with two columns: a name, and what there is to say about it."""
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -67,28 +67,28 @@ def facts() -> Table:
 
 
 def paragraph(text: str, indent: str = "") -> str:
-    """Text wrapped for 80 columns, each line but the first indented."""
+    """Return the text wrapped for 80 columns. Each line but the first is indented."""
     return textwrap.fill(plain(text), _WIDTH - 1, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on one line of stdout, in ASCII: no control character survives in it."""
+    """Print one JSON document on one line of stdout. It is ASCII, so no control character survives in it."""
     click.echo(json.dumps(document))
 
 
 def print_json_lines(documents: Iterable[Any]) -> None:
-    """One object a line."""
+    """Print one JSON object a line on stdout."""
     for document in documents:
         print_json(document)
 
 
 def say(message: str) -> None:
-    """Tell the operator something beside the output, on stderr."""
+    """Print a message on stderr, beside the output."""
     click.echo(message, err=True)
 
 
 def age(seconds: float | None) -> str:
-    """How long, in at most two units: `3 h 12 min`."""
+    """Return seconds in at most two units, as in `3 h 12 min`; `-` for None."""
     if seconds is None:
         return "-"
     left = int(seconds)
@@ -100,15 +100,15 @@ def age(seconds: float | None) -> str:
 
 
 def count(number: int, one: str, many: str = "") -> str:
-    """`1 closure`, `1,200 closures`."""
+    """Return a number with its noun, as in `1 closure` or `1,200 closures`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def counts(numbers: dict[str, int]) -> str:
-    """`3 closed, 2 unknown`, the greatest first."""
+    """Return numbers with their names, as in `3 closed, 2 unknown`; the greatest comes first."""
     return ", ".join(f"{number:,} {plain(name)}" for name, number in sorted(numbers.items(), key=lambda item: -item[1]))
 
 
 def clock(iso_time: str) -> str:
-    """An ISO time for people, in UTC: `2026-01-31 03:14:05`."""
+    """Return an ISO time in UTC as people read it, as in `2026-01-31 03:14:05`."""
     return iso_time[:19].replace("T", " ")

@@ -1,4 +1,4 @@
-"""`closer pause`: no calls until `closer resume`."""
+"""`closer pause`: stops all calls to the API until `closer resume`."""
 
 from __future__ import annotations
 

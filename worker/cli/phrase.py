@@ -1,4 +1,4 @@
-"""Values in words for the command line: selections and steps as commands for a shell, refusals with their options."""
+"""Words for the command line: selections and steps become shell commands, refusals name their options."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _REJECTED_WANTED = "name rejected events by their ids, or use --accept-type TYPE
 
 
 def conditions(filter_: Filter) -> list[str]:
-    """The options that ask for a filter."""
+    """Return the options that make a filter."""
     words = []
     for name, value in filter_.as_json().items():
         for one in value if isinstance(value, list) else [value]:
@@ -57,7 +57,7 @@ def conditions(filter_: Filter) -> list[str]:
 
 
 def command(step: Step) -> str:
-    """A step as a command that can be pasted into a shell. A reason that must be told stands as `…`."""
+    """Return a step as a command that can be pasted into a shell. A reason that must be given stands as `…`."""
     words = ["closer", *_COMMANDS.get(step.verb, [step.verb.value])]
     words += [step.event_type] if step.event_type else []
     references = step.selection.references if step.selection else ()
@@ -68,13 +68,13 @@ def command(step: Step) -> str:
 
 
 def _dashed_last(words: list[str], references: Sequence[str]) -> list[str]:
-    """The same words, with references that begin with a dash behind `--`: none is taken for an option."""
+    """Return the words with `--` before references that begin with a dash, so that none is taken for an option."""
     dashed = [reference for reference in references if reference.startswith("-")]
     return [word for word in words if word not in dashed] + (["--", *dashed] if dashed else [])
 
 
 def chosen(action: Announced) -> str:
-    """What an action in the audit was for, as options for a shell; of many ids the first few and how many."""
+    """Return what an action in the audit selected, as options for a shell; of many ids, the first few and the count."""
     selection = action.selection
     if not selection:
         return action.in_words
@@ -102,7 +102,7 @@ def _flags(selection: Mapping[str, Any]) -> list[str]:
 
 
 def refusal(refused: Refused) -> str:
-    """A refusal, with the options that it is about."""
+    """Return a refusal, with the options that it is about."""
     match refused.rule:
         case Rule.EVERYTHING if refused.data["verb"] in (Verb.REPLAY, Verb.ACCEPT_TYPE, Verb.USE_SUBJECT):
             return _REJECTED_WANTED
@@ -122,7 +122,7 @@ def refusal(refused: Refused) -> str:
 
 
 def error(raised: CloserError) -> str:
-    """An error, with the command or the option that helps."""
+    """Return an error, with the command or the option that helps."""
     match raised:
         case Refused():
             return refusal(raised)
@@ -143,12 +143,12 @@ def error(raised: CloserError) -> str:
 
 
 def remedy(text: str | None, step: Step | None) -> str | None:
-    """What to do, with the command to begin with."""
+    """Return what to do, and the command to begin with."""
     return text if text is None or step is None else f"{text}: {command(step)}"
 
 
 def ends(standing: Standing, gate: Gate) -> str:
-    """When a reason for the gate being shut ends. Nothing is probed while it is paused, or throttled."""
+    """Return when a reason for the shut gate ends. While it is paused or throttled, nothing is probed."""
     if standing.until_ms is not None:
         return f"until {clock(iso(standing.until_ms))} UTC, then it ends by itself"
     if standing.reason == "paused":

@@ -1,4 +1,4 @@
-"""A progress bar on stderr, where that is a terminal."""
+"""Shows a progress bar on stderr where that is a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WORTH_IT = 200
 
 
 class ProgressBar:
-    """Shown while work on many goes on; silent for a few, and in a pipe."""
+    """A bar that is shown for long work. It is silent for a few items, and in a pipe."""
 
     def __init__(self, total: int, what: str) -> None:
         columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -22,7 +22,7 @@ class ProgressBar:
         self._task = self._progress.add_task(what, total=total)
 
     def advance(self, done: int) -> None:
-        """So many more are done."""
+        """Count so many more as done."""
         self._progress.advance(self._task, done)
 
     def __enter__(self) -> ProgressBar:

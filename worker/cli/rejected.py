@@ -1,4 +1,4 @@
-"""`closer rejected`: events that could not be taken for events."""
+"""`closer rejected`: commands about rejected events."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from worker.operations.dead_letters import DeadLetter, by_id
 
 @click.group()
 def rejected() -> None:
-    """Events that could not be taken for events: look at them, correct and replay them, or discard them."""
+    """Rejected events: look at them, correct and replay them, or discard them."""
 
 
 @rejected.command("list")
@@ -76,7 +76,7 @@ def show(rejected_id: str, as_json: bool) -> None:
 
 
 def _next(one: DeadLetter) -> str:
-    """What to do about it: a type is accepted or not, all else is corrected."""
+    """Return what to do: a type is accepted or not; everything else is corrected."""
     command = f"closer rejected replay {one.rejected_id}"
     accept = "" if one.refused_type is None else f" --accept-type {shlex.quote(one.refused_type)}"
     if one.subject_unused:

@@ -1,4 +1,4 @@
-"""`closer rejected replay`: rejected events are read again, after a correction or under other rules, and received."""
+"""`closer rejected replay`: reads rejected events again, corrected or under other rules, and receives them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ASK_OVER = 20
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the operator has said on the command line, beside which events are meant."""
+    """The options that do not choose events."""
 
     dry_run: bool
     yes: bool
@@ -108,7 +108,7 @@ def _edit(body: bytes) -> bytes:
 
 
 def _confirmed(selection: DeadLetterSelection, told: Given, planned: Plan, chosen: list[DeadLetter]) -> bool:
-    """Whether to go on; else it was shown what would be done."""
+    """Return whether to go on. If not, what would be done has been printed."""
     if told.dry_run or (selection.use_subject and not told.yes):
         _tell_plan(planned, _again(selection, chosen), told)
         return False
@@ -119,7 +119,7 @@ def _confirmed(selection: DeadLetterSelection, told: Given, planned: Plan, chose
 
 
 def _again(selection: DeadLetterSelection, chosen: list[DeadLetter]) -> str:
-    """The command that replays exactly these events, for a shell."""
+    """Return the shell command that replays exactly these events."""
     words = ["closer", "rejected", "replay", *selection.ids]
     words += [word for path, value in selection.fields for word in ("--set", f"{path}={value}")]
     words += ["--edit"] if selection.edited else []

@@ -1,4 +1,4 @@
-"""`closer resume`: end a pause, and probe at once."""
+"""`closer resume`: ends a pause, and probes the API at once."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from worker.settings import load
 
 
 def run() -> None:
-    """Run it to its end, and end the process with its exit code. Raises ConfigurationError."""
+    """Run a worker, then end the process with the worker's exit code. Raises ConfigurationError."""
     settings = load()
     settings.need_api_key()
     celery_variables.forget()  # before Celery's modules read them

@@ -1,4 +1,4 @@
-"""The two screens with the most on them: the status, and one closure's story."""
+"""Draws the two largest screens: the status, and one closure's story."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TYPES = 3  # that wait, shown one by one
 
 
 def status_screen(status: Status) -> Table:
-    """The status, in 80 columns."""
+    """Return the status for a terminal of 80 columns."""
     summary, grid = status.summary, facts()
     grid.add_row("Gate", _gate(status))
     if status.gate.suspended:
@@ -56,7 +56,7 @@ def status_screen(status: Status) -> Table:
 
 
 def _gate(status: Status) -> Text:
-    """The gravest reason with what to do about it, then the others that stand beside it."""
+    """Return the gravest reason and what to do about it, then the others that stand beside it."""
     if not status.gate.standing:
         return Text("open", style="green")
     gravest, *others = status.gate.standing
@@ -78,7 +78,7 @@ def _standing(one: Standing, gate: Gate) -> Text:
 
 
 def _suspended(status: Status) -> Text:
-    """The keys that the API refuses, with the workers that have them."""
+    """Return the keys that the API refuses, and the workers that have them."""
     text, used = Text(), False
     for key in status.gate.suspended:
         workers = status.workers_with(key)
@@ -137,7 +137,7 @@ def _workers(status: Status) -> RenderableType:
 
 
 def _unreadable(status: Status) -> Iterator[RenderableType]:
-    """Fields of the workers' hash that no worker wrote: they do no harm, and somebody should know."""
+    """Yield the fields of the workers' hash that no worker wrote. They do no harm, and somebody should know."""
     names, key = status.unreadable_workers, status.workers_key
     for name in names[:_UNREADABLE_MOST]:
         yield styled(f"{name}: not written by a worker; HDEL {key} {shlex.quote(name)}", "warning")
@@ -146,7 +146,7 @@ def _unreadable(status: Status) -> Iterator[RenderableType]:
 
 
 def story_lines(story: Story) -> Iterator[RenderableType]:
-    """A closure's story, line by line."""
+    """Yield a closure's story, line by line."""
     closure = story.closure
     yield Text.assemble((plain(closure.reference), "bold"), "  ", _where(closure))
     if closure.custom_reference:

@@ -1,4 +1,4 @@
-"""How a command works: one loop, one connection pool, and a Ctrl-C that stops it between two steps."""
+"""Runs a command's work: one event loop, one connection pool, and a Ctrl-C that stops it between two steps."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def with_context(work: Callable[[OperatorContext], Awaitable[T]], *, by: str | N
 
 
 def stop_on_interrupt() -> asyncio.Event:
-    """An event that the first Ctrl-C, or SIGTERM, sets; the second ends the process as usual."""
+    """Return an event that the first Ctrl-C or SIGTERM sets. The second ends the process as usual."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def told() -> None:
@@ -53,7 +53,7 @@ def stop_on_interrupt() -> asyncio.Event:
 
 
 def operator(by: str | None, settings: Settings) -> Operator:
-    """Who acts: `--by`, else CLOSER_OPERATOR, else the login name; nameless when there is none.
+    """Return who acts: `--by`, else CLOSER_OPERATOR, else the login name; a nameless operator when there is none.
 
     Whoever may run a command here reaches the store and so can do all: the role is `ADMIN`.
     """

@@ -1,4 +1,4 @@
-"""`closer show`: one closure's story."""
+"""`closer show`: tells one closure's story."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`closer simulate`: a simulated Sorted API for trying things out, until Ctrl-C."""
+"""`closer simulate`: runs a simulated Sorted API for trials, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KINDS: dict[str, click.ParamType[Any]] = {
 
 
 def fault_options(command: Callable[..., None]) -> Callable[..., None]:
-    """One option per field of Faults, with the field's own description."""
+    """Add an option for each field of `Faults`, with the field's description as its help."""
     for name, field in reversed(Faults.model_fields.items()):
         flag = "--" + name.removesuffix("_s").replace("_", "-")
         option = click.option(

@@ -1,4 +1,4 @@
-"""`closer status`: everything at a glance."""
+"""`closer status`: shows everything at a glance."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def _refresh(context: OperatorContext) -> None:
 
 
 async def _screen(context: OperatorContext) -> RenderableType:
-    """The status, or what keeps it from being known: a store that is away for a while must not end the watch."""
+    """Return the status, or why it is not known. A store that is away for a while must not end the watch."""
     try:
         return Group(status_screen(await statuses.status(context)), "", styled("Ctrl-C ends this.", "dim"))
     except (StoreUnavailable, LedgerBroken) as error:

@@ -1,4 +1,4 @@
-"""`closer verify`: what the API itself says of groups."""
+"""`closer verify`: asks the API for the state of groups, and mends the ledger where it disagrees."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a worker is told by its environment: the variables `CLOSER_*`."""
+"""The settings, which are the environment variables `CLOSER_*`."""
 
 from worker.settings.settings import PREFIX, Settings, load, unknown_variables
 

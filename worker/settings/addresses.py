@@ -1,4 +1,4 @@
-"""Addresses in settings: refused where the clients would read them otherwise than meant. No message repeats a value."""
+"""Checks the addresses in settings, so that clients read them as they are meant. No message repeats a value."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _AMQPS_PARAMETERS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
 def with_scheme(url: SecretStr | None, *schemes: str) -> SecretStr | None:
-    """The address. Raises ValueError when it begins with none of these schemes."""
+    """Return the address. Raises ValueError when it begins with none of these schemes."""
     if url is not None and url.get_secret_value().partition("://")[0] not in schemes:
         raise ValueError(f"must begin with one of {', '.join(f'{scheme}://' for scheme in schemes)}")
     return url
 
 
 def readable(url: SecretStr | None) -> SecretStr | None:
-    """The address. Raises ValueError for one whose parts the clients would read otherwise than meant, and print."""
+    """Return the address. Raises ValueError where clients would mistake a part of it, and so print a password."""
     for each in several(url.get_secret_value()) if url else ():
         rest = each.partition("://")[2]
         misplaced = "@" in rest and not rest.startswith("/") and not is_readable(each)  # a `/` begins a socket's path
@@ -30,14 +30,14 @@ def readable(url: SecretStr | None) -> SecretStr | None:
 
 
 def check_store(url: str) -> None:
-    """Raises ValueError when the store's client cannot use the address."""
+    """Check the store's address. Raises ValueError when its client cannot use it."""
     from worker.settings.url_check import check_redis
 
     check_redis(url)
 
 
 def check_amqps(url: str) -> None:
-    """Raises ValueError for several addresses, and for parameters of TLS that have no effect."""
+    """Check an address of RabbitMQ with TLS. Raises ValueError for several, and for parameters without effect."""
     if ";" in url:
         raise ValueError("with amqps:// it is one address: the certificate is checked against one host's name")
     for name, _ in parse_qsl(urlsplit(url).query):
@@ -46,7 +46,7 @@ def check_amqps(url: str) -> None:
 
 
 def check_api(url: str, *, allow_http: bool) -> None:
-    """Raises ValueError for an address that calls cannot be made to, or that would send the key in the clear."""
+    """Check the API's address. Raises ValueError where no call can be made, or the key would travel in the clear."""
     host = _plain_host(url)
     if host is None:
         raise ValueError("CLOSER_API_BASE_URL must be https://HOST/PATH, without user, query, fragment and blanks")
@@ -58,7 +58,7 @@ def check_api(url: str, *, allow_http: bool) -> None:
 
 
 def _plain_host(url: str) -> str | None:
-    """The host of an address of the API; None when it is none that calls can be made to."""
+    """Return the host of the API's address; None when no call can be made to it."""
     if _has_no_port(url) or not all("!" <= char <= "~" for char in url):
         return None
     parts = urlsplit(url)
@@ -68,7 +68,7 @@ def _plain_host(url: str) -> str | None:
 
 
 def _has_no_port(url: str) -> bool:
-    """Whether the host and port cannot be read (`[::1`, `host:99999`)."""
+    """Return whether the host and port cannot be read, as in `[::1` or `host:99999`."""
     try:
         urlsplit(url).port  # noqa: B018 - it is reading it that raises
     except ValueError:

@@ -53,7 +53,7 @@ class FleetSettings(BaseSettings):
 
     @property
     def fleet(self) -> Namespace:
-        """How the fleet's keys, stream, consumer group and queues are called."""
+        """The names of the fleet's keys, stream, consumer group and queues."""
         return Namespace(self.namespace)
 
     @property

@@ -1,4 +1,4 @@
-"""All settings: environment variables `CLOSER_*`, read and checked once, at start."""
+"""Puts the settings of all topics together, and reads and checks the variables `CLOSER_*` once, at start."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Settings(ProcessSettings, ClosingSettings, FleetSettings, StoreSettings, A
 
     @property
     def attempt_budget(self) -> float:
-        """What one attempt may take (s): time for more than one call, and an end before the lease's."""
+        """How long one attempt may take (s). That is more than one call takes, and it ends before the lease does."""
         return (self.request_timeout + self.lease) / 2
 
 
@@ -57,7 +57,7 @@ def load(**overrides: Any) -> Settings:
 
 
 def unknown_variables() -> list[str]:
-    """Variables named CLOSER_* that mean nothing: most likely misspelt."""
+    """Return the variables named CLOSER_* that mean nothing. They are most likely misspelt."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 

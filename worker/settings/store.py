@@ -21,7 +21,7 @@ def _default_data_dir() -> Path:
 
 
 class StoreSettings(BaseSettings):
-    """Where closures and task messages are kept."""
+    """Where closures and task messages are kept; each address is checked before anything connects."""
 
     redis_url: SecretStr | None = Field(
         None, description="The store, `redis://`, `rediss://` or `unix://`; unset: the embedded one."
@@ -63,7 +63,7 @@ class StoreSettings(BaseSettings):
 
     @property
     def socket_path(self) -> Path:
-        """Where the embedded store listens; every command finds it by the data directory alone."""
+        """The socket of the embedded store. Every command finds it by the data directory alone."""
         path = self.data_dir.expanduser().resolve() / "store.sock"
         if _fits(path):
             return path
@@ -74,17 +74,17 @@ class StoreSettings(BaseSettings):
 
     @property
     def socket_is_elsewhere(self) -> bool:
-        """Whether the embedded store listens among temporary files: the data directory's name may be too long."""
+        """Whether the embedded store's socket is among temporary files: the data directory's name is too long."""
         return self.embedded and self.socket_path.parent != self.data_dir.expanduser().resolve()
 
     @property
     def store_url(self) -> str:
-        """The store's address, with its password: never print it."""
+        """The store's address with its password. Never print it."""
         return self.redis_url.get_secret_value() if self.redis_url else f"unix://{self.socket_path}"
 
     @property
     def celery_broker_url(self) -> str:
-        """The broker's address as Celery writes it, with its password: never print it."""
+        """The broker's address as Celery writes it, with its password. Never print it."""
         if self.broker_url:
             return self.broker_url.get_secret_value()
         # To Celery a `;` begins another address; in the store's it can only be a part of the password.

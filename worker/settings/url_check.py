@@ -1,6 +1,6 @@
-"""Whether the clients of the store and of the broker can use an address: asked before anything connects.
+"""Checks that the clients of the store and of the broker can use an address, before anything connects.
 
-They would find out when they connect, and take it for a server that is away. No message here repeats a value.
+A client finds out only when it connects, and then takes the server for away. No message here repeats a value.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NAME = re.compile(r"unexpected keyword argument '([a-z_]{1,40})'")
 
 
 def check_redis(url: str) -> None:
-    """Look at a `redis://`, `rediss://` or `unix://` address. Raises ValueError that says what is wrong."""
+    """Check a `redis://`, `rediss://` or `unix://` address. Raises ValueError that says what is wrong."""
     if not url.startswith("unix:") and not _NUMBER.fullmatch(urlsplit(url).path):
         raise ValueError("what follows the host must be the number of a database, as in redis://HOST:6379/0")
     with _explained(url):
@@ -32,7 +32,7 @@ def check_redis(url: str) -> None:
 
 
 def check_broker(url: str) -> None:
-    """Look at the broker's address as Celery's library does. Raises ConfigurationError; slow: it imports kombu."""
+    """Check the broker's address as Celery reads it. Raises ConfigurationError. It is slow: it imports kombu."""
     from kombu import Connection as Broker
 
     try:
@@ -68,7 +68,7 @@ def _without(prefix: str, url: str) -> str:
 
 @contextmanager
 def _explained(url: str) -> Iterator[None]:
-    """Say what the clients' errors mean. What may be part of a password is not repeated, whatever the address is."""
+    """Translate the clients' errors into ValueError. What may be part of a password is not repeated."""
     try:
         yield
     except TypeError as error:
