@@ -98,10 +98,24 @@ class _ReadsControl:
 
 
 class _PubSub(_ReadsControl, kombu_redis.PrefixedRedisPubSub):
-    pass
+    """Subscribes to channels by name where kombu asks for patterns; its patterns are plain names.
+
+    An ACL with the pattern `&{closer}:/*` lets a user subscribe to each name that it matches, but only to that one
+    pattern.
+    """
+
+    def psubscribe(self, *args: Any, **kwargs: Any) -> Any:
+        """Subscribe to the channels with these names."""
+        return self.subscribe(*args, **kwargs)
+
+    def punsubscribe(self, *args: Any) -> Any:
+        """End the subscription to the channels with these names; to all, if none is given."""
+        return self.unsubscribe(*args)  # type: ignore[no-untyped-call]
 
 
 class _QoS(_KombuQoS):  # type: ignore[misc]
+    _bare_start = 0
+
     def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
         """Put back messages that were taken too long ago. kombu calls this regularly."""
         super().restore_visible(start, num, interval)
