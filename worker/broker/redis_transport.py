@@ -123,9 +123,8 @@ class _QoS(_KombuQoS):  # type: ignore[misc]
             return
         with self.channel.conn_or_acquire() as client:
             bare = redis.Redis(connection_pool=client.connection_pool)
-            unprefixed.restore(
-                bare, self.channel.visibility_timeout, self.channel.global_keyprefix + self.channel.closers_queue
-            )
+            to = self.channel.global_keyprefix + self.channel.closers_queue
+            self._bare_start = unprefixed.restore(bare, self.channel.visibility_timeout, to, self._bare_start)
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
         """Put back a message that nobody acknowledged. One that kombu cannot read goes back as raw bytes.

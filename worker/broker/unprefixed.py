@@ -27,24 +27,31 @@ def takes_from(prefix: str) -> bool:
     return prefix == DEFAULT_NAMESPACE.prefix
 
 
-def restore(client: redis.Redis, older_than_s: float, to: str) -> None:
+def restore(client: redis.Redis, older_than_s: float, to: str, start: int = 0) -> int:
     """Put messages that a worker of an older release took and never acknowledged into the list `to`.
 
-    `older_than_s`: how long ago they must have been taken (s). Messages of other queues belong to other programs and
-    stay. Each message is moved in one transaction, so a crash loses none.
+    `older_than_s`: how long ago they must have been taken (s). `start`: how many of the oldest to pass over. Messages
+    of other queues belong to other programs and stay. Each message is moved in one transaction, so a crash loses none.
+    Returns the `start` of the next call, so that what stays never hides what stands behind it.
     """
     end_s = time.time() - older_than_s
-    tags: Any = client.zrange(_INDEX, 0, end_s, byscore=True, offset=0, num=_MOST)
-    for tag in tags:
-        raw: Any = client.hget(_UNACKED, tag)
-        if raw is None or (message := _of_ours(raw)) is None:
-            continue
-        with client.pipeline(transaction=True) as pipe:
-            pipe.rpush(to, message)
-            pipe.zrem(_INDEX, tag)
-            pipe.hdel(_UNACKED, tag)
-            pipe.execute()
-        _log.info("a message that an older release had in hand is back in the queue")
+    tags: Any = client.zrange(_INDEX, 0, end_s, byscore=True, offset=start, num=_MOST)
+    moved = sum(_restore_one(client, tag, to) for tag in tags)
+    return start + len(tags) - moved if len(tags) == _MOST else 0
+
+
+def _restore_one(client: redis.Redis, tag: bytes, to: str) -> bool:
+    """Put one message back; False when it is not ours, or is gone."""
+    raw: Any = client.hget(_UNACKED, tag)
+    if raw is None or (message := _of_ours(raw)) is None:
+        return False
+    with client.pipeline(transaction=True) as pipe:
+        pipe.rpush(to, message)
+        pipe.zrem(_INDEX, tag)
+        pipe.hdel(_UNACKED, tag)
+        pipe.execute()
+    _log.info("a message that an older release had in hand is back in the queue")
+    return True
 
 
 def _of_ours(raw: bytes) -> str | None:
