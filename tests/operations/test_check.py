@@ -11,6 +11,7 @@ import redis
 
 from tasks.api.reply import Body, Failure, NoReply, Reply
 from tasks.ledger.ledger import Ledger
+from tasks.ledger.policy import FleetPolicy
 from tests.end_to_end.standin import Say, Script, StandIn, running
 from tests.operations.conftest import Cli, at_ledger
 from tests.support import API_KEY, STREAM, key_of, run, url_of, valkey
@@ -113,6 +114,23 @@ def test_a_group_that_nobody_reads_with_is_named(cli: Cli, store: redis.Redis, a
     assert all("has not read 3 events, the oldest for 30" in line["message"] for line in lines)
     assert f"XGROUP DESTROY {STREAM} billing" in lines[0]["remedy"]
     assert f"XGROUP DESTROY {STREAM} 'by hand'" in lines[1]["remedy"]
+
+
+@pytest.mark.parametrize(("begun", "finding", "words"), [
+    (False, "warning", "a worker moves it when it starts"),
+    (True, "wrong", "stop every worker of the older release"),
+])  # fmt: skip
+def test_a_ledger_of_an_older_release(
+    cli: Cli, store: redis.Redis, api_url: str, begun: bool, finding: str, words: str
+) -> None:
+    """One that waits to be moved is a warning; one beside a ledger that is in use is wrong, with what to do now."""
+    store.zadd("closer:agenda", {"sg_1": 1})
+    if begun:
+        at_ledger(cli.url, lambda ledger: Ledger(ledger.redis, api=api_url).policy.start(FleetPolicy(60, 0, STREAM)))
+    checks = cli.json("check", api_base_url=api_url, code=int(begun))["checks"]
+    [line] = [one for one in checks if one["name"] == "ledger"]
+    assert line["finding"] == finding
+    assert words in line["remedy"]
 
 
 def test_a_key_of_another_kind_is_named(cli: Cli, store: redis.Redis, api_url: str) -> None:

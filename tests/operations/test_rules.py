@@ -14,6 +14,7 @@ from tasks.closure import State
 from tasks.errors import CloserError, ForeignApi
 from tasks.events.event import Rejection
 from tasks.events.event_type import EventTypes
+from tasks.ledger.policy import FleetPolicy
 from tests.support import API_KEY, STREAM, key_of
 from tests.tasks.book import Book
 from worker.operations import audit, bulk, dead_letters, gate, policy, publish, replay
@@ -23,6 +24,7 @@ from worker.operations.dead_letter_selection import DeadLetterSelection
 from worker.operations.frozen import FrozenSelection, freeze
 from worker.operations.operator import Operator, Role, Verb
 from worker.operations.reconcile import Findings, reconcile
+from worker.operations.refusal import Refused, Rule
 from worker.operations.selection import Filter, Selection
 from worker.operations.step import CouldNot, GateShut
 from worker.settings import load
@@ -30,6 +32,7 @@ from worker.simulator.server import Simulator, run_in_thread
 
 FAILED = Selection(filter=Filter(states=(State.FAILED,)))
 WHY = BulkOptions("w")
+POLICY = FleetPolicy(60, 0, STREAM)
 
 
 @pytest.fixture
@@ -160,6 +163,24 @@ async def test_a_pause_and_its_end_are_audited_with_the_door(context: OperatorCo
     assert [(one.action, one.name, one.why, one.door) for one in actions] == [
         ("resume", "anna", "done", "test"), ("pause", "anna", "upgrade", "test")
     ]  # fmt: skip
+
+
+async def test_no_pause_beside_an_older_ledger(context: OperatorContext) -> None:
+    """Before the first worker has moved an older ledger a pause is refused, and writes nothing."""
+    await context.redis.zadd("closer:agenda", {"sg_1": 1})
+    with pytest.raises(Refused, match="older release") as refused:
+        await gate.pause(context, why="upgrade")
+    assert refused.value.rule is Rule.OLDER_LEDGER
+    assert not await context.redis.exists(key_of("gate"), key_of("audit"))
+    await context.ledger.policy.start(POLICY)
+    assert (await gate.pause(context, why="stop it all")).get("paused")
+
+
+async def test_a_pause_of_another_fleet_beside_an_older_ledger(any_store: Redis) -> None:
+    """An older ledger is the default fleet's, so another fleet can be paused."""
+    await any_store.zadd("closer:agenda", {"sg_1": 1})
+    context = OperatorContext.of(Operator("anna", Role.ADMIN, "test"), load(namespace="north"), any_store)
+    assert (await gate.pause(context, why="upgrade")).get("paused")
 
 
 async def test_a_ledger_is_not_moved_while_a_worker_may_call_another_api(context: OperatorContext) -> None:

@@ -11,7 +11,7 @@ from tasks.events.event_type import EventTypes
 from tasks.ledger.catalogue import Summary
 from tasks.ledger.fleets import other_fleets, remedy, shared_stream
 from tasks.ledger.heartbeat import Heartbeat
-from tasks.ledger.old_prefix import OLD_PREFIX, OldLedger
+from tasks.ledger.old_prefix import OLD_PREFIX
 from tasks.ledger.policy import FleetPolicy
 from worker.operations.context import OperatorContext, StoreAway, open_context
 from worker.operations.event_types import Waiting, uncounted, waiting
@@ -101,10 +101,19 @@ async def _others(context: OperatorContext) -> list[Line]:
         Line("fleet", Finding.WRONG, shared_stream(stream, group), remedy(stream, group))
         for group in await other_fleets(context.redis, stream, context.ledger.namespace)
     ]
-    if context.ledger.namespace.is_default and await OldLedger(context.redis).exists():
-        message = f"a ledger of an older release is in this store (its keys begin with {OLD_PREFIX})"
-        lines.append(Line("ledger", Finding.WARNING, message, "a worker moves it when it starts: docs/upgrading.md"))
+    if await context.older_ledger():
+        lines.append(_older(waits=await context.older_ledger_waits()))
     return lines
+
+
+def _older(*, waits: bool) -> Line:
+    """The line about a ledger of an older release. `waits`: no worker of this release has started yet."""
+    message = f"a ledger of an older release is in this store (its keys begin with {OLD_PREFIX})"
+    if waits:
+        return Line("ledger", Finding.WARNING, message, "a worker moves it when it starts: docs/upgrading.md")
+    message += ", beside the one of this release, which does not see what is closed or waits there"
+    remedy = "stop every worker of the older release, then read docs/upgrading.md, Two ledgers"
+    return Line("ledger", Finding.WRONG, message, remedy)
 
 
 def _behind(group: Behind) -> Line:

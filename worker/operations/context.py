@@ -10,6 +10,7 @@ from tasks.errors import StoreUnavailable
 from tasks.events.event_type import EventTypes
 from tasks.ledger.catalogue import Catalogue
 from tasks.ledger.ledger import Ledger
+from tasks.ledger.old_prefix import OldLedger
 from worker.operations.operator import Chosen, Operator, Verb, guard
 from worker.settings import Settings
 from worker.store.connect import Redis, connect
@@ -53,6 +54,20 @@ class OperatorContext:
         """
         policy = await self.ledger.policy.read()
         return policy.types if policy else self.settings.accepted_types
+
+    async def older_ledger_waits(self) -> bool:
+        """Whether the ledger of an older release waits in the store for this fleet's first worker to move it.
+
+        Raises StoreUnavailable.
+        """
+        return await self.ledger.policy.read() is None and await self.older_ledger()
+
+    async def older_ledger(self) -> bool:
+        """Whether this is the default fleet, and the store has a ledger of an older release.
+
+        Raises StoreUnavailable.
+        """
+        return self.ledger.namespace.is_default and await OldLedger(self.redis).exists()
 
     async def now_ms(self) -> int:
         """The time by the store's clock, which alone counts. Raises StoreUnavailable."""

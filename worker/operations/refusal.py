@@ -27,6 +27,7 @@ class Rule(StrEnum):
     ONE_VALUE_FOR_SEVERAL = "one_value_for_several"
     SUBJECT_NOT_SHOWN = "subject_not_shown"
     SEVERAL_KINDS = "several_kinds"
+    OLDER_LEDGER = "older_ledger"
 
 
 class Refused(CloserError):
