@@ -1,4 +1,4 @@
-"""The stand-in API as seen by the process that measures: start it, reset it, wait for its words, read its report."""
+"""The simulated API as seen by the process that measures: start it, reset it, wait for its words, read its report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from bench.api import BASE
 from bench.environments import ROOT
 
 _ANSWER_S = 30.0
@@ -38,7 +37,7 @@ class Report:
 
 
 class StandIn:
-    """The running stand-in API."""
+    """The running simulated API."""
 
     def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
         self._process = process
@@ -47,7 +46,7 @@ class StandIn:
         assert process.stdout is not None
         self._ear = threading.Thread(target=self._listen, args=(process.stdout,), daemon=True)
         self._ear.start()
-        self.url = f"http://127.0.0.1:{self._words.get(timeout=_ANSWER_S)}{BASE}"
+        self.url = self._words.get(timeout=_ANSWER_S)
 
     @property
     def pid(self) -> int:
@@ -73,7 +72,7 @@ class StandIn:
         path = self._folder / "api.json"
         self._tell(f"report {path}")
         if not self.heard("report", _ANSWER_S):
-            raise TimeoutError("the stand-in API does not report")
+            raise TimeoutError("the simulated API does not report")
         raw = json.loads(path.read_text())
         closes = [Close(ref, arrived, effective) for ref, (arrived, effective) in raw["closes"].items()]
         return Report(raw["calls"], raw["connections"], closes)

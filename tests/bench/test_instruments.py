@@ -1,4 +1,4 @@
-"""The stand-in API counts what really happened, and the figures follow from it."""
+"""The benchmarks' API counts what really happened, and the figures follow from it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import httpx
 import psutil
 import pytest
 
+from bench.groups import HEADERS
 from bench.measure import middle_rate, rate, usage, whole_waves
 from bench.report import percentile
 from bench.standin import Close, Report, StandIn, stand_in
@@ -20,14 +21,14 @@ WAIT_S = 30.0
 
 @pytest.fixture
 def api(tmp_path: Path) -> Iterator[StandIn]:
-    """A running stand-in API."""
+    """A running API."""
     with stand_in(tmp_path) as running:
         yield running
 
 
 def close(api: StandIn, reference: str) -> httpx.Response:
     """Close a group there."""
-    return httpx.post(f"{api.url}/shipment_groups/{reference}/close", timeout=WAIT_S)
+    return httpx.post(f"{api.url}/shipment_groups/{reference}/close", headers=HEADERS, timeout=WAIT_S)
 
 
 def test_every_close_is_counted(api: StandIn) -> None:

@@ -10,9 +10,9 @@ from typing import Any, Literal
 from uuid import UUID
 
 from worker.simulator.faults import Faults, GroupFault, group_fault
+from worker.simulator.script import Endpoint
 
 State = Literal["open", "locked", "closed"]
-Endpoint = Literal["close", "lock", "unlock", "get", "get_custom"]
 STATES: tuple[State, ...] = ("open", "locked", "closed")
 
 

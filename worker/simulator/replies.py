@@ -1,42 +1,32 @@
-"""What the simulated API says: the documented replies, and those of gateways that go wrong.
+"""The replies of the simulated API: the documented ones, and those of gateways that go wrong.
 
-Facts come from the "Shipments" API pages (PRO v2); what is ours says so.
+The facts come from the "Shipments" API pages (PRO v2). Where a detail is made up here, a comment says so.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, assert_never
+from typing import Any, assert_never
 from uuid import uuid4
 
-from aiohttp import web
-
 from worker.simulator.faults import CallFault, Faults
-from worker.simulator.groups import Endpoint, Group, State
+from worker.simulator.groups import Group, State
+from worker.simulator.script import DROPPED, Answer, Endpoint, Reply
 
 TARGET: dict[Endpoint, State] = {"close": "closed", "lock": "locked", "unlock": "open"}
 
 # Documented only as "a child code for processing"; this name is ours, and nothing should match on it.
 PROCESSING_CODE = "shipment_group_processing"
 
-
-class Reply(NamedTuple):
-    """What the API says. Without a status the connection is dropped instead."""
-
-    status: int | None
-    body: bytes | None = None
-    content_type: str = "application/json"
-    headers: dict[str, str] | None = None
-
-
-DROPPED = Reply(None)
 UNCHANGED = Reply(304)
 PROXY_PAGE = b"<!doctype html><title>Simulated proxy</title><h1>Please sign in to the network</h1>"
 MAINTENANCE_PAGE = b"<!doctype html><title>503</title><h1>Service Unavailable (simulated)</h1>"
 
 
-def _json(status: int, content: object, headers: dict[str, str] | None = None) -> Reply:
+def json_reply(status: int, content: object, headers: dict[str, str] | None = None) -> Reply:
+    """A reply with this content as JSON."""
     return Reply(status, json.dumps(content).encode(), headers=headers)
 
 
@@ -44,15 +34,15 @@ def error(status: int, code: str, message: str, child: str = "", subject: str = 
     """The documented error body; `child` is the code of its one detail, `subject` that detail's property."""
     details = [{"property": subject, "code": child, "message": message}] if child else []
     body = {"correlation_id": str(uuid4()), "code": code, "message": message, "details": details}
-    return _json(status, {**body, "_links": None})
+    return json_reply(status, {**body, "_links": None})
 
 
-def check_headers(request: web.BaseRequest, api_key: str | None) -> Reply | None:
+def check_headers(headers: Mapping[str, str], api_key: str | None) -> Reply | None:
     """The refusal that the headers earn, or None (API page, authentication and versions)."""
-    given = request.headers.get("x-api-key")
+    given = headers.get("x-api-key")
     if not given or (api_key is not None and given != api_key):
         return error(401, "unauthorised", "The API key is missing or wrong")
-    if not request.headers.get("x-api-version"):
+    if not headers.get("x-api-version"):
         return error(400, "validation_error", "A header is missing", "header_required", "x-api-version")
     return None
 
@@ -85,7 +75,7 @@ def change(group: Group, endpoint: Endpoint, base_url: str) -> Reply:
         return error(409, "conflict", message, "invalid_state_for_operation", "state")
     group.move(target, datetime.now(UTC))
     done = {"closed": "closed", "locked": "locked", "open": "unlocked"}[target]
-    return _json(200, resource_result(group, done, base_url))
+    return json_reply(200, resource_result(group, done, base_url))
 
 
 def resource_result(group: Group, done: str, base_url: str) -> dict[str, Any]:
@@ -104,10 +94,10 @@ def describe(group: Group) -> Reply:
     record = group.as_json()
     shown = ("reference", "custom_reference", "version", "state", "created", "locked", "closed")
     shipments = ["sp_" + group.reference.removeprefix("sg_")]
-    return _json(200, {**{key: record[key] for key in shown}, "shipments": shipments})
+    return json_reply(200, {**{key: record[key] for key in shown}, "shipments": shipments})
 
 
-def faulty(fault: CallFault, faults: Faults) -> Reply:
+def faulty(fault: CallFault, faults: Faults) -> Answer:
     """The reply of a call with this fault. None of this is documented; gateways and proxies do it."""
     match fault:
         case "error_500":
@@ -116,7 +106,7 @@ def faulty(fault: CallFault, faults: Faults) -> Reply:
             return Reply(503, MAINTENANCE_PAGE, "text/html")
         case "throttle_429":
             headers = None if faults.retry_after_s is None else {"Retry-After": str(faults.retry_after_s)}
-            return _json(429, {"message": "Too many requests"}, headers)
+            return json_reply(429, {"message": "Too many requests"}, headers)
         case "cut_before" | "cut_after":
             return DROPPED
         case "unusable_200":

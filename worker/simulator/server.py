@@ -1,7 +1,7 @@
-"""A simulated Sorted API on real HTTP: it answers as documented, goes wrong as told, remembers every call.
+"""A simulated Sorted API on real HTTP: it answers as documented, goes wrong as told, and counts every call.
 
-Under the base path (`/pro`) it speaks the documented API; under `/_simulator` other processes read its
-records and change its settings.
+Under the base path (`/pro`) it speaks the documented API. Under `/_simulator` other processes read its records
+and change its settings.
 """
 
 from __future__ import annotations
@@ -9,30 +9,36 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterator
+import ssl
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from threading import Thread
 from typing import Any, Literal, assert_never
 
-from aiohttp import web
 from pydantic import ValidationError
 from yarl import URL
 
 from worker.simulator.faults import Faults, Settings, call_fault, latency_s
-from worker.simulator.groups import Endpoint, Group, Groups
-from worker.simulator.replies import DROPPED, TARGET, Reply, change, check_headers, describe, error, faulty, refusal
+from worker.simulator.groups import Group, Groups
+from worker.simulator.http import Connection, Request, Server
+from worker.simulator.replies import TARGET, change, check_headers, describe, error, faulty, json_reply, refusal
+from worker.simulator.route import Route, route
+from worker.simulator.script import DROPPED, Answer, Call, Hang, Raw, Reply, Script
 
 REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+CONTROL = "/_simulator"
 HANG_LIMIT_S = 120.0
 HANG_LOOK_S = 0.05
 STOP_LIMIT_S = 2.0
 
 
 class Simulator:
-    """The server. Fill `groups` before or while it runs; `configure` changes the settings at any time.
+    """The simulated API. Fill `groups` before or while it runs; `configure` changes the settings at any time.
 
-    The same seed and faults give every group and every call the same fate in each run.
+    The same seed and faults give every group and every call the same fate in each run. A `script` decides each
+    call before the faults do, and may ask for the simulator's own reply (see `script.py`).
     """
 
     def __init__(
@@ -43,33 +49,35 @@ class Simulator:
         api_key: str | None = None,
         unknown: Literal["locked", "missing"] = "locked",
         base_path: str = "/pro",
+        script: Script | None = None,
     ) -> None:
         self.groups = Groups(seed, unknown)
         self.settings = Settings(api_key=api_key, faults=faults or Faults())
+        self.script = script
         self.base_url = ""
         self._base_path = base_path
-        self._runner: web.AppRunner | None = None
+        self._server = Server(self._serve)
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> str:
-        """Listen, and return the base URL; port 0 takes a free one. Raises OSError when that cannot be."""
-        if self._runner is not None:
+    @property
+    def connections(self) -> int:
+        """How many connections clients have opened so far."""
+        return self._server.connections
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None) -> str:
+        """Listen, and return the base URL; port 0 takes a free one, `tls` makes it https.
+
+        Raises OSError when it cannot listen, and RuntimeError when it runs already.
+        """
+        if self._server.running:
             raise RuntimeError(f"the simulator runs already at {self.base_url}")
-        self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=STOP_LIMIT_S)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, host, port, backlog=1024).start()
-        except OSError:
-            await self.stop()
-            raise
-        bound = self._runner.addresses[0][1]
-        self.base_url = str(URL.build(scheme="http", host=host, port=bound, path=self._base_path))
+        bound = await self._server.start(host, port, tls)
+        scheme = "https" if tls else "http"
+        self.base_url = str(URL.build(scheme=scheme, host=host, port=bound, path=self._base_path))
         return self.base_url
 
-    async def stop(self) -> None:
-        """Stop listening; calls that are under way get STOP_LIMIT_S seconds. The records stay."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+    async def stop(self, limit_s: float = STOP_LIMIT_S) -> None:
+        """Stop listening. Calls that are under way get `limit_s` seconds. The records stay."""
+        await self._server.stop(limit_s)
 
     def configure(self, **changes: Any) -> Settings:
         """Change `outage`, `api_key` or (some of the) `faults` from now on; safe from any thread.
@@ -83,34 +91,54 @@ class Simulator:
         """Every group's record by reference."""
         return self.groups.records()
 
-    def _app(self) -> web.Application:
-        app = web.Application()
-        groups = self._base_path + "/shipment_groups"
-        for endpoint in TARGET:
-            app.router.add_post(f"{groups}/{{reference}}/{endpoint}", partial(self._serve, endpoint))
-        app.router.add_get(f"{groups}/{{reference}}", partial(self._serve, "get"))
-        custom = f"{groups}/custom_reference/{{custom_reference}}/{{version}}"
-        app.router.add_get(custom, partial(self._serve, "get_custom"))
-        app.router.add_get("/_simulator/groups", self._show_groups)
-        app.router.add_get("/_simulator/summary", self._show_summary)
-        app.router.add_post("/_simulator/settings", self._change_settings)
-        return app
+    async def _serve(self, request: Request, connection: Connection) -> None:
+        if request.path.startswith(f"{CONTROL}/"):
+            connection.send(self._control(request), request)
+            return
+        answer = await self._answer(request, connection)
+        match answer:
+            case Reply():
+                connection.send(answer, request)
+            case Raw():
+                await connection.send_raw(answer)
+            case Hang():
+                await self._hang(connection, lambda: True)
+                await connection.send_raw(DROPPED)
+            case _:
+                assert_never(answer)
 
-    async def _serve(self, endpoint: Endpoint, request: web.Request) -> web.Response:
-        group = self._find(endpoint, request)
-        call = self.groups.arrived(endpoint, group if isinstance(group, Group) else None)
-        reply = await self._outage(request) or check_headers(request, self.settings.api_key)
-        if reply is None:
-            reply = await self._answer(endpoint, group, call) if isinstance(group, Group) else group
-        self.groups.calls[endpoint, str(reply.status or "dropped")] += 1
-        return _send(request, reply)
+    async def _answer(self, request: Request, connection: Connection) -> Answer:
+        """The script's answer, or the simulator's own without a script; it is counted either way."""
+        where = route(request.method, request.path, self._base_path)
+        group = self._find(where)
+        known = where.endpoint != "other"
+        number = self.groups.arrived(where.endpoint, group if isinstance(group, Group) else None) if known else 0
+        own = partial(self._own, where, group, number, request, connection)
+        if self.script is None:
+            answer = await own()
+        else:
+            answer = await self.script(_call(where, number, request, connection), own)
+        if known:
+            self.groups.calls[where.endpoint, str(answer.status) if isinstance(answer, Reply) else "dropped"] += 1
+        return answer
 
-    def _find(self, endpoint: Endpoint, request: web.Request) -> Group | Reply:
-        where = request.match_info
-        if endpoint == "get_custom":
-            return self._find_custom(where["custom_reference"], where["version"])
-        if REFERENCE.fullmatch(where["reference"]):
-            return self.groups.get(where["reference"], self.settings.faults)
+    async def _own(
+        self, where: Route, group: Group | Reply, number: int, request: Request, connection: Connection
+    ) -> Answer:
+        if where.endpoint == "other":
+            return Reply(where.status)
+        refused = await self._outage(connection) or check_headers(request.headers, self.settings.api_key)
+        if refused:
+            return refused
+        return await self._act(where, group, number) if isinstance(group, Group) else group
+
+    def _find(self, where: Route) -> Group | Reply:
+        if where.endpoint == "other":
+            return Reply(where.status)
+        if where.endpoint == "get_custom":
+            return self._find_custom(where.reference, where.version)
+        if REFERENCE.fullmatch(where.reference):
+            return self.groups.get(where.reference, self.settings.faults)
         return error(400, "validation_error", "Malformed reference", "invalid_reference_format", "reference")
 
     def _find_custom(self, custom_reference: str, version: str) -> Group | Reply:
@@ -119,7 +147,7 @@ class Simulator:
         missing = error(404, "not_found", f"Shipment group {custom_reference} was not found")
         return self.groups.get_custom(custom_reference, version) or missing
 
-    async def _outage(self, request: web.Request) -> Reply | None:
+    async def _outage(self, connection: Connection) -> Answer | None:
         outage = self.settings.outage
         match outage:
             case "none":
@@ -129,65 +157,67 @@ class Simulator:
             case "refuse":
                 return DROPPED
             case "hang":
-                return await self._hang(request)
+                await self._hang(connection, lambda: self.settings.outage == "hang")
+                return DROPPED
             case _:
                 assert_never(outage)
 
-    async def _hang(self, request: web.Request) -> Reply:
-        """No reply while the outage lasts, the client waits and the simulator runs, HANG_LIMIT_S at most."""
+    async def _hang(self, connection: Connection, lasts: Callable[[], bool]) -> None:
+        """Wait while `lasts` holds, the client waits and the simulator runs, HANG_LIMIT_S at most."""
         for _ in range(int(HANG_LIMIT_S / HANG_LOOK_S)):
-            if self.settings.outage != "hang" or self._runner is None or request.transport is None:
+            if connection.gone or not self._server.running or not lasts():
                 break
             await asyncio.sleep(HANG_LOOK_S)
-        return DROPPED
 
-    async def _answer(self, endpoint: Endpoint, group: Group, call: int) -> Reply:
-        """Wait, then take effect or go wrong; the effect comes also when the client has gone meanwhile."""
+    async def _act(self, where: Route, group: Group, call: int) -> Answer:
+        """Wait, then take effect or go wrong. The effect comes also when the client has gone meanwhile."""
         faults, seed = self.settings.faults, self.groups.seed
         delay_s = latency_s(faults, seed, group.reference, call)
         if delay_s:
             await asyncio.sleep(delay_s)
-        spared = faults.close_only and endpoint != "close"
+        spared = faults.close_only and where.endpoint != "close"
         fault = None if spared else call_fault(faults, seed, group.reference, call)
         if fault is not None and fault != "cut_after":
             return faulty(fault, faults)
-        reply = refusal(group, call, faults) or self._act(endpoint, group)
+        reply = refusal(group, call, faults) or self._effect(where, group)
         return reply if fault is None else faulty(fault, faults)
 
-    def _act(self, endpoint: Endpoint, group: Group) -> Reply:
-        return change(group, endpoint, self.base_url) if endpoint in TARGET else describe(group)
+    def _effect(self, where: Route, group: Group) -> Reply:
+        return change(group, where.endpoint, self.base_url) if where.endpoint in TARGET else describe(group)
 
-    async def _show_groups(self, _: web.Request) -> web.Response:
-        return web.json_response([group.as_json() for group in self.records().values()])
+    def _control(self, request: Request) -> Reply:
+        match request.method, request.path.removeprefix(CONTROL):
+            case "GET", "/groups":
+                return json_reply(200, [group.as_json() for group in self.records().values()])
+            case "GET", "/summary":
+                return json_reply(200, self.groups.summary())
+            case "POST", "/settings":
+                return self._change_settings(request.body)
+            case _:
+                return Reply(404)
 
-    async def _show_summary(self, _: web.Request) -> web.Response:
-        return web.json_response(self.groups.summary())
-
-    async def _change_settings(self, request: web.Request) -> web.Response:
+    def _change_settings(self, body: bytes) -> Reply:
         try:
-            settings = self.configure(**json.loads(await request.read()))
+            settings = self.configure(**json.loads(body))
         except ValidationError as wrong:
-            return web.json_response(text=wrong.json(include_input=False), status=400)
+            return Reply(400, wrong.json(include_input=False).encode())
         except (ValueError, TypeError):
-            return web.json_response({"message": "a JSON object is needed"}, status=400)
-        return web.json_response(settings.model_dump(exclude={"api_key"}))
+            return json_reply(400, {"message": "a JSON object is needed"})
+        return json_reply(200, settings.model_dump(exclude={"api_key"}))
 
 
-def _send(request: web.Request, reply: Reply) -> web.Response:
-    if reply.status is None:
-        if request.transport is not None:
-            request.transport.abort()
-        return web.Response()  # never sent: the connection is gone
-    if reply.body is None:
-        return web.Response(status=reply.status)
-    return web.Response(status=reply.status, body=reply.body, content_type=reply.content_type, headers=reply.headers)
+def _call(where: Route, number: int, request: Request, connection: Connection) -> Call:
+    return Call(
+        where.endpoint, where.reference, number, connection.number,
+        request.method, request.target, request.headers, request.body, time.monotonic(), time.time(),
+    )  # fmt: skip
 
 
 @contextmanager
 def run_in_thread(
     simulator: Simulator | None = None, *, host: str = "127.0.0.1", port: int = 0, timeout_s: float = 10.0
 ) -> Iterator[tuple[str, Simulator]]:
-    """Run a simulator beside synchronous code: gives its base URL and itself, and stops it at the end.
+    """Run a simulator beside synchronous code. Yields its base URL and itself, and stops it at the end.
 
     `timeout_s` bounds the start, and the stop. Raises OSError when it cannot listen, TimeoutError when late.
     """
