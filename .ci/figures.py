@@ -21,8 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CODE, ALL = ("tasks", "worker"), ("tasks", "worker", "tests", "bench", ".ci")
 MEDIAN, P90, LONGEST, FILE = 7, 16, 40, 300
-# Only these may sleep: conditions are polled with an end, a fault lasts for some time, a simulated API is slow.
-SLEEPERS = ("tests/support.py", "tests/faults", "tests/tasks/standin.py", "tests/end_to_end/standin.py")
+# Only these may sleep: conditions are polled with an end, and a fault lasts for some time.
+SLEEPERS = ("tests/support.py", "tests/faults")
 _DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 

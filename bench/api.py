@@ -58,20 +58,31 @@ def say(word: str) -> None:
     sys.stdout.flush()
 
 
+class Bench:
+    """The simulator, and the tally of the run that is measured now."""
+
+    def __init__(self) -> None:
+        self.tally = Tally()
+        self.simulator = Simulator(script=self.tally)
+
+    def obey(self, line: str) -> None:
+        """Do what a line on the standard input says."""
+        verb, *arguments = line.split(maxsplit=2)
+        if verb == "reset":
+            self.tally = Tally(int(arguments[0]), float(arguments[1]), self.simulator.connections)
+            self.simulator.groups, self.simulator.script = Groups(), self.tally
+        elif verb == "report":
+            Path(arguments[0]).write_text(self.tally.as_json(self.simulator.connections))
+        say(verb)
+
+
 async def _main() -> None:
-    tally = Tally()
-    simulator = Simulator(script=tally)
-    say(await simulator.start())
+    bench = Bench()
+    say(await bench.simulator.start())
     commands = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     while line := await commands.readline():  # ends with the process that measures: its end of the pipe closes
-        verb, *arguments = line.decode().split(maxsplit=2)
-        if verb == "reset":
-            tally = Tally(int(arguments[0]), float(arguments[1]), simulator.connections)
-            simulator.groups, simulator.script = Groups(), tally
-        elif verb == "report":
-            Path(arguments[0].strip()).write_text(tally.as_json(simulator.connections))
-        say(verb)
+        bench.obey(line.decode().rstrip())
 
 
 if __name__ == "__main__":

@@ -100,6 +100,42 @@ def run(
     """
     lab.clear(groups, latency_s)
     lab.enqueue(system, groups)
+    used = _use(lab, system, groups, concurrency, watch)
+    report = lab.api.report()
+    if len(report.closes) < groups / 10:
+        raise RuntimeError(f"{system.name} closed {len(report.closes)} of {groups}: {lab.output()}")
+    return Run(
+        system=system,
+        concurrency=system.flight(concurrency),
+        latency_s=latency_s,
+        groups=groups,
+        closed=len(report.closes),
+        calls=report.calls,
+        rate=rate(report),
+        middle_rate=middle_rate(report),
+        start_s=min(close.arrived for close in report.closes) - used.started,
+        api_s=sum(close.effective - close.arrived for close in report.closes) / len(report.closes),
+        ready_cpu_s=used.ready_cpu_s,
+        usage=used.worker,
+        store_cpu_s=used.store_cpu_s,
+        api_cpu_s=used.api_cpu_s,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """What a run used. `started` is the moment before its worker's start (s, monotonic clock)."""
+
+    started: float
+    ready_cpu_s: float
+    worker: Usage
+    store_cpu_s: float
+    api_cpu_s: float
+
+
+def _use(
+    lab: Lab, system: System, groups: int, concurrency: int, watch: Callable[[int], AbstractContextManager[object]]
+) -> _Used:
     store, api = usage(lab.store_pid), usage(lab.api.pid)
     started = time.monotonic()
     with lab.running(system, concurrency, groups) as pid:
@@ -109,26 +145,8 @@ def run(
             lab.follow(pid, "done", _WAIT_S)
             time.sleep(_QUIET_S)
         used = usage(pid)
-    store_used, api_used = usage(lab.store_pid), usage(lab.api.pid)
-    report = lab.api.report()
-    if len(report.closes) < groups / 10:
-        raise RuntimeError(f"{system.name} closed {len(report.closes)} of {groups}: {lab.output()}")
-    return Run(
-        system,
-        system.flight(concurrency),
-        latency_s,
-        groups,
-        len(report.closes),
-        report.calls,
-        rate(report),
-        middle_rate(report),
-        min(close.arrived for close in report.closes) - started,
-        sum(close.effective - close.arrived for close in report.closes) / len(report.closes),
-        ready.cpu_s,
-        used,
-        store_used.cpu_s - store.cpu_s,
-        api_used.cpu_s - api.cpu_s,
-    )
+    store_cpu_s = usage(lab.store_pid).cpu_s - store.cpu_s
+    return _Used(started, ready.cpu_s, used, store_cpu_s, usage(lab.api.pid).cpu_s - api.cpu_s)
 
 
 def whole_waves(groups: int, concurrency: int) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from tests.end_to_end.standin import Hang, Raw, Reply, Say, Script
+from tests.end_to_end.standin import Reply, Say, Script
+from worker.simulator.script import Hang, Raw
 
 UNTIL_THE_DEADLINE = "…"
 TOO_LARGE = "x" * (3 * 1024 * 1024)
@@ -21,7 +22,18 @@ def error(status: int, code: str = "", child: str = "", subject: str = "referenc
 
 def raw_304(rest: bytes) -> Raw:
     """A 304 with what HTTP forbids it."""
-    return Raw(b"HTTP/1.1 304 Not Modified\r\n" + rest, 304)
+    return Raw(b"HTTP/1.1 304 Not Modified\r\n" + rest)
+
+
+def status_of(reply: Reply) -> int | None:
+    """The status that a client reads from this reply, if it can read one."""
+    match reply:
+        case Say(status):
+            return status
+        case Raw(sent) if sent.startswith(b"HTTP/1.1 "):
+            return int(sent.split()[1])
+        case _:
+            return None
 
 
 def state(word: str, reference: str = "REF") -> Say:

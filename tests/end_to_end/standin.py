@@ -1,23 +1,17 @@
-"""A scripted stand-in for the API, on real HTTP: it replies to each call what it was told to, and keeps every one."""
+"""The simulated API with the replies to each group scripted, and every call kept."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from threading import Thread
-from typing import Literal
 
-from aiohttp import web
+from worker.simulator import script as simulated
+from worker.simulator.script import Answer, Call, Endpoint, Hang, Own, Raw
+from worker.simulator.server import Simulator, run_in_thread
 
 BASE_PATH = "/pro"
-LIMIT_S = 30.0
-LOOK_S = 0.05
-
-Endpoint = Literal["close", "lock", "get", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +26,11 @@ class Say:
     headers: Mapping[str, str] = field(default_factory=dict)
     on_date: Callable[[float], int] | None = None
 
-    def headers_at(self, on: float) -> Mapping[str, str]:
-        """The headers of the reply to a call of that moment."""
-        if self.on_date is None:
-            return self.headers
-        return {**self.headers, "Retry-After": formatdate(self.on_date(on), usegmt=True)}
-
-
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """These bytes instead of a reply, then the end of the connection; `status`: the one that is to be read, if any."""
-
-    sent: bytes
-    status: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Hang:
-    """No reply at all, for as long as the client waits."""
+    def to(self, call: Call) -> simulated.Reply:
+        """The reply to this call."""
+        date = {"Retry-After": formatdate(self.on_date(call.on), usegmt=True)} if self.on_date else {}
+        body = self.body.replace("REF", call.reference).encode()
+        return simulated.Reply(self.status, body, headers={**self.headers, **date})
 
 
 Reply = Say | Raw | Hang
@@ -65,26 +46,12 @@ class Script:
 
     def reply(self, endpoint: Endpoint, number: int) -> Reply:
         """The reply to the n-th call (from 0) of this endpoint."""
-        replies = {"close": self.close, "get": self.state, "lock": self.lock, "other": ()}[endpoint]
+        replies = {"close": self.close, "get": self.state, "lock": self.lock}.get(endpoint, ())
         return replies[min(number, len(replies) - 1)] if replies else Say(599, "a call that was not expected")
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request as it came in; `at` by the monotonic clock, `on` by the calendar's, both in seconds."""
-
-    reference: str
-    endpoint: Endpoint
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
-    at: float
-    on: float
-
-
 class StandIn:
-    """The server; references without a script get `default`."""
+    """The script of all groups; references without one of their own get `default`."""
 
     def __init__(self, scripts: Mapping[str, Script], default: Script) -> None:
         self.calls: list[Call] = []
@@ -95,64 +62,16 @@ class StandIn:
         """The calls for this reference, in order."""
         return [call for call in self.calls if call.reference == reference]
 
-    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def __call__(self, call: Call, _: Own) -> Answer:
         """Answer one request."""
-        reference, endpoint = _target(request)
-        number = sum(call.endpoint == endpoint for call in self.of(reference))
-        body = await request.read()
-        at, on = time.monotonic(), time.time()
-        self.calls.append(Call(reference, endpoint, request.method, request.path_qs, request.headers, body, at, on))
-        reply = self._scripts.get(reference, self._default).reply(endpoint, number)
-        return await _send(request, reply, reference, on)
+        number = sum(each.endpoint == call.endpoint for each in self.of(call.reference))
+        self.calls.append(call)
+        reply = self._scripts.get(call.reference, self._default).reply(call.endpoint, number)
+        return reply.to(call) if isinstance(reply, Say) else reply
 
 
 @contextmanager
 def running(stand_in: StandIn) -> Iterator[str]:
-    """The base URL of a stand-in that listens in a thread of its own."""
-    loop = asyncio.new_event_loop()
-    thread = Thread(target=loop.run_forever, name="stand-in", daemon=True)
-    thread.start()
-    runner, base_url = asyncio.run_coroutine_threadsafe(_listen(stand_in), loop).result(LIMIT_S)
-    try:
+    """The base URL of a simulator with this script, in a thread of its own."""
+    with run_in_thread(Simulator(script=stand_in, base_path=BASE_PATH)) as (base_url, _):
         yield base_url
-    finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(LIMIT_S)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(LIMIT_S)
-        loop.close()
-
-
-async def _listen(stand_in: StandIn) -> tuple[web.ServerRunner, str]:
-    runner = web.ServerRunner(web.Server(stand_in.serve), shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, backlog=512).start()
-    return runner, f"http://127.0.0.1:{runner.addresses[0][1]}{BASE_PATH}"
-
-
-async def _send(request: web.BaseRequest, reply: Reply, reference: str, on: float) -> web.Response:
-    match reply:
-        case Say(status, body):
-            content = body.replace("REF", reference).encode()
-            return web.Response(status=status, body=content, headers=reply.headers_at(on))
-        case Raw(sent):
-            assert request.transport is not None
-            request.transport.write(sent)
-            request.transport.close()
-        case Hang():
-            for _ in range(int(LIMIT_S / LOOK_S)):
-                if request.transport is None:  # the client gave up
-                    break
-                await asyncio.sleep(LOOK_S)
-    return web.Response()  # never sent: the connection is gone
-
-
-def _target(request: web.BaseRequest) -> tuple[str, Endpoint]:
-    match request.method, request.path.removeprefix(f"{BASE_PATH}/shipment_groups/").split("/"):
-        case "POST", [reference, "close"]:
-            return reference, "close"
-        case "POST", [reference, "lock"]:
-            return reference, "lock"
-        case "GET", [reference]:
-            return reference, "get"
-        case _:
-            return request.path, "other"

@@ -11,8 +11,9 @@ import redis
 
 from tests.end_to_end.cases import OK
 from tests.end_to_end.fleet import SETTINGS, closures, end_of, wait_for_all
-from tests.end_to_end.standin import Hang, Script, StandIn, running
+from tests.end_to_end.standin import Script, StandIn, running
 from tests.support import Process, key_of, publish, until
+from worker.simulator.script import Hang
 
 GROUPS = [f"sg_{number}" for number in range(40)]
 _TIMEOUT_S = 5

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from tasks.closure import Closure
-from tests.end_to_end.cases import CASES, LOCKING, OK, UNTIL_THE_DEADLINE, Case, again
+from tests.end_to_end.cases import CASES, LOCKING, OK, UNTIL_THE_DEADLINE, Case, again, status_of
 from tests.end_to_end.fleet import SETTINGS, closures, end_of, own_store, wait_for_all
-from tests.end_to_end.standin import BASE_PATH, Call, Hang, Say, Script, StandIn, running
+from tests.end_to_end.standin import BASE_PATH, Say, Script, StandIn, running
 from tests.support import API_KEY, Process, publish
+from worker.simulator.script import Call
 
 DEADLINE_S = 8
 ON_A_DATE = "429-date"
@@ -90,7 +91,7 @@ def check(case: Case, played: Played) -> None:
     last = closure.last_attempt
     reply = case.script.reply("close", calls.count("close") - 1)
     assert last is not None
-    assert last.status == (None if isinstance(reply, Hang) else reply.status)
+    assert last.status == status_of(reply)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.reference)
@@ -135,7 +136,7 @@ def test_every_request_is_as_documented(played: Played, played_locking: Played) 
     paths = {"close": ("POST", "/close"), "lock": ("POST", "/lock"), "get": ("GET", "")}
     for call in requests(played, played_locking):
         method, action = paths[call.endpoint]
-        assert (call.method, call.path) == (method, f"{BASE_PATH}/shipment_groups/{call.reference}{action}")
+        assert (call.method, call.target) == (method, f"{BASE_PATH}/shipment_groups/{call.reference}{action}")
         assert (call.headers["x-api-key"], call.headers["x-api-version"]) == (API_KEY, "1.1")
         assert call.headers["Accept"] == "application/json"
         assert call.body == b""

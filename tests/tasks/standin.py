@@ -1,8 +1,9 @@
-"""A stand-in for the API: real HTTP on loopback, the replies scripted one by one, every request kept."""
+"""The simulated API with its replies scripted one by one, and every request kept."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator
@@ -10,11 +11,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import web
+from worker.simulator.script import DROPPED, Call, Hang, Own, Reply
+from worker.simulator.script import Answer as Said
+from worker.simulator.server import Simulator
 
 REF = "sg_1"
 Answer = tuple[int, Any] | tuple[int, Any, dict[str, str]] | str
 CLOSED = (200, {"reference": REF})
+STOP_LIMIT_S = 0.1
 
 
 def state(name: str) -> Answer:
@@ -26,54 +30,40 @@ def state(name: str) -> Answer:
 class StandIn:
     """Gives the scripted answers in turn: (status, JSON or bytes[, headers]), "cut" or "hang".
 
-    With `let` it closes every group instead, each once `let` is set.
+    With `let` the simulator's own replies come instead, each once `let` is set.
     """
 
     url: str = ""
     script: deque[Answer] = field(default_factory=deque)
-    requests: list[web.BaseRequest] = field(default_factory=list)
-    bodies: list[bytes] = field(default_factory=list)
+    requests: list[Call] = field(default_factory=list)
     let: asyncio.Event | None = None
 
     @property
     def calls(self) -> list[str]:
         """What was asked, in short: close, lock, state."""
-        names = [request.path.rpartition("/")[2] for request in self.requests]
-        return [name if name in ("close", "lock") else "state" for name in names]
+        return ["state" if call.endpoint == "get" else call.endpoint for call in self.requests]
 
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def __call__(self, call: Call, own: Own) -> Said:
         """The next answer of the script."""
-        self.requests.append(request)
-        self.bodies.append(await request.read())
+        self.requests.append(call)
         if self.let is not None:
             await self.let.wait()
-            return web.json_response({"reference": request.path.split("/")[-2]})
+            return await own()
         answer = self.script.popleft()
         if isinstance(answer, str):
-            if answer == "hang":
-                await asyncio.sleep(30)
-            assert request.transport is not None
-            request.transport.close()
-            return web.Response()
-        status, body, headers = (*answer, {})[:3]
-        if isinstance(body, bytes):
-            return web.Response(status=status, body=body, headers=headers)
-        if body is None:
-            return web.Response(status=status, headers=headers)
-        return web.json_response(body, status=status, headers=headers)
+            return Hang() if answer == "hang" else DROPPED
+        status, content, headers = (*answer, {})[:3]
+        body = content if content is None or isinstance(content, bytes) else json.dumps(content).encode()
+        return Reply(status, body, headers=headers)
 
 
 @asynccontextmanager
 async def stand_in(tls: ssl.SSLContext | None = None) -> AsyncIterator[StandIn]:
     """A stand-in that listens."""
-    api = StandIn()
-    runner = web.ServerRunner(web.Server(api.answer), shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    api.url = f"{'https' if tls else 'http'}://{host}:{port}/pro"
+    script = StandIn()
+    simulator = Simulator(script=script)
+    script.url = await simulator.start(tls=tls)
     try:
-        yield api
+        yield script
     finally:
-        await runner.cleanup()
+        await simulator.stop(STOP_LIMIT_S)

@@ -22,10 +22,10 @@ async def test_what_is_sent(api: SortedApi, standin: StandIn) -> None:
     standin.script.extend([(200, {}, {"Set-Cookie": "a=b"})] * 3)
     for call in (api.close, api.lock, api.state):
         await call(REF)
-    sent = [(request.method, request.raw_path) for request in standin.requests]
+    sent = [(request.method, request.target) for request in standin.requests]
     path = f"/pro/shipment_groups/{REF}"
     assert sent == [("POST", f"{path}/close"), ("POST", f"{path}/lock"), ("GET", path)]
-    assert standin.bodies == [b""] * 3
+    assert [request.body for request in standin.requests] == [b""] * 3
     for request in standin.requests:
         headers = request.headers
         assert (headers["x-api-key"], headers["x-api-version"], headers["Accept"]) == (
@@ -36,7 +36,7 @@ async def test_what_is_sent(api: SortedApi, standin: StandIn) -> None:
         assert headers["Accept-Encoding"] == "gzip"
         assert "Cookie" not in headers
         assert "Transfer-Encoding" not in headers
-    assert len({request.transport for request in standin.requests}) == 1, "the connection is used again"
+    assert len({request.connection for request in standin.requests}) == 1, "the connection is used again"
 
 
 async def test_replies(api: SortedApi, standin: StandIn) -> None:
