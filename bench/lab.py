@@ -1,4 +1,4 @@
-"""The place where one run is made: an empty store, the stand-in API, and processes that are ended whatever happens."""
+"""The place where one run is made: an empty store, the simulated API, and processes that are ended whatever happens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m bench.limits.probe N`: bare sockets close N groups as fast as the stand-in API answers: its own limit."""
+"""`python -m bench.limits.probe N`: bare sockets close N groups as fast as the simulated API answers: its own limit."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _HEADER = [
 
 
 def measure(lab: Lab, options: Options) -> Iterator[Section]:
-    """The stand-in API's own limit, then one table for each concurrency."""
+    """The simulated API's own limit, then one table for each concurrency."""
     yield _api_limit(lab)
     for concurrency in options.concurrency:
         yield _side_by_side(lab, options, concurrency)
@@ -85,7 +85,7 @@ def _api_ms(runs: list[Run]) -> str:
 
 
 def _api_limit(lab: Lab) -> Section:
-    """Bare sockets against the API without latency: how far the stand-in itself is from being the bottleneck."""
+    """Bare sockets against the API without latency: how far the API itself is from being the bottleneck."""
     lab.clear(_LIMIT_GROUPS, 0.0)
     before = usage(lab.api.pid)
     environment = lab.environment(BARE, _LIMIT_CONNECTIONS)
@@ -95,7 +95,7 @@ def _api_limit(lab: Lab) -> Section:
     closes = lab.api.report().closes
     seconds = max(close.effective for close in closes) - min(close.arrived for close in closes)
     return Section(
-        "The stand-in API's own limit",
+        "The simulated API's own limit",
         ["Bare sockets that send the next request as soon as the reply is there; no latency."],
         ["connections", "closes", "closes/s", "API CPU µs a close"],
         [[str(_LIMIT_CONNECTIONS), kilo(len(closes)), kilo(len(closes) / seconds), kilo(cpu_s / len(closes) * 1e6)]],

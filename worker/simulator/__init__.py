@@ -1,1 +1,1 @@
-"""The simulated Sorted API: the only fake of it, for the demo, tests and benchmarks."""
+"""The simulated Sorted API: the only fake of it, for `closer simulate`, the demo, tests and benchmarks."""

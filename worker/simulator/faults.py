@@ -1,8 +1,8 @@
-"""What goes wrong at the simulated API, and for whom: pure functions of (seed, reference, call number).
+"""Which faults the simulated API has: pure functions of (seed, reference, call number).
 
-A fault of a *group* is drawn once per reference and stays; a fault of a *call* is drawn per (reference, call
-number), where a group's calls are counted from 1 over all endpoints. Nothing depends on the clock or on the
-order in which groups are called, so a run can be repeated exactly.
+A fault of a *group* is drawn once for each reference and stays. A fault of a *call* is drawn for each (reference,
+call number); a group's calls are counted from 1 over all endpoints. The draws depend neither on the clock nor on
+the order in which groups are called, so a run can be repeated exactly.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def _rate(what: str) -> Any:
 
 
 class Faults(BaseModel):
-    """How often what goes wrong. Rates are shares in 0..1: of all groups, or of all calls.
+    """How often each fault happens. Rates are shares in 0..1 of all groups, or of all calls.
 
-    A group has at most one fault, and so has a call: the rates of each kind add up to 1 at most.
+    A group has at most one fault, and so has a call. So the rates of each kind add up to 1 at most.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -64,9 +64,9 @@ class Faults(BaseModel):
 
 
 class Settings(BaseModel):
-    """What can be changed while the simulator runs.
+    """The settings that can be changed while the simulator runs.
 
-    `outage` overrules everything: every call answers 500, never gets an answer, or loses its connection.
+    `outage` overrules all faults: every call answers 500, never gets an answer, or loses its connection.
     `api_key` is the only key accepted; None accepts any that is not empty.
     """
 
@@ -88,7 +88,7 @@ class Settings(BaseModel):
 
 
 def draw(seed: int, purpose: str, reference: str, call: int = 0) -> float:
-    """A number evenly spread over [0, 1) that depends on nothing but the arguments."""
+    """A number in [0, 1), evenly spread. The same arguments always give the same number."""
     digest = blake2b(f"{seed}/{purpose}/{reference}/{call}".encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
 

@@ -20,8 +20,8 @@ STATES: tuple[State, ...] = ("open", "locked", "closed")
 class Group:
     """One shipment group and what was done to it; times are UTC.
 
-    `calls` counts what arrived at any endpoint, `close_calls` every close that arrived, whatever became of
-    it, and `effective_closes` how often the group really went to closed, which is at most once.
+    `calls` counts the calls at all endpoints. `close_calls` counts every close that arrived, also those that
+    failed. `effective_closes` counts how often a call really closed the group, which is at most once.
     """
 
     reference: str
@@ -37,7 +37,7 @@ class Group:
     effective_closes: int = 0
 
     def move(self, target: State, now: datetime) -> None:
-        """Go to `target`. Whether the API allows it is the caller's question."""
+        """Go to `target`. The caller has checked that the API allows it."""
         self.state = target
         if target == "closed":
             self.closed = now

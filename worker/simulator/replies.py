@@ -66,7 +66,7 @@ def refusal(group: Group, call: int, faults: Faults) -> Reply | None:
 
 
 def change(group: Group, endpoint: Endpoint, base_url: str) -> Reply:
-    """Close, lock or unlock (API pages of these): 200; 304 when it is so already; 409 when it cannot be."""
+    """Close, lock or unlock (API pages of these): 200; 304 when the group is in that state already; 409 when it cannot get there."""
     target = TARGET[endpoint]
     if group.state == target:
         return UNCHANGED
@@ -98,7 +98,7 @@ def describe(group: Group) -> Reply:
 
 
 def faulty(fault: CallFault, faults: Faults) -> Answer:
-    """The reply of a call with this fault. None of this is documented; gateways and proxies do it."""
+    """The reply of a call with this fault. The API documents none of these; gateways and proxies send them."""
     match fault:
         case "error_500":
             return error(500, "internal_server_error", "Something went wrong (simulated)")
