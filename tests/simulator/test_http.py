@@ -8,7 +8,8 @@ import re
 import pytest
 
 from tests.simulator.support import CLOSE, GET, LIMIT_S
-from worker.simulator.http import MAX_BYTES, read
+from worker.simulator.http import MAX_BYTES, encode, read
+from worker.simulator.script import Reply
 from worker.simulator.server import Simulator
 
 HEAD = "Host: x\r\nx-api-key: k\r\nx-api-version: 1.1\r\n"
@@ -36,6 +37,14 @@ def test_a_request_may_come_byte_by_byte() -> None:
     assert found is not None
     request, rest = found
     assert (request.method, request.path, request.body, request.keep, rest) == ("POST", "/a", b"{}", True, b"GET")
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_status_without_a_body_sends_none(status: int) -> None:
+    """HTTP forbids a body after these, so a scripted one stays away; so does its length."""
+    said = encode(Reply(status, b"{}"))
+    assert said.endswith(b"\r\n\r\n")
+    assert b"Content-Length" not in said
 
 
 async def test_requests_sent_at_once_are_served_in_turn(simulator: Simulator) -> None:

@@ -66,7 +66,10 @@ def refusal(group: Group, call: int, faults: Faults) -> Reply | None:
 
 
 def change(group: Group, endpoint: Endpoint, base_url: str) -> Reply:
-    """Close, lock or unlock (API pages of these): 200; 304 when the group is in that state already; 409 when it cannot get there."""
+    """Close, lock or unlock the group (the API pages of these).
+
+    200: done now. 304: the group is in that state already. 409: it cannot get there.
+    """
     target = TARGET[endpoint]
     if group.state == target:
         return UNCHANGED
