@@ -103,11 +103,24 @@ async def test_a_script_sees_paths_that_the_api_does_not_have(simulator: Simulat
     assert simulator.groups.summary()["calls"] == {}
 
 
-async def test_a_script_that_fails_ends_the_connection(simulator: Simulator, api: httpx.AsyncClient) -> None:
-    """The error of a script is reported on the loop, and its client gets no reply."""
-    reported: list[object] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context.get("exception")))
-    answer_with(simulator)
-    with pytest.raises(DROPPED):
-        await api.post(CLOSE)
-    assert [type(error) for error in reported] == [IndexError]
+async def test_a_script_that_fails_is_an_error_500(simulator: Simulator, api: httpx.AsyncClient) -> None:
+    """The error of a script is the server's: its client gets a 500, and the next call is served."""
+    calls = answer_with(simulator)
+    assert (await api.post(CLOSE)).status_code == httpx.codes.INTERNAL_SERVER_ERROR
+    simulator.script = None
+    assert (await api.post(CLOSE)).status_code == httpx.codes.OK
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/elsewhere", 404), ("DELETE", GET, 405)])
+@pytest.mark.parametrize("scripted", [False, True])
+async def test_what_the_api_does_not_have(
+    simulator: Simulator, api: httpx.AsyncClient, method: str, path: str, status: int, scripted: bool
+) -> None:
+    """An unknown path is 404 and a wrong method 405, also as the own reply of a script."""
+
+    async def itself(_: Call, own: Own) -> Answer:
+        return await own()
+
+    simulator.script = itself if scripted else None
+    assert (await api.request(method, path)).status_code == status

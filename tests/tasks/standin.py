@@ -61,9 +61,9 @@ class StandIn:
 async def stand_in(tls: ssl.SSLContext | None = None) -> AsyncIterator[StandIn]:
     """A stand-in that listens."""
     script = StandIn()
-    simulator = Simulator(script=script)
+    simulator = Simulator(script=script, stop_limit_s=STOP_LIMIT_S)
     script.url = await simulator.start(tls=tls)
     try:
         yield script
     finally:
-        await simulator.stop(STOP_LIMIT_S)
+        await simulator.stop()

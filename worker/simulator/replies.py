@@ -25,8 +25,7 @@ PROXY_PAGE = b"<!doctype html><title>Simulated proxy</title><h1>Please sign in t
 MAINTENANCE_PAGE = b"<!doctype html><title>503</title><h1>Service Unavailable (simulated)</h1>"
 
 
-def json_reply(status: int, content: object, headers: dict[str, str] | None = None) -> Reply:
-    """A reply with this content as JSON."""
+def _json(status: int, content: object, headers: dict[str, str] | None = None) -> Reply:
     return Reply(status, json.dumps(content).encode(), headers=headers)
 
 
@@ -34,7 +33,7 @@ def error(status: int, code: str, message: str, child: str = "", subject: str = 
     """The documented error body; `child` is the code of its one detail, `subject` that detail's property."""
     details = [{"property": subject, "code": child, "message": message}] if child else []
     body = {"correlation_id": str(uuid4()), "code": code, "message": message, "details": details}
-    return json_reply(status, {**body, "_links": None})
+    return _json(status, {**body, "_links": None})
 
 
 def check_headers(headers: Mapping[str, str], api_key: str | None) -> Reply | None:
@@ -78,7 +77,7 @@ def change(group: Group, endpoint: Endpoint, base_url: str) -> Reply:
         return error(409, "conflict", message, "invalid_state_for_operation", "state")
     group.move(target, datetime.now(UTC))
     done = {"closed": "closed", "locked": "locked", "open": "unlocked"}[target]
-    return json_reply(200, resource_result(group, done, base_url))
+    return _json(200, resource_result(group, done, base_url))
 
 
 def resource_result(group: Group, done: str, base_url: str) -> dict[str, Any]:
@@ -97,7 +96,7 @@ def describe(group: Group) -> Reply:
     record = group.as_json()
     shown = ("reference", "custom_reference", "version", "state", "created", "locked", "closed")
     shipments = ["sp_" + group.reference.removeprefix("sg_")]
-    return json_reply(200, {**{key: record[key] for key in shown}, "shipments": shipments})
+    return _json(200, {**{key: record[key] for key in shown}, "shipments": shipments})
 
 
 def faulty(fault: CallFault, faults: Faults) -> Answer:
@@ -109,7 +108,7 @@ def faulty(fault: CallFault, faults: Faults) -> Answer:
             return Reply(503, MAINTENANCE_PAGE, "text/html")
         case "throttle_429":
             headers = None if faults.retry_after_s is None else {"Retry-After": str(faults.retry_after_s)}
-            return json_reply(429, {"message": "Too many requests"}, headers)
+            return _json(429, {"message": "Too many requests"}, headers)
         case "cut_before" | "cut_after":
             return DROPPED
         case "unusable_200":

@@ -11,26 +11,24 @@ import json
 import re
 import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from threading import Thread
 from typing import Any, Literal, assert_never
 
+from aiohttp import web
+from aiohttp.typedefs import Handler as WebHandler
 from pydantic import ValidationError
 from yarl import URL
 
 from worker.simulator.faults import Faults, Settings, call_fault, latency_s
 from worker.simulator.groups import Group, Groups
-from worker.simulator.http import Connection, Request, Server
-from worker.simulator.replies import TARGET, change, check_headers, describe, error, faulty, json_reply, refusal
-from worker.simulator.route import Route, route
-from worker.simulator.script import DROPPED, Answer, Call, Hang, Raw, Reply, Script
+from worker.simulator.replies import TARGET, change, check_headers, describe, error, faulty, refusal
+from worker.simulator.script import DROPPED, Answer, Call, Endpoint, Reply, Script
+from worker.simulator.wire import Connections, hang, response
 
 REFERENCE = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
-CONTROL = "/_simulator"
-HANG_LIMIT_S = 120.0
-HANG_LOOK_S = 0.05
 STOP_LIMIT_S = 2.0
 
 
@@ -50,34 +48,45 @@ class Simulator:
         unknown: Literal["locked", "missing"] = "locked",
         base_path: str = "/pro",
         script: Script | None = None,
+        stop_limit_s: float = STOP_LIMIT_S,
     ) -> None:
         self.groups = Groups(seed, unknown)
         self.settings = Settings(api_key=api_key, faults=faults or Faults())
         self.script = script
         self.base_url = ""
         self._base_path = base_path
-        self._server = Server(self._serve)
+        self._stop_limit_s = stop_limit_s
+        self._connections = Connections()
+        self._runner: web.AppRunner | None = None
 
     @property
     def connections(self) -> int:
-        """How many connections clients have opened so far."""
-        return self._server.connections
+        """On how many connections calls have come so far."""
+        return self._connections.count
 
     async def start(self, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None) -> str:
         """Listen, and return the base URL; port 0 takes a free one, `tls` makes it https.
 
         Raises OSError when it cannot listen, and RuntimeError when it runs already.
         """
-        if self._server.running:
+        if self._runner is not None:
             raise RuntimeError(f"the simulator runs already at {self.base_url}")
-        bound = await self._server.start(host, port, tls)
-        scheme = "https" if tls else "http"
+        self._runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=self._stop_limit_s)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port, backlog=2048, ssl_context=tls).start()
+        except OSError:
+            await self.stop()
+            raise
+        bound, scheme = self._runner.addresses[0][1], "https" if tls else "http"
         self.base_url = str(URL.build(scheme=scheme, host=host, port=bound, path=self._base_path))
         return self.base_url
 
-    async def stop(self, limit_s: float = STOP_LIMIT_S) -> None:
-        """Stop listening. Calls that are under way get `limit_s` seconds. The records stay."""
-        await self._server.stop(limit_s)
+    async def stop(self) -> None:
+        """Stop listening. Calls that are under way get `stop_limit_s` seconds. The records stay."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
 
     def configure(self, **changes: Any) -> Settings:
         """Change `outage`, `api_key` or (some of the) `faults` from now on; safe from any thread.
@@ -91,54 +100,57 @@ class Simulator:
         """Every group's record by reference."""
         return self.groups.records()
 
-    async def _serve(self, request: Request, connection: Connection) -> None:
-        if request.path.startswith(f"{CONTROL}/"):
-            connection.send(self._control(request), request)
-            return
-        answer = await self._answer(request, connection)
-        match answer:
-            case Reply():
-                connection.send(answer, request)
-            case Raw():
-                await connection.send_raw(answer)
-            case Hang():
-                await self._hang(connection, lambda: True)
-                await connection.send_raw(DROPPED)
-            case _:
-                assert_never(answer)
+    def _app(self) -> web.Application:
+        app = web.Application(middlewares=[self._unknown_path])
+        groups = self._base_path + "/shipment_groups"
+        for endpoint in TARGET:
+            app.router.add_post(f"{groups}/{{reference}}/{endpoint}", partial(self._serve, endpoint))
+        app.router.add_get(f"{groups}/{{reference}}", partial(self._serve, "get"))
+        custom = f"{groups}/custom_reference/{{custom_reference}}/{{version}}"
+        app.router.add_get(custom, partial(self._serve, "get_custom"))
+        app.router.add_get("/_simulator/groups", self._show_groups)
+        app.router.add_get("/_simulator/summary", self._show_summary)
+        app.router.add_post("/_simulator/settings", self._change_settings)
+        return app
 
-    async def _answer(self, request: Request, connection: Connection) -> Answer:
-        """The script's answer, or the simulator's own without a script; it is counted either way."""
-        where = route(request.method, request.path, self._base_path)
-        group = self._find(where)
-        known = where.endpoint != "other"
-        number = self.groups.arrived(where.endpoint, group if isinstance(group, Group) else None) if known else 0
-        own = partial(self._own, where, group, number, request, connection)
+    @web.middleware
+    async def _unknown_path(self, request: web.Request, handler: WebHandler) -> web.StreamResponse:
+        """A script sees also the paths and methods that the API does not have."""
+        if self.script is None or request.match_info.http_exception is None:
+            return await handler(request)
+        return await self._serve("other", request)
+
+    async def _serve(self, endpoint: Endpoint, request: web.Request) -> web.Response:
+        group = self._find(endpoint, request)
+        known = endpoint != "other"
+        number = self.groups.arrived(endpoint, group if isinstance(group, Group) else None) if known else 0
+        connection = self._connections.number(request)
+        own = partial(self._own, endpoint, group, number, request)
         if self.script is None:
             answer = await own()
         else:
-            answer = await self.script(_call(where, number, request, connection), own)
+            answer = await self.script(await _call(endpoint, number, connection, request), own)
         if known:
-            self.groups.calls[where.endpoint, str(answer.status) if isinstance(answer, Reply) else "dropped"] += 1
-        return answer
+            self.groups.calls[endpoint, str(answer.status) if isinstance(answer, Reply) else "dropped"] += 1
+        return await response(request, answer, lambda: self._runner is not None)
 
-    async def _own(
-        self, where: Route, group: Group | Reply, number: int, request: Request, connection: Connection
-    ) -> Answer:
-        if where.endpoint == "other":
-            return Reply(where.status)
-        refused = await self._outage(connection) or check_headers(request.headers, self.settings.api_key)
+    async def _own(self, endpoint: Endpoint, group: Group | Reply, number: int, request: web.Request) -> Answer:
+        if endpoint == "other":
+            assert isinstance(group, Reply)
+            return group
+        refused = await self._outage(request) or check_headers(request.headers, self.settings.api_key)
         if refused:
             return refused
-        return await self._act(where, group, number) if isinstance(group, Group) else group
+        return await self._act(endpoint, group, number) if isinstance(group, Group) else group
 
-    def _find(self, where: Route) -> Group | Reply:
-        if where.endpoint == "other":
-            return Reply(where.status)
-        if where.endpoint == "get_custom":
-            return self._find_custom(where.reference, where.version)
-        if REFERENCE.fullmatch(where.reference):
-            return self.groups.get(where.reference, self.settings.faults)
+    def _find(self, endpoint: Endpoint, request: web.Request) -> Group | Reply:
+        where = request.match_info
+        if where.http_exception is not None:
+            return Reply(where.http_exception.status)
+        if endpoint == "get_custom":
+            return self._find_custom(where["custom_reference"], where["version"])
+        if REFERENCE.fullmatch(where["reference"]):
+            return self.groups.get(where["reference"], self.settings.faults)
         return error(400, "validation_error", "Malformed reference", "invalid_reference_format", "reference")
 
     def _find_custom(self, custom_reference: str, version: str) -> Group | Reply:
@@ -147,7 +159,7 @@ class Simulator:
         missing = error(404, "not_found", f"Shipment group {custom_reference} was not found")
         return self.groups.get_custom(custom_reference, version) or missing
 
-    async def _outage(self, connection: Connection) -> Answer | None:
+    async def _outage(self, request: web.Request) -> Answer | None:
         outage = self.settings.outage
         match outage:
             case "none":
@@ -157,60 +169,47 @@ class Simulator:
             case "refuse":
                 return DROPPED
             case "hang":
-                await self._hang(connection, lambda: self.settings.outage == "hang")
+                await hang(request, lambda: self.settings.outage == "hang" and self._runner is not None)
                 return DROPPED
             case _:
                 assert_never(outage)
 
-    async def _hang(self, connection: Connection, lasts: Callable[[], bool]) -> None:
-        """Wait while `lasts` holds, the client waits and the simulator runs, HANG_LIMIT_S at most."""
-        for _ in range(int(HANG_LIMIT_S / HANG_LOOK_S)):
-            if connection.gone or not self._server.running or not lasts():
-                break
-            await asyncio.sleep(HANG_LOOK_S)
-
-    async def _act(self, where: Route, group: Group, call: int) -> Answer:
+    async def _act(self, endpoint: Endpoint, group: Group, call: int) -> Answer:
         """Wait, then take effect or go wrong. The effect comes also when the client has gone meanwhile."""
         faults, seed = self.settings.faults, self.groups.seed
         delay_s = latency_s(faults, seed, group.reference, call)
         if delay_s:
             await asyncio.sleep(delay_s)
-        spared = faults.close_only and where.endpoint != "close"
+        spared = faults.close_only and endpoint != "close"
         fault = None if spared else call_fault(faults, seed, group.reference, call)
         if fault is not None and fault != "cut_after":
             return faulty(fault, faults)
-        reply = refusal(group, call, faults) or self._effect(where, group)
+        reply = refusal(group, call, faults) or self._effect(endpoint, group)
         return reply if fault is None else faulty(fault, faults)
 
-    def _effect(self, where: Route, group: Group) -> Reply:
-        return change(group, where.endpoint, self.base_url) if where.endpoint in TARGET else describe(group)
+    def _effect(self, endpoint: Endpoint, group: Group) -> Reply:
+        return change(group, endpoint, self.base_url) if endpoint in TARGET else describe(group)
 
-    def _control(self, request: Request) -> Reply:
-        match request.method, request.path.removeprefix(CONTROL):
-            case "GET", "/groups":
-                return json_reply(200, [group.as_json() for group in self.records().values()])
-            case "GET", "/summary":
-                return json_reply(200, self.groups.summary())
-            case "POST", "/settings":
-                return self._change_settings(request.body)
-            case _:
-                return Reply(404)
+    async def _show_groups(self, _: web.Request) -> web.Response:
+        return web.json_response([group.as_json() for group in self.records().values()])
 
-    def _change_settings(self, body: bytes) -> Reply:
+    async def _show_summary(self, _: web.Request) -> web.Response:
+        return web.json_response(self.groups.summary())
+
+    async def _change_settings(self, request: web.Request) -> web.Response:
         try:
-            settings = self.configure(**json.loads(body))
+            settings = self.configure(**json.loads(await request.read()))
         except ValidationError as wrong:
-            return Reply(400, wrong.json(include_input=False).encode())
+            return web.json_response(text=wrong.json(include_input=False), status=400)
         except (ValueError, TypeError):
-            return json_reply(400, {"message": "a JSON object is needed"})
-        return json_reply(200, settings.model_dump(exclude={"api_key"}))
+            return web.json_response({"message": "a JSON object is needed"}, status=400)
+        return web.json_response(settings.model_dump(exclude={"api_key"}))
 
 
-def _call(where: Route, number: int, request: Request, connection: Connection) -> Call:
-    return Call(
-        where.endpoint, where.reference, number, connection.number,
-        request.method, request.target, request.headers, request.body, time.monotonic(), time.time(),
-    )  # fmt: skip
+async def _call(endpoint: Endpoint, number: int, connection: int, request: web.Request) -> Call:
+    reference = request.match_info.get("reference") or request.match_info.get("custom_reference") or request.path
+    at, on, body = time.monotonic(), time.time(), await request.read()
+    return Call(endpoint, reference, number, connection, request.method, request.path_qs, request.headers, body, at, on)
 
 
 @contextmanager
