@@ -9,9 +9,9 @@ import time
 import click
 
 from tasks.errors import LedgerBroken, StoreUnavailable
-from tasks.ledger.ledger import Ledger
 from worker.cli import options
 from worker.cli.output import print_json
+from worker.construct import ledger_of
 from worker.observe.redaction import redact
 from worker.process import liveness as signs
 from worker.settings import Settings, load
@@ -63,7 +63,7 @@ async def _ready(settings: Settings, live: str) -> tuple[bool, str]:
     redis = connect(settings)
     try:
         async with asyncio.timeout(_TIMEOUT_S):
-            gate = await Ledger(redis, namespace=settings.fleet).gate.look()
+            gate = await ledger_of(settings, redis).gate.look()
             await asyncio.to_thread(_ask_broker)
     except (StoreUnavailable, LedgerBroken) as error:
         return False, f"{live}; {error}"

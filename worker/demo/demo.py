@@ -18,9 +18,9 @@ import redis
 
 from tasks.closure import OPEN_STATES, Closure, State
 from tasks.errors import CloserError
-from tasks.ledger.catalogue import Catalogue, Summary
-from tasks.ledger.ledger import Ledger
+from tasks.ledger.catalogue import Summary
 from worker import private
+from worker.construct import catalogue_of, ledger_of
 from worker.demo.progress import Look, View
 from worker.demo.report import Report
 from worker.demo.scenario import Scenario
@@ -96,7 +96,7 @@ def _look(scenario: Scenario, settings: Settings, simulator: Simulator, seconds:
 async def _summary(settings: Settings) -> Summary:
     client = connect(settings)
     try:
-        return await Catalogue(client, namespace=settings.fleet).summary(settings.events_stream)
+        return await catalogue_of(settings, client).summary(settings.events_stream)
     finally:
         await client.aclose()
 
@@ -120,7 +120,7 @@ def _check(worker: subprocess.Popen[bytes], look: Look, folder: Path) -> None:
 
 async def _closures(settings: Settings, references: list[str]) -> dict[str, Closure | None]:
     client = connect(settings)
-    ledger, closures = Ledger(client, namespace=settings.fleet), dict[str, Closure | None]()
+    ledger, closures = ledger_of(settings, client), dict[str, Closure | None]()
     try:
         for start in range(0, len(references), _CHUNK):
             chunk = references[start : start + _CHUNK]

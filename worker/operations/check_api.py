@@ -9,11 +9,11 @@ from tasks.api_health import throttle_s
 from tasks.errors import CloserError, ConfigurationError, ForeignApi, LedgerBroken, StoreUnavailable
 from tasks.history import iso
 from tasks.verdict import group_state
+from worker.construct import api_of
 from worker.operations.context import open_context
 from worker.operations.finding import Finding, Line
 from worker.operations.operator import Operator
 from worker.operations.policy import refuse_other_api
-from worker.operations.reconcile import api_of
 from worker.settings import Settings
 
 # Looks like a reference, and belongs to no group: asking for it changes nothing.
@@ -44,7 +44,7 @@ async def api(operator: Operator, settings: Settings) -> Line:
             "api", Finding.WARNING, f"{settings.api_base_url} was not asked: there is no key", "set CLOSER_API_KEY"
         )
     try:
-        client = api_of(settings)
+        client = api_of(settings, connections=1)
     except ConfigurationError as error:  # the proxy or the certificates that the environment names
         return Line("api", Finding.WRONG, str(error))
     try:

@@ -11,6 +11,7 @@ from tasks.events.event_type import EventTypes
 from tasks.ledger.catalogue import Catalogue
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.old_prefix import OldLedger
+from worker.construct import catalogue_of, ledger_of
 from worker.operations.operator import Chosen, Operator, Verb, guard
 from worker.settings import Settings
 from worker.store.connect import Redis, connect
@@ -29,9 +30,7 @@ class OperatorContext:
     @classmethod
     def of(cls, operator: Operator, settings: Settings, redis: Redis) -> OperatorContext:
         """On a connection pool that somebody else closes."""
-        fleet = settings.fleet
-        ledger = Ledger(redis, deadline_s=settings.retry_deadline, namespace=fleet)
-        return cls(operator, settings, redis, ledger, Catalogue(redis, namespace=fleet))
+        return cls(operator, settings, redis, ledger_of(settings, redis), catalogue_of(settings, redis))
 
     def guard(
         self, verb: Verb, selection: Chosen | None = None, why: str = "", *, confirmed: int | None = None

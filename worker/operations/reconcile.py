@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from tasks.api.client import SortedApi
 from tasks.closure import Closure, State
 from tasks.ledger.values import Observation, Reconciled
+from worker.construct import api_of
 from worker.operations import audit
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
@@ -17,7 +17,6 @@ from worker.operations.frozen import FrozenSelection
 from worker.operations.operator import Verb
 from worker.operations.policy import refuse_other_api
 from worker.operations.questions import Questions
-from worker.settings import Settings
 
 RATE = 50.0  # questions a second, where neither the operator nor CLOSER_RATE_LIMIT says how many
 _CHUNK = 50
@@ -54,17 +53,6 @@ class Findings:
         return shown | ({"stopped": True, "ended": self.ended or None} if self.stopped else {})
 
 
-def api_of(settings: Settings) -> SortedApi:
-    """A client of the API. Raises ConfigurationError when there is no key."""
-    return SortedApi(
-        base_url=settings.api_base_url,
-        key=settings.need_api_key(),
-        version=settings.api_version,
-        timeout_s=settings.request_timeout,
-        connections=_CONNECTIONS,
-    )
-
-
 async def reconcile(
     context: OperatorContext,
     frozen: FrozenSelection,
@@ -82,7 +70,7 @@ async def reconcile(
     refuses the key: asking on would be useless.
     """
     context.guard(Verb.VERIFY, frozen, bulk.why, confirmed=bulk.confirmed)
-    api = api_of(context.settings)
+    api = api_of(context.settings, connections=_CONNECTIONS)
     try:
         rate_limit = context.settings.rate_limit
         questions = Questions(context.ledger, api, rate_limit=rate_limit, while_shut=while_shut)

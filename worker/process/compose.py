@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from tasks.api.address import api_address
 from tasks.api.client import SortedApi
 from tasks.attempt import Attempter
 from tasks.errors import NotTaken
@@ -16,6 +15,7 @@ from tasks.retry import Policy
 from worker.attempts.permission import Permission
 from worker.attempts.pool import AttemptPool
 from worker.attempts.settler import Settler
+from worker.construct import api_of, ledger_of
 from worker.dispatch.sweep import Publish, Sweep
 from worker.intake.pump import Pump
 from worker.intake.stream import StreamSource
@@ -55,8 +55,8 @@ def compose(settings: Settings, publish: Publish, consume: Callable[[bool], None
     """
     liveness.prepare(settings)  # first: what it raises must find no connection open
     permission, introduced = Permission(tell=consume), asyncio.Event()
-    redis, api = connect(settings), _api(settings)
-    ledger = _ledger(settings, redis)
+    redis, api = connect(settings), api_of(settings, connections=settings.concurrency)
+    ledger = ledger_of(settings, redis)
 
     async def probe(reference: str) -> None:
         """Attempt one closure although the key is suspended: a good reply ends that."""
@@ -78,21 +78,6 @@ def compose(settings: Settings, publish: Publish, consume: Callable[[bool], None
         introduced,
         settings.retain_closed_days * 86_400,
     )  # fmt: skip
-
-
-def _ledger(settings: Settings, redis: Redis) -> Ledger:
-    api = api_address(settings.api_base_url)
-    return Ledger(redis, deadline_s=settings.retry_deadline, namespace=settings.fleet, api=api)
-
-
-def _api(settings: Settings) -> SortedApi:
-    return SortedApi(
-        base_url=settings.api_base_url,
-        key=settings.need_api_key(),
-        version=settings.api_version,
-        timeout_s=settings.request_timeout,
-        connections=settings.concurrency,
-    )
 
 
 def _attempter(settings: Settings, api: SortedApi, name: str) -> Attempter:
