@@ -21,7 +21,7 @@ class Layer(StrEnum):
     LEDGER = "ledger and settler, with redis-py"
     CELERY = "Celery and kombu, their threads"
     INTAKE = "intake and events"
-    SWEEP = "sweep, beat and health"
+    SWEEP = "sweep, heartbeat and health"
     LOGS = "log lines"
     LOOP = "the event loop itself"
     REST = "rest"
@@ -37,7 +37,7 @@ _KNOWN: tuple[tuple[Layer, tuple[str, ...]], ...] = (
     (Layer.LEDGER, ("tasks/ledger/", "worker/attempts/settler.py")),
     (Layer.CELERY, ("celery/", "kombu/", "amqp/", "vine/", "billiard/")),
     (Layer.CELERY, ("tasks/celery_task.py", "tasks/task_message.py", "tasks/envelope.py", "worker/app.py")),
-    (Layer.CELERY, ("worker/dispatch/publisher.py", "worker/broker/")),
+    (Layer.CELERY, ("worker/dispatch/dispatcher.py", "worker/broker/")),
     (Layer.INTAKE, ("worker/intake/", "tasks/events/")),
     (Layer.SWEEP, ("worker/dispatch/sweep.py", "worker/process/")),
     (Layer.LOGS, ("logging/", "worker/observe/logs.py")),

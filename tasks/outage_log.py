@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-_log = logging.getLogger("closer.trouble")
+_log = logging.getLogger("closer.outages")
 
 
 class OutageLog:

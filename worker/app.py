@@ -21,7 +21,7 @@ from worker import open_files
 from worker.broker import celery_variables
 from worker.broker.celery_settings import celery_settings
 from worker.broker.consuming import Consuming
-from worker.dispatch.publisher import Publisher
+from worker.dispatch.dispatcher import Dispatcher
 from worker.observe import logs, stdio
 from worker.observe.redaction import guard_tracebacks, redact
 from worker.process.runtime import WRONG_CONFIGURATION, Runtime
@@ -34,7 +34,7 @@ _LAST_RESORT_S = 40.0
 
 
 class Worker:
-    """One worker process's parts beside Celery's own: the runtime, the publisher, and perhaps the embedded store."""
+    """One worker process's parts beside Celery's own: the runtime, the dispatcher, and perhaps the embedded store."""
 
     def __init__(self) -> None:
         self._runtime: Runtime | None = None
@@ -52,9 +52,9 @@ class Worker:
         with ExitStack() as started:
             if settings.embedded:
                 _start_store(settings, started)
-            publisher = Publisher(close_groups)
-            started.callback(publisher.close)
-            runtime = Runtime(settings, publisher.publish, _stop_process, self._consuming.say)
+            dispatcher = Dispatcher(close_groups)
+            started.callback(dispatcher.close)
+            runtime = Runtime(settings, dispatcher.dispatch, _stop_process, self._consuming.say)
             started.callback(runtime.stop)
             runtime.start()
             self._started, self._runtime = started.pop_all(), runtime
@@ -78,7 +78,7 @@ class Worker:
         """Take the references of a task message; `origin` says where they came from. Raises NotTaken."""
         if self._runtime is None:
             raise NotTaken("this process has not started, or has stopped")
-        self._runtime.receive(references, origin)
+        self._runtime.hand_over(references, origin)
 
     def drain(self) -> None:
         """Begin to stop: the process was told to."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from tasks.errors import CloserError
 
-_log = logging.getLogger("closer.parts")
+_log = logging.getLogger("closer.patience")
 _PAUSE_FIRST_S, _PAUSE_MOST_S = 0.1, 2.0
 
 

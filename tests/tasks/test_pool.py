@@ -92,11 +92,11 @@ async def test_a_batch(works: Callable[..., Works], let: asyncio.Event, standin:
     """Every reference of a batch is closed once, also those that no event had named, and repeats cost no call."""
     let.set()
     work = works()
-    await work.messages.receive([*GROUPS[:5], GROUPS[0]], "task-1")
+    await work.messages.take_in([*GROUPS[:5], GROUPS[0]], "task-1")
     await until_soon(lambda: work.settler.settled == 5)
     await work.settler.empty()
     assert await work.states() == {State.CLOSED: set(GROUPS[:5])}
-    await work.messages.receive(GROUPS[:5], "task-2")
+    await work.messages.take_in(GROUPS[:5], "task-2")
     assert len(standin.requests) == 5
     assert work.written >= 1
     [closure] = await work.ledger.read(GROUPS[:1])
@@ -107,11 +107,11 @@ async def test_a_batch(works: Callable[..., Works], let: asyncio.Event, standin:
 async def test_limits(works: Callable[..., Works], let: asyncio.Event) -> None:
     """No more calls are in flight than allowed, a few more are claimed, and the next batch waits for room."""
     work = works(concurrency=2)
-    await work.messages.receive(GROUPS[:6], "t")
+    await work.messages.take_in(GROUPS[:6], "t")
     await until_soon(lambda: work.pool.in_flight == 2)
     assert work.pool.waiting == 4
     assert work.pool.busy
-    more = asyncio.create_task(work.messages.receive(GROUPS[6:], "t"))
+    more = asyncio.create_task(work.messages.take_in(GROUPS[6:], "t"))
     await asyncio.sleep(0)
     assert not more.done()
     let.set()
@@ -123,8 +123,8 @@ async def test_limits(works: Callable[..., Works], let: asyncio.Event) -> None:
 async def test_drain(works: Callable[..., Works], let: asyncio.Event, standin: StandIn) -> None:
     """Stopping ends what is in flight, hands back at once what was not begun, and takes nothing more."""
     work = works(concurrency=2)
-    await work.messages.receive(GROUPS[:6], "t")
-    waiting = asyncio.create_task(work.messages.receive(GROUPS[6:], "t"))
+    await work.messages.take_in(GROUPS[:6], "t")
+    waiting = asyncio.create_task(work.messages.take_in(GROUPS[6:], "t"))
     await until_soon(lambda: len(standin.requests) == 2)
     draining = asyncio.create_task(work.pool.drain())
     await until_soon(lambda: work.pool.waiting == 0)
@@ -135,7 +135,7 @@ async def test_drain(works: Callable[..., Works], let: asyncio.Event, standin: S
         with pytest.raises(NotTaken):
             await waiting
         with pytest.raises(NotTaken):
-            await work.messages.receive(["sg_9"], "t")
+            await work.messages.take_in(["sg_9"], "t")
         await work.settler.empty()
     states = await work.states()
     assert states == {State.CLOSED: set(GROUPS[:2]), State.QUEUED: set(GROUPS[2:6])}
@@ -147,7 +147,7 @@ async def test_rate_limit(works: Callable[..., Works], let: asyncio.Event, stand
     """Under a rate limit a claimed closure waits for its turn; a stop hands it back instead of waiting."""
     let.set()
     work = works(concurrency=5, rate_limit=0.1)
-    await work.messages.receive(GROUPS[:3], "t")
+    await work.messages.take_in(GROUPS[:3], "t")
     await until_soon(lambda: work.settler.settled == 1)
     assert work.pool.waiting == 2
     async with asyncio.timeout(5):
@@ -174,12 +174,12 @@ async def test_a_shut_gate(works: Callable[..., Works], standin: StandIn) -> Non
     standin.let = None
     standin.script.extend([(401, {}), (200, {"reference": GROUPS[5]})])
     work = works(concurrency=1)
-    await work.messages.receive(GROUPS[:5], "t")
+    await work.messages.take_in(GROUPS[:5], "t")
     await until_soon(lambda: work.settler.settled == 5)
     assert len(standin.requests) == 1
     work.settler.permission.key = "another"
     await work.ledger.heartbeats.write("w1", {"key": "another"})
-    await work.messages.receive(GROUPS[5:6], "t")
+    await work.messages.take_in(GROUPS[5:6], "t")
     await until_soon(lambda: work.settler.settled == 6)
     assert len(standin.requests) == 2
     assert (await work.states())[State.CLOSED] == {GROUPS[5]}
@@ -188,7 +188,7 @@ async def test_a_shut_gate(works: Callable[..., Works], standin: StandIn) -> Non
 async def test_no_attempt_outlives_its_lease(works: Callable[..., Works], let: asyncio.Event, standin: StandIn) -> None:
     """A closure that had to wait so long for a slot that its lease could end before the call is handed back."""
     work = works(concurrency=1, lease_s=LEASE_S, budget_s=LEASE_S)
-    await work.messages.receive(GROUPS[:2], "t")
+    await work.messages.take_in(GROUPS[:2], "t")
     let.set()
     await until_soon(lambda: work.settler.settled == 2)
     assert standin.requests == []
@@ -210,7 +210,7 @@ async def test_poison(works: Callable[..., Works], let: asyncio.Event, reference
     """What is no reference is put aside with its value and why, and the rest of the batch is closed."""
     let.set()
     work = works()
-    await work.messages.receive(references, "task-1")
+    await work.messages.take_in(references, "task-1")
     good = 1 if references and "sg_1" in references else 0
     await until_soon(lambda: work.settler.settled == good)
     rejected: Any = await work.redis.xrange(key_of("rejected"))
@@ -227,7 +227,7 @@ async def test_a_reference_that_cannot_be_claimed(
     work = works()
     await work.pool._claim(["sg_1", "\ud800", "sg_2"])
     assert "cannot be claimed, and is not attempted" in caplog.text
-    await work.messages.receive(["sg_1", "sg_2"], "t")
+    await work.messages.take_in(["sg_1", "sg_2"], "t")
     await until_soon(lambda: work.settler.settled == 2)
 
 
@@ -235,7 +235,7 @@ async def test_a_poisonous_origin(works: Callable[..., Works], let: asyncio.Even
     """A foreign task's id may be any text: half characters and separators in it stop nothing."""
     let.set()
     work = works()
-    await work.messages.receive(["sg_1", "a/b"], "id \ud800 | \x00\n")
+    await work.messages.take_in(["sg_1", "a/b"], "id \ud800 | \x00\n")
     await until_soon(lambda: work.settler.settled == 1)
     assert await work.states() == {State.CLOSED: {"sg_1"}}
     assert await work.redis.xlen(key_of("rejected")) == 1
@@ -247,21 +247,21 @@ async def test_the_store_is_away(works: Callable[..., Works], let: asyncio.Event
     store.config_set("maxmemory", 1)
     try:
         with pytest.raises(StoreUnavailable):
-            await work.messages.receive(["sg_1"], "t")
+            await work.messages.take_in(["sg_1"], "t")
     finally:
         store.config_set("maxmemory", 0)
     await work.ledger.receive([GroupComplete("sg_1", "wms", "1")])
-    await work.messages.receive(["sg_1"], "t")
+    await work.messages.take_in(["sg_1"], "t")
     await until_soon(lambda: work.pool.in_flight == 1)
     store.rpush(key_of("closed"), "not ours")
     let.set()
-    await until_soon(lambda: work.settler.trouble.text != "")
-    assert "shared with another program" in work.settler.trouble.text
+    await until_soon(lambda: work.settler.outages.text != "")
+    assert "shared with another program" in work.settler.outages.text
     store.delete(key_of("closed"))
     async with asyncio.timeout(10):
         await work.settler.empty()
     assert await work.states() == {State.CLOSED: {"sg_1"}}
-    assert work.settler.trouble.text == ""
+    assert work.settler.outages.text == ""
 
 
 async def test_a_long_retry_after_is_told_loudly(real: Redis, caplog: pytest.LogCaptureFixture) -> None:
@@ -299,7 +299,7 @@ async def test_an_attempt_that_dies(
     work = works(concurrency=1)
     work.settler.put = None  # type: ignore[method-assign, assignment] # as if the settler were broken
     let.set()
-    await work.messages.receive(["sg_1"], "t")
+    await work.messages.take_in(["sg_1"], "t")
     await until_soon(lambda: "an attempt died without a result" in caplog.text)
     assert (work.pool.in_flight, work.pool.waiting) == (0, 0)
 
@@ -308,7 +308,7 @@ async def test_an_attempt_is_told_after_it_is_written(works: Callable[..., Works
     """Observers are told once, when the ledger has the result: claim, replies, decision, and what was written."""
     let.set()
     work = works()
-    await work.messages.receive(["sg_1"], "t")
+    await work.messages.take_in(["sg_1"], "t")
     await until_soon(lambda: bool(work.attempted))
     [attempted] = work.attempted
     [closure] = await work.ledger.read(["sg_1"])
@@ -325,11 +325,11 @@ async def test_nothing_is_told_before_it_is_written(
 ) -> None:
     """While the ledger cannot take a result nobody is told of it; afterwards everybody is, once."""
     work = works()
-    await work.messages.receive(["sg_1"], "t")
+    await work.messages.take_in(["sg_1"], "t")
     await until_soon(lambda: work.pool.in_flight == 1)
     store.set(key_of("closed"), "not ours")
     let.set()
-    await until_soon(lambda: work.settler.trouble.text != "")
+    await until_soon(lambda: work.settler.outages.text != "")
     assert (work.attempted, work.settler.settled) == ([], 0)
     store.delete(key_of("closed"))
     await until_soon(lambda: work.settler.settled == 1)
@@ -394,7 +394,7 @@ async def test_an_observer_that_fails(
     let.set()
     work = works()
     work.settler._observers = [fails, work._observe]
-    await work.messages.receive(["sg_1", "sg_2"], "t")
+    await work.messages.take_in(["sg_1", "sg_2"], "t")
     await until_soon(lambda: len(work.attempted) == 2)
     assert "an observer failed for the attempt on sg_1" in caplog.text
 
@@ -421,7 +421,7 @@ async def test_a_group_that_cannot_be_received(works: Callable[..., Works], let:
     let.set()
     work = works()
     messages = TaskMessages(PoisonedLedger(work.redis), work.pool, asyncio.Event())
-    await messages.receive(["sg_1", "poison", "sg_2"], "task-1")
+    await messages.take_in(["sg_1", "poison", "sg_2"], "task-1")
     await until_soon(lambda: work.settler.settled == 2)
     assert await work.states() == {State.CLOSED: {"sg_1", "sg_2"}}
     [(_, fields)] = store.xrange(key_of("rejected"))

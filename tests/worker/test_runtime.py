@@ -21,7 +21,7 @@ from worker.process.runtime import Runtime
 from worker.settings import Settings
 
 
-async def _publish(references: list[str]) -> None:
+async def _dispatch(references: list[str]) -> None:
     """A broker that takes every message, and delivers none."""
 
 
@@ -40,7 +40,7 @@ def settings(store_url: str, tmp_path: Path) -> Settings:
 @pytest.fixture
 def runtime(settings: Settings, died: threading.Event) -> Iterator[Runtime]:
     """A running one."""
-    made = Runtime(settings, _publish, lambda _: died.set())
+    made = Runtime(settings, _dispatch, lambda _: died.set())
     made.start()
     yield made
     made.stop()
@@ -50,7 +50,7 @@ def test_after_the_end(runtime: Runtime, store: redis.Redis, died: threading.Eve
     """A message that Celery delivers after the loop has ended goes back, and stopping twice is not an error."""
     runtime.stop()
     with pytest.raises(NotTaken, match="stopping"):
-        runtime.receive(["sg_1"], "t")
+        runtime.hand_over(["sg_1"], "t")
     runtime.drain()
     runtime.stop()
     assert not died.is_set()
@@ -62,7 +62,7 @@ def test_while_it_ends(runtime: Runtime, store: redis.Redis) -> None:
     store.config_set("maxmemory", 1)
     try:
         with ThreadPoolExecutor(1) as celery:
-            taking = celery.submit(runtime.receive, ["sg_1"], "t")
+            taking = celery.submit(runtime.hand_over, ["sg_1"], "t")
             until(lambda: store.info("commandstats").get("cmdstat_evalsha", {}).get("rejected_calls", 0), "a refusal")
             runtime.stop()
             with pytest.raises(NotTaken):
@@ -78,7 +78,7 @@ def test_a_part_that_dies_gives_its_messages_back(
     store.config_set("maxmemory", 1)
     try:
         with ThreadPoolExecutor(1) as celery:
-            taking = celery.submit(runtime.receive, ["sg_1"], "t")
+            taking = celery.submit(runtime.hand_over, ["sg_1"], "t")
             no_settlement: Any = None
             runtime._loop.call_soon_threadsafe(runtime._components.settler.put, no_settlement)
             assert died.wait(60), "nobody was told"
@@ -124,7 +124,7 @@ def test_a_disk_that_is_full(
     runtime.open()
     until(lambda: "signs of life (`closer health`) waits" in caplog.text, "the trouble")
     assert not died.is_set()
-    runtime.receive(["sg_1"], "t")
+    runtime.hand_over(["sg_1"], "t")
 
 
 def test_a_start_that_fails(settings: Settings, died: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +132,7 @@ def test_a_start_that_fails(settings: Settings, died: threading.Event, monkeypat
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HTTPS_PROXY", "socks5://proxy:1080")
-    made = Runtime(settings.model_copy(update={"api_base_url": "https://api.invalid"}), _publish, lambda _: died.set())
+    made = Runtime(settings.model_copy(update={"api_base_url": "https://api.invalid"}), _dispatch, lambda _: died.set())
     with pytest.raises(ConfigurationError, match="HTTPS_PROXY"):
         made.start()
     made.drain()
@@ -149,7 +149,7 @@ def test_a_message_before_the_start() -> None:
 
 def test_trouble_of_any_characters(runtime: Runtime, store: redis.Redis) -> None:
     """What keeps a worker from its work may be told in half characters: its heartbeat tells of it all the same."""
-    runtime._components.settler.trouble._text = "half a character: \ud800"
+    runtime._components.settler.outages._text = "half a character: \ud800"
     until(
         lambda: b"half a character: \\\\ud800" in (store.hget(key_of("workers"), runtime.name) or b""), "the heartbeat"
     )

@@ -1,4 +1,4 @@
-"""The sweep: a real ledger, and a publish that is written down."""
+"""The sweep: a real ledger, and a broker that writes down what it is given."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GROUPS = [f"sg_{number:03d}" for number in range(120)]
 
 
 class Broker:
-    """Keeps what was published; refuses the batches after `takes`."""
+    """Keeps what was dispatched; refuses the batches after `takes`."""
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
@@ -35,7 +35,7 @@ class Broker:
 
     @property
     def named(self) -> list[str]:
-        """Every reference published."""
+        """Every reference dispatched."""
         return [reference for batch in self.batches for reference in batch]
 
 

@@ -57,7 +57,7 @@ class Settler:
         self._emptied = asyncio.Event()
         self._emptied.set()
         self._again = False  # the store did not answer: what was sent may be written all the same
-        self.trouble = OutageLog("settling")
+        self.outages = OutageLog("settling")
         self.settled = 0  # settlements that were written
         self.lost_leases = 0  # attempts whose lease had ended before their result came
         self._told_until_s = float("-inf")
@@ -79,11 +79,11 @@ class Settler:
             try:
                 await self._write()
             except (StoreUnavailable, LedgerBroken) as error:
-                self.trouble.begins(error)
+                self.outages.begins(error)
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _PAUSE_MOST_S)
             else:
-                self.trouble.ends()
+                self.outages.ends()
                 pause_s = _PAUSE_FIRST_S
                 await asyncio.sleep(_LINGER_S)
 

@@ -19,7 +19,7 @@ from tasks.namespace import DEFAULT_NAMESPACE
 QUEUE = DEFAULT_NAMESPACE.queue
 _UNACKED, _INDEX = "unacked", "unacked_index"
 _MOST = 1000  # messages that are looked at in one go; a worker has a handful in hand
-_log = logging.getLogger("closer.redis_transport")
+_log = logging.getLogger("closer.unprefixed")
 
 
 def takes_from(prefix: str) -> bool:

@@ -11,7 +11,7 @@ from tasks.ledger.ledger import Ledger
 from tasks.outage_log import OutageLog
 from worker.attempts.permission import Permission
 
-Publish = Callable[[list[str]], Awaitable[None]]
+Dispatch = Callable[[list[str]], Awaitable[None]]
 Probe = Callable[[str], Awaitable[None]]
 
 BATCH = 100  # references in one message: enough that Celery's cost per message is small against the calls'
@@ -29,14 +29,16 @@ class Sweep:
     """Dispatches what is due. Any number of workers may sweep at once: the ledger gives each reference to one."""
 
     def __init__(
-        self, ledger: Ledger, publish: Publish, permission: Permission, *, most: int, probe: Probe | None = None
+        self, ledger: Ledger, dispatch: Dispatch, permission: Permission, *, most: int, probe: Probe | None = None
     ) -> None:
-        """`most`: references that messages may be on their way for, in the whole fleet.
+        """`dispatch` sends one task message.
+
+        `most`: references that messages may be on their way for, in the whole fleet.
 
         `probe` attempts one closure in this process, to find out whether the API accepts a suspended key again.
         """
         self._ledger = ledger
-        self._publish = publish
+        self._dispatch = dispatch
         self._permission = permission
         self._probe = probe
         self._most = most
@@ -72,16 +74,16 @@ class Sweep:
         if due.probe and self._probe:
             await self._probe(due.probe)
         if due.references:
-            await self._dispatch(due.references)
+            await self._dispatch_all(due.references)
         else:
             await self._wait(min(_IDLE_S, _IDLE_S if due.next_s is None else due.next_s))
         await asyncio.sleep(max(0.0, started + _LINGER_S - time.monotonic()))
 
-    async def _dispatch(self, references: list[str]) -> None:
-        """Crash-safe: what is not published in time is due again, see `lua/due.lua`."""
+    async def _dispatch_all(self, references: list[str]) -> None:
+        """Crash-safe: what is not dispatched in time is due again, see `lua/due.lua`."""
         for start in range(0, len(references), BATCH):
             try:
-                await self._publish(references[start : start + BATCH])
+                await self._dispatch(references[start : start + BATCH])
             except BrokerUnavailable as error:
                 self._broker.begins(error)
                 await self._ledger.undispatch(references[start:])

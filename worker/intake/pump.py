@@ -8,7 +8,7 @@ from tasks.events.batch import Element
 from tasks.events.event import GroupComplete
 from tasks.events.event_type import EventTypes
 from tasks.ledger.ledger import Ledger
-from worker.intake.receive import receive
+from worker.intake.receive import receive_or_reject
 from worker.intake.source import Delivery, Source
 from worker.intake.type_watch import TypeWatch
 
@@ -41,7 +41,7 @@ class Pump:
         self._batch = _next_batch(deliveries) or self._batch
         for portion in _portions(deliveries):
             elements = [element for _, held in portion for element in held]
-            unreceived = await receive(self._ledger, elements)
+            unreceived = await receive_or_reject(self._ledger, elements)
             if any(isinstance(element.event, GroupComplete) for element in elements):
                 self._received()
             await self._ledger.dead_letters.keep([*elements, *unreceived])

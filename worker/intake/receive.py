@@ -15,7 +15,7 @@ from tasks.ledger.sift import sift
 _log = logging.getLogger("closer.intake")
 
 
-async def receive(ledger: Ledger, elements: Sequence[Element]) -> list[Element]:
+async def receive_or_reject(ledger: Ledger, elements: Sequence[Element]) -> list[Element]:
     """Have the ledger receive the events among these elements.
 
     Returns those that it cannot take, as rejections that are still to be kept: one of them must not hold up the others.

@@ -16,7 +16,7 @@ from tasks.ledger.ledger import Ledger
 from tasks.outage_log import OutageLog
 from tasks.task_message import Aside
 from worker.attempts.pool import AttemptPool
-from worker.intake.receive import receive
+from worker.intake.receive import receive_or_reject
 from worker.patience import pauses
 
 _log = logging.getLogger("closer.messages")
@@ -38,17 +38,17 @@ class TaskMessages:
         self._ledger = ledger
         self._pool = pool
         self._introduced = introduced
-        self.trouble = OutageLog("taking batches")
+        self.outages = OutageLog("taking batches")
         self.taken_at = time.monotonic()
 
-    async def receive_when_possible(self, batch: Any, origin: str) -> None:
+    async def take_in_when_possible(self, batch: Any, origin: str) -> None:
         """Take a batch in; while the store is away, wait for it. Raises NotTaken: then the message must be kept."""
         waits = pauses()
         while True:
             try:
-                await self._receive_once_introduced(batch, origin)
+                await self._take_in_if_introduced(batch, origin)
             except (StoreUnavailable, LedgerBroken) as error:
-                self.trouble.begins(error)
+                self.outages.begins(error)
                 if self._pool.draining:
                     raise NotTaken(str(error)) from error
                 await asyncio.sleep(next(waits))
@@ -56,16 +56,16 @@ class TaskMessages:
                 await asyncio.sleep(_FOREIGN_S)  # the message is another worker's
                 raise NotTaken(str(error)) from error
             else:
-                self.trouble.ends()
+                self.outages.ends()
                 self._received()
                 return
 
-    async def _receive_once_introduced(self, batch: Any, origin: str) -> None:
+    async def _take_in_if_introduced(self, batch: Any, origin: str) -> None:
         if not self._introduced.is_set():
             raise StoreUnavailable("the ledger does not know this worker yet")
-        await self.receive(batch, origin)
+        await self.take_in(batch, origin)
 
-    async def receive(self, batch: Any, origin: str) -> None:
+    async def take_in(self, batch: Any, origin: str) -> None:
         """Take a batch in; returns when every group is claimed, or needs nothing now. What is to be put aside is kept.
 
         From then on the lease keeps it, not the task message: a crash repeats the attempt when the lease ends.
@@ -85,7 +85,7 @@ class TaskMessages:
     async def _receive_unknown(self, references: Sequence[str], origin: str) -> None:
         events = [GroupComplete(reference, "celery", origin) for reference in references]
         elements = [Element(json.dumps({"reference": one.reference}).encode(), f"task {origin}", one) for one in events]
-        for unreceived in await receive(self._ledger, elements):
+        for unreceived in await receive_or_reject(self._ledger, elements):
             assert isinstance(unreceived.event, Rejection)
             await self._ledger.dead_letters.reject(unreceived.body, unreceived.event, unreceived.identity)
 

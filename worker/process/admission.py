@@ -10,7 +10,7 @@ from tasks.ledger.ledger import Ledger
 from tasks.ledger.old_prefix import OLD_PREFIX, OldLedger
 from tasks.outage_log import Seldom
 
-_log = logging.getLogger("closer.parts")
+_log = logging.getLogger("closer.admission")
 _TELL_AGAIN_S = 600.0
 
 

@@ -68,15 +68,15 @@ class Background:
         """Repeat a step until the process stops; while the store is away, wait longer and longer, and say so once."""
         for event in after:
             await event.wait()
-        trouble, waits = OutageLog(name), pauses()
+        outages, waits = OutageLog(name), pauses()
         while not self._stopping:
             try:
                 await step()
             except (StoreUnavailable, LedgerBroken) as error:
-                trouble.begins(error)
+                outages.begins(error)
                 await asyncio.sleep(next(waits))
             else:
-                trouble.ends()
+                outages.ends()
                 waits = pauses()
 
     async def _prune(self) -> None:

@@ -16,7 +16,7 @@ from worker.attempts.permission import Permission
 from worker.attempts.pool import AttemptPool
 from worker.attempts.settler import Settler
 from worker.construct import api_of, ledger_of
-from worker.dispatch.sweep import Publish, Sweep
+from worker.dispatch.sweep import Dispatch, Sweep
 from worker.intake.pump import Pump
 from worker.intake.stream import StreamSource
 from worker.intake.task_message import TaskMessages
@@ -47,10 +47,10 @@ class Components:
     keep_closed_s: float
 
 
-def compose(settings: Settings, publish: Publish, consume: Callable[[bool], None], name: str) -> Components:
+def compose(settings: Settings, dispatch: Dispatch, consume: Callable[[bool], None], name: str) -> Components:
     """Build the components of the worker `name`.
 
-    `publish` sends task messages. `consume` is told, from the loop's thread, whether this worker may take them.
+    `dispatch` sends a task message. `consume` is told, from the loop's thread, whether this worker may take them.
     Raises ConfigurationError.
     """
     liveness.prepare(settings)  # first: what it raises must find no connection open
@@ -61,9 +61,9 @@ def compose(settings: Settings, publish: Publish, consume: Callable[[bool], None
     async def probe(reference: str) -> None:
         """Attempt one closure although the key is suspended: a good reply ends that."""
         with suppress(NotTaken):
-            await messages.receive([reference], "probe of the key")
+            await messages.take_in([reference], "probe of the key")
 
-    sweep = Sweep(ledger, publish, permission, most=max(200, 4 * settings.concurrency), probe=probe)
+    sweep = Sweep(ledger, dispatch, permission, most=max(200, 4 * settings.concurrency), probe=probe)
     settler = Settler(ledger, permission, after=sweep.made_room, observers=(log_attempt,))
     pool = _pool(settings, ledger, _attempter(settings, api, name), settler, name)
     messages = TaskMessages(ledger, pool, introduced, sweep.made_room)

@@ -13,7 +13,7 @@ from pathlib import Path
 from worker import private
 from worker.settings import Settings
 
-BEAT_S = 2.0
+SIGN_EVERY_S = 2.0
 STALE_S = 20.0  # the loop has not turned for so long
 IDLE_S = 40.0  # messages were on their way for so long, and this worker took none
 

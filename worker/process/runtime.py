@@ -15,7 +15,7 @@ from typing import Any
 
 from tasks.errors import CloserError, ConfigurationError, NotTaken
 from worker.broker.celery_settings import BATCH_DEADLINE_S
-from worker.dispatch.sweep import Publish
+from worker.dispatch.sweep import Dispatch
 from worker.process.background import GOODBYE_S, Background
 from worker.process.compose import Components, compose
 from worker.process.supervisor import Supervisor
@@ -32,14 +32,14 @@ class Runtime:
     def __init__(
         self,
         settings: Settings,
-        publish: Publish,
+        dispatch: Dispatch,
         died: Callable[[int], None],
         consume: Callable[[bool], None] = lambda _: None,
     ) -> None:
         """`consume` is told whether task messages may be taken, see `compose`."""
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._settings = settings
-        self._publish = publish
+        self._dispatch = dispatch
         self._died = died
         self._consume = consume
         self._ready: Future[None] = Future()
@@ -62,9 +62,9 @@ class Runtime:
         with suppress(RuntimeError):  # told to stop, just before Celery was ready: the loop has ended
             self._loop.call_soon_threadsafe(self._open.set)
 
-    def receive(self, references: Any, origin: str) -> None:
-        """Take a batch in hand, from a thread of Celery's pool; every wait in it ends. Raises NotTaken."""
-        batch = self._components.messages.receive_when_possible(references, origin)
+    def hand_over(self, references: Any, origin: str) -> None:
+        """Have the loop take a batch in; for a thread of Celery's pool. Every wait in it ends. Raises NotTaken."""
+        batch = self._components.messages.take_in_when_possible(references, origin)
         try:
             future = asyncio.run_coroutine_threadsafe(batch, self._loop)
         except RuntimeError:  # the loop has ended, and Celery's consumer not yet
@@ -103,7 +103,7 @@ class Runtime:
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._components = compose(self._settings, self._publish, self._consume, self.name)
+        self._components = compose(self._settings, self._dispatch, self._consume, self.name)
         background = Background(self._components)
         await self._components.vitals.hello()
         self._ready.set_result(None)

@@ -29,17 +29,17 @@ class Supervisor:
 
     def __init__(self, parts: Iterable[Part]) -> None:
         """Start all of them; needs a running loop. Raises ValueError when two have the same name."""
-        self._components: dict[str, tuple[asyncio.Task[None], End]] = {}
+        self._parts: dict[str, tuple[asyncio.Task[None], End]] = {}
         for part in parts:
-            if part.name in self._components:
+            if part.name in self._parts:
                 part.work.close()
                 raise ValueError(f"two parts are called {part.name}")
-            self._components[part.name] = (asyncio.create_task(part.work, name=part.name), part.end)
+            self._parts[part.name] = (asyncio.create_task(part.work, name=part.name), part.end)
 
     async def first_to_end(self, stop: asyncio.Event) -> asyncio.Task[None] | None:
         """Wait until a part ends, which none must before the process stops; None when `stop` was set first."""
         told = asyncio.create_task(stop.wait())
-        tasks = [task for task, _ in self._components.values()]
+        tasks = [task for task, _ in self._parts.values()]
         ended, _ = await asyncio.wait([*tasks, told], return_when=asyncio.FIRST_COMPLETED)
         if told in ended:
             return None
@@ -57,4 +57,4 @@ class Supervisor:
             await asyncio.wait(tasks)
 
     def _ending(self, end: End) -> list[asyncio.Task[None]]:
-        return [task for task, how in self._components.values() if how is end]
+        return [task for task, how in self._parts.values() if how is end]

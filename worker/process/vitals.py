@@ -27,7 +27,7 @@ from worker.process.admission import Admission
 from worker.settings import Settings
 from worker.store.connect import warn_of_eviction
 
-_log = logging.getLogger("closer.parts")
+_log = logging.getLogger("closer.vitals")
 _HELLO_S = 5.0
 _HEARTBEAT_S = 5.0
 
@@ -100,7 +100,7 @@ class Vitals:
         self._give_sign(stuck=stuck)
         if stuck:
             raise CloserError("messages are on their way, and Celery's consumer, though connected, takes none")
-        await asyncio.sleep(liveness.BEAT_S)
+        await asyncio.sleep(liveness.SIGN_EVERY_S)
 
     async def goodbye(self) -> None:
         """Take the worker's signs away."""
@@ -154,5 +154,5 @@ class Vitals:
 
     def _trouble(self) -> str:
         """What keeps the worker from its work, in characters that every script can read."""
-        text = redact(self._work.settler.trouble.text or self._work.messages.trouble.text)
+        text = redact(self._work.settler.outages.text or self._work.messages.outages.text)
         return text.encode("utf-8", "backslashreplace").decode()

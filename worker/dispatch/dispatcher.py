@@ -1,4 +1,4 @@
-"""The publisher: sends batches of references as task messages, and knows that the broker has each."""
+"""The dispatcher: sends batches of references as task messages, and knows that the broker has each."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _CONFIRM_S = 10.0  # a RabbitMQ that is short of memory or disk space confirms n
 _REFUSED = (OperationalError, AMQPError, MessageNacked, OSError)
 
 
-class Publisher:
-    """Sends batches from a thread and over a connection of its own: publishing blocks, and the loop must not."""
+class Dispatcher:
+    """Sends batches from a thread and over a connection of its own: sending blocks, and the loop must not."""
 
     def __init__(self, task: Task[Any, Any]) -> None:
         self._task = task
         self._connection: Connection | None = None
         self._producer: Producer | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="publish")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="dispatch")
 
-    async def publish(self, references: list[str]) -> None:
+    async def dispatch(self, references: list[str]) -> None:
         """Send one message. Raises BrokerUnavailable."""
         await asyncio.get_running_loop().run_in_executor(self._thread, self._send, references)
 
