@@ -1,6 +1,6 @@
 """The errors that closer raises itself.
 
-CloserError                 every one of them; its text is written for the operator
+CloserError                 every one of them; its text says what is wrong, and a door adds the command that helps
 ├── ConfigurationError      a setting is missing or wrong                          (exit code 2)
 │   ├── ForeignApi          the ledger is for another API than the settings name
 │   └── NewerLedger         a newer closer has worked with the ledger
@@ -11,7 +11,10 @@ CloserError                 every one of them; its text is written for the opera
 
 
 class CloserError(Exception):
-    """Base of all errors raised on purpose; `str()` says what is wrong and what to do next."""
+    """Base of all errors raised on purpose; `str()` says what is wrong.
+
+    No text names a command: the log and the command line add it, see `worker.observe.error_words`.
+    """
 
 
 class ConfigurationError(CloserError):
@@ -23,11 +26,10 @@ class ForeignApi(ConfigurationError):
 
     def __init__(self, ledgers: str, ours: str) -> None:
         """`ledgers`, `ours`: the two addresses, see `tasks.api.address.api_address`."""
-        ledgers = ledgers if ledgers.isprintable() else ascii(ledgers)
+        self.ledgers = ledgers if ledgers.isprintable() else ascii(ledgers)
+        self.ours = ours
         super().__init__(
-            f"this ledger is for the API at {ledgers}, but CLOSER_API_BASE_URL is {ours}: its groups are not there.\n"
-            f"Set CLOSER_API_BASE_URL={ledgers}, or give {ours} a store of its own. If the API itself has moved, stop "
-            f"all workers, then: CLOSER_API_BASE_URL={ours} closer ledger move-api --why TEXT"
+            f"this ledger is for the API at {self.ledgers}, but CLOSER_API_BASE_URL is {ours}: its groups are not there"
         )
 
 
@@ -38,8 +40,7 @@ class NewerLedger(ConfigurationError):
         """`ledgers`: the version of the ledger. `ours`: the latest one that this program knows."""
         super().__init__(
             f"the ledger in this store has version {ledgers}, and this closer knows versions up to {ours}: a newer "
-            "closer has worked with it, and this one would not respect what that wrote. Nothing was changed.\n"
-            "Use the newer closer; its workers are named by its `closer status`"
+            "closer has worked with it, and this one would not respect what that wrote. Nothing was changed"
         )
 
 

@@ -23,6 +23,7 @@ from worker.broker.celery_settings import celery_settings
 from worker.broker.consuming import Consuming
 from worker.dispatch.dispatcher import Dispatcher
 from worker.observe import logs, stdio
+from worker.observe.error_words import in_words
 from worker.observe.redaction import guard_tracebacks, redact
 from worker.process.runtime import WRONG_CONFIGURATION, Runtime
 from worker.settings import Settings, load, unknown_variables
@@ -194,7 +195,7 @@ def _start(**_: Any) -> None:
     try:
         worker.start()
     except CloserError as error:
-        _log.critical("the worker cannot start: %s", error)
+        _log.critical("the worker cannot start: %s", in_words(error))
         raise SystemExit(WRONG_CONFIGURATION if isinstance(error, ConfigurationError) else 1) from error
     except Exception as error:
         _log.critical("the worker cannot start: %s: %s", type(error).__name__, error, exc_info=error)

@@ -33,7 +33,7 @@ def check(as_json: bool) -> None:
         lines = asyncio.run(_collect())
     except ConfigurationError as error:
         if as_json:
-            wrong = Line("configuration", Finding.WRONG, str(error), "correct the variables that are named")
+            wrong = Line("configuration", Finding.WRONG, phrase.error(error), "correct the variables that are named")
             print_json({"ok": False, "checks": [_line_json(wrong)]})
         raise
     good = all(line.finding is not Finding.WRONG for line in lines)

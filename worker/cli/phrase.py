@@ -10,6 +10,7 @@ from tasks.errors import CloserError
 from tasks.history import iso
 from tasks.ledger.gate import Gate, Standing
 from worker.cli.output import clock, plain
+from worker.observe.error_words import in_words
 from worker.operations.audit import Announced
 from worker.operations.context import StoreAway
 from worker.operations.corrections import NotCorrected
@@ -139,7 +140,7 @@ def error(raised: CloserError) -> str:
         case CouldNot(step=Step() as step):
             return f"{raised}; see `{command(step)}`"
         case _:
-            return str(raised)
+            return in_words(raised)
 
 
 def remedy(text: str | None, step: Step | None) -> str | None:

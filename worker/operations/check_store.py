@@ -47,8 +47,7 @@ async def store(operator: Operator, settings: Settings) -> AsyncIterator[Line]:
             try:
                 await refuse_other_api(context)
             except ForeignApi as error:
-                problem, _, remedy = str(error).partition("\n")
-                yield Line("ledger", Finding.WRONG, problem, remedy)
+                yield _foreign(error)
             groups = _differing(summary, await context.ledger.policy.read())
             groups += [_behind(one) for one in await behind(context)]
             groups += await _others(context)
@@ -61,6 +60,14 @@ async def store(operator: Operator, settings: Settings) -> AsyncIterator[Line]:
         return
     for line in [*_store_lines(address, told), *events(summary, types), *groups]:
         yield line
+
+
+def _foreign(error: ForeignApi) -> Line:
+    remedy = (
+        f"set CLOSER_API_BASE_URL={error.ledgers}, or give {error.ours} a store of its own; "
+        "if the API itself has moved, stop all workers, then"
+    )
+    return Line("ledger", Finding.WRONG, str(error), remedy, Step(Verb.MOVE_API))
 
 
 def _reach(settings: Settings) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from tasks.errors import CloserError, ConfigurationError, NotTaken
 from worker.broker.celery_settings import BATCH_DEADLINE_S
 from worker.dispatch.sweep import Dispatch
+from worker.observe.error_words import in_words
 from worker.process.background import GOODBYE_S, Background
 from worker.process.compose import Components, compose
 from worker.process.supervisor import Supervisor
@@ -119,7 +120,7 @@ class Runtime:
         """Have the process stop, before the long goodbye: Celery must not deliver what is not taken any more."""
         error = part.exception()
         if isinstance(error, ConfigurationError):
-            _log.critical("%s", error)
+            _log.critical("%s", in_words(error))
             self._died(WRONG_CONFIGURATION)
             return
         _log.critical(
