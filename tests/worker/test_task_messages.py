@@ -1,0 +1,75 @@
+"""What task messages name is closed; what cannot be is kept as rejected, and holds up no other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tasks.closure import State
+from tasks.events.event import GroupComplete
+from tasks.ledger.ledger import Ledger
+from tasks.ledger.values import Received
+from tests.support import key_of, until_soon
+from tests.worker.works import Works
+from worker.intake.task_message import TaskMessages
+
+
+@pytest.mark.parametrize(
+    ("references", "problems"),
+    [
+        ("sg_1", 0),
+        (["sg_1", "a/b", 7, None, ["sg_2"], {}], 5),
+        ({"args": ["sg_1"]}, 1),
+        (None, 1),
+        ([], 0),
+        (["\ud800", float("nan"), "x" * 129], 3),
+    ],
+)
+async def test_poison(works: Callable[..., Works], let: asyncio.Event, references: Any, problems: int) -> None:
+    """What is not a reference is put aside with its value and why, and the rest of the batch is closed."""
+    let.set()
+    work = works()
+    await work.messages.take_in(references, "task-1")
+    good = 1 if references and "sg_1" in references else 0
+    await until_soon(lambda: work.settler.settled == good)
+    rejected: Any = await work.redis.xrange(key_of("rejected"))
+    assert len(rejected) == problems
+    assert all(fields[b"problems"].startswith(b'["references') for _, fields in rejected)
+    assert all(fields[b"origin"] == b"task task-1" for _, fields in rejected)
+
+
+async def test_a_poisonous_origin(works: Callable[..., Works], let: asyncio.Event) -> None:
+    """A foreign task's id may be any text: half characters and separators in it stop nothing."""
+    let.set()
+    work = works()
+    await work.messages.take_in(["sg_1", "a/b"], "id \ud800 | \x00\n")
+    await until_soon(lambda: work.settler.settled == 1)
+    assert await work.states() == {State.CLOSED: {"sg_1"}}
+    assert await work.redis.xlen(key_of("rejected")) == 1
+
+
+class PoisonedLedger(Ledger):
+    """A ledger whose script really fails for one group that it does not know."""
+
+    async def receive(self, events: Sequence[GroupComplete]) -> list[Received]:
+        """Receive."""
+        return await super().receive(
+            [replace(event, event_id="\ud800") if event.reference == "poison" else event for event in events]
+        )
+
+
+async def test_a_group_that_cannot_be_received(works: Callable[..., Works], let: asyncio.Event, store: Any) -> None:
+    """It is kept as rejected with its reference, and the others of its task message are received and closed."""
+    let.set()
+    work = works()
+    messages = TaskMessages(PoisonedLedger(work.redis), work.pool, asyncio.Event())
+    await messages.take_in(["sg_1", "poison", "sg_2"], "task-1")
+    await until_soon(lambda: work.settler.settled == 2)
+    assert await work.states() == {State.CLOSED: {"sg_1", "sg_2"}}
+    [(_, fields)] = store.xrange(key_of("rejected"))
+    assert fields[b"event"] == b'{"reference": "poison"}'
+    assert b"it cannot be received" in fields[b"problems"]
