@@ -1,1 +1,1 @@
-"""The ledger: every closure, in Redis or Valkey; the only room that speaks to the store about closures."""
+"""The ledger keeps every closure in Redis or Valkey. No other room speaks to the store about closures."""

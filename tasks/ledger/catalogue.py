@@ -1,7 +1,7 @@
-"""The reading side of the ledger: counts, and pages of closures that match, however many there are.
+"""The reading side of the ledger: it counts closures, and returns those that match a query in pages.
 
-A stretch of about a thousand closures is looked through in each script call, so that the store is never held up
-for more than a few milliseconds; nothing is kept here but what matches.
+Each script call looks through about a thousand closures, so it never blocks the store for more than a few milliseconds.
+This process holds only the closures that match.
 """
 
 from __future__ import annotations
@@ -31,7 +31,13 @@ GroupBy = Literal["reason", "source", "code"]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which closures: all conditions hold. Times are ms since the epoch, when a closure entered its state."""
+    """Conditions that a closure must all meet. An empty tuple or None is no condition.
+
+    `since_ms`, `until_ms`: the first and the last time at which the closure may have entered its state (ms since the
+    epoch, both included). `statuses`, `codes`: the HTTP status, as text, and the API's error code of the last attempt.
+    `sources`: the source of the event. `attempts_over`: the closure has had more attempts than this. `prefix`: the
+    reference begins with this. `text`: the identities or the history contain this, in either case.
+    """
 
     states: tuple[State, ...] = ()
     reasons: tuple[Reason, ...] = ()
@@ -46,17 +52,17 @@ class Query:
 
     @property
     def indexes(self) -> list[str]:
-        """The ledger's indexes that hold every closure that can match; none when nothing can."""
+        """The names of the indexes that together hold every closure that can match. Empty when no closure can match."""
         if not self.reasons:
             return [state.value for state in self.states or State]
         return [f"failed:{reason}" for reason in self.reasons] if State.FAILED in (self.states or State) else []
 
     def index_of(self, closure: Closure) -> str:
-        """In which of `indexes` a closure that matches was found."""
+        """The name of the index, one of `indexes`, in which this matching closure was found."""
         return f"failed:{closure.reason}" if self.reasons else closure.state.value
 
     def as_argument(self) -> str:
-        """The query as `scan.lua` reads it."""
+        """The query as the JSON that `lua/scan.lua` reads. Conditions that are not set are left out."""
         conditions: dict[str, Any] = {
             "indexes": self.indexes, "since": self.since_ms, "until": self.until_ms, "statuses": self.statuses,
             "codes": self.codes, "sources": self.sources, "over": self.attempts_over, "prefix": self.prefix,
@@ -66,7 +72,11 @@ class Query:
 
 
 class Cursor(NamedTuple):
-    """A place between two closures; it stays where it is while closures come and go."""
+    """A place in the order of closures. It stays valid while closures come and go.
+
+    `entered_ms`, `among` and `reference` are the time, the index and the reference of the last closure that was read.
+    The next page begins after it. All three are empty at the start.
+    """
 
     entered_ms: str
     among: str
@@ -77,7 +87,7 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Cursor:
-        """Read what `str` wrote. Raises ValueError."""
+        """Read what `str` wrote. Raises ValueError for any other text."""
         entered, _, rest = text.partition(":")
         index, _, reference = rest.rpartition(":")
         if not (entered.isascii() and entered.isdigit() and index and is_reference(reference)):
@@ -90,7 +100,7 @@ _START = Cursor("", "", "")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some closures, and where the next page begins (None: these were the last)."""
+    """Some closures, and the cursor to read the next page with. It is None when these were the last."""
 
     closures: list[Closure]
     next: Cursor | None
@@ -98,7 +108,10 @@ class Page:
 
 @dataclass(slots=True)
 class Group:
-    """How many closures have something in common, and the one that has been in its state for longest."""
+    """The number of closures that have one value in common, and the one that has been in its state for longest.
+
+    `oldest_ms`: when that one entered its state (ms since the epoch).
+    """
 
     count: int
     oldest_ms: int
@@ -107,11 +120,15 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What there is, by the store's clock `now_ms`. `closed_*` count what was closed in that time.
+    """The counts that `closer status` shows. Times are ms since the epoch, by the store's clock, which says `now_ms`.
 
-    `workers`: what each said of itself last, and what else stands in their hash. `waiting_types`: how many rejected
-    events wait for their type to be accepted; "" are those of all further types. `seen_types`: when an event of a type
-    came last (ms), within the last day.
+    `states`, `failed`: closures by state, and failed ones by reason. `closed_last_minute`, `closed_last_hour`: groups
+    that were closed within that time. `oldest_open_ms`: when the oldest unfinished closure was received; None when
+    there is none. `rejected`: events put aside. `backlog`: events on the stream that are not received yet.
+
+    `workers`: each worker's last heartbeat, and fields of the same hash that no worker wrote. `waiting_types`: how many
+    rejected events wait for their type to be accepted; "" counts those of all further types together. `seen_types`:
+    when an event of each type last came, for types of the last day.
     """
 
     now_ms: int
@@ -129,19 +146,22 @@ class Summary:
 
 
 class Catalogue:
-    """Reads the ledger behind `redis`. Every method raises StoreUnavailable or LedgerBroken."""
+    """Reads the ledger behind `redis`, and changes nothing. Every method may raise StoreUnavailable and LedgerBroken.
+
+    All its scripts are marked `no-writes`, so they also run on a store that is full or is a read-only replica.
+    """
 
     def __init__(
         self, redis: Redis, *, namespace: Namespace = DEFAULT_NAMESPACE, clock: Callable[[], int] | None = None
     ) -> None:
-        """`clock` (ms) replaces the store's clock, for tests."""
+        """`namespace`: the fleet whose ledger is read. `clock` (ms) replaces the store's clock in tests."""
         self._redis = redis
         self._clock = clock
         self._group = namespace.group
         self._scripts = Scripts(redis, namespace.prefix, 0.0, clock)
 
     async def summary(self, stream: str) -> Summary:
-        """Counts of everything; `stream` is where events come from, for the backlog."""
+        """Return the counts of the whole ledger, and the backlog of `stream`, the one that events come on."""
         numbers_list, gate, workers_list = await self._scripts.run(
             "summary", " ".join(Reason), self._group, keys=(stream,)
         )
@@ -163,9 +183,12 @@ class Catalogue:
         )
 
     async def page(self, query: Query, *, limit: int, order: Order = "newest", cursor: Cursor | None = None) -> Page:
-        """Up to `limit` closures after the cursor, and whether there are more."""
+        """Return up to `limit` closures (at least 1) after `cursor`, and the cursor of the next page if there are more.
+
+        Without a cursor it starts at the newest or at the oldest closure, as `order` says.
+        """
         closures: list[Closure] = []
-        # One more than asked for: its place alone tells that there is a next page.
+        # It asks for one more closure than the caller wants. If that one comes, there is a next page.
         async for rows in self._stretches(query, "records", order, cursor or _START, limit + 1):
             closures.extend(_closure(*rows[at : at + 5]) for at in range(0, len(rows), 5))
         if len(closures) <= limit:
@@ -174,18 +197,21 @@ class Catalogue:
         return Page(closures[:limit], Cursor(str(last.entered_ms), query.index_of(last), last.reference))
 
     async def references(self, query: Query) -> AsyncIterator[tuple[str, State]]:
-        """Every closure that matches, oldest first: its reference and its state."""
+        """Yield the reference and the state of every closure that matches, oldest first.
+
+        Closures that enter their state after the call began are left out, so the iteration ends.
+        """
         async for rows in self._stretches(query, "references", "oldest", _START, None):
             for reference, state in zip(rows[::2], rows[1::2], strict=True):
                 yield reference.decode(), State(state.decode())
 
     async def groups(self, query: Query, by: GroupBy) -> dict[str | None, Group]:
-        """Closures that match, counted by what they have in common; None: those without it."""
+        """Count the closures that match by reason, source or error code. The key None counts those that have none."""
         groups: dict[str | None, Group] = {}
         async for rows in self._stretches(query, by, "oldest", _START, None):
             for at in range(0, len(rows), 4):
                 value, count, oldest, reference = rows[at : at + 4]
-                # Oldest first: the one seen first stays.
+                # The rows come oldest first, so the first closure of a value is its oldest.
                 fresh = Group(0, int(oldest), reference.decode())
                 groups.setdefault(value.decode() or None, fresh).count += int(count)
         return groups
@@ -193,8 +219,8 @@ class Catalogue:
     async def _stretches(
         self, query: Query, wanted: str, order: Order, cursor: Cursor, limit: int | None
     ) -> AsyncIterator[list[Any]]:
-        """What each script call returned, until there is no more or `limit` closures were returned."""
-        # Closures move to the newest end while we read: what came after we began is another reading's.
+        """Yield the rows of each script call, until there are no more or `limit` closures were yielded."""
+        # A closure that changes its state moves to the newest end. Without a last time, a reading could go on for ever.
         query = await self._until_now(query) if order == "oldest" else query
         per_row = {"references": 2, "records": 5}.get(wanted, 4)
         left = limit
@@ -214,7 +240,7 @@ class Catalogue:
         return replace(query, until_ms=min(query.until_ms or now_ms, now_ms))
 
     async def now_ms(self) -> int:
-        """The time by the store's clock, in milliseconds since the epoch."""
+        """Return the time by the store's clock (ms since the epoch)."""
         if self._clock:
             return self._clock()
         try:
@@ -229,7 +255,7 @@ def _text(raw: bytes) -> str:
 
 
 def _bytes(part: str) -> bytes:
-    """A cursor's part as the store has it: another program may have put any bytes into an index."""
+    """Turn a cursor's part back into the store's bytes. Another program may have put any bytes into an index."""
     return part.encode("utf-8", "surrogateescape")
 
 

@@ -1,7 +1,7 @@
-"""The closures: each step of each one's life is one script call.
+"""The closures. Each step of a closure's life is one script call, which is atomic for any number of closures.
 
-Each method is atomic (`lua/`), for any number of closures. Durations go in, and the store's clock decides: no worker's
-clock is ever compared with another's.
+Callers pass durations, and the script adds them to the store's clock. So the clocks of workers are never compared.
+A crash before a call changes nothing. After it the ledger knows the step, and the agenda or a lease goes on from it.
 """
 
 from __future__ import annotations
@@ -31,20 +31,30 @@ _REASONS = " ".join(Reason)
 
 
 class Closures:
-    """Writes and reads closures. Every method raises StoreUnavailable or LedgerBroken."""
+    """Writes and reads closures. Every method may raise StoreUnavailable and LedgerBroken."""
 
     def __init__(self, scripts: Scripts, api: str) -> None:
-        """`api`: the address of the API that claims are called at."""
+        """`api`: the address of the API that this process calls, see `api_address`; "" when it calls none."""
         self._scripts = scripts
         self._api = api
 
     async def receive(self, events: Sequence[GroupComplete]) -> list[Received]:
-        """Write events down: after this they cannot be lost. Deduplicated by event and by group."""
+        """Write events down, and return what became of each. From then on they cannot be lost.
+
+        A new event queues a failed closure again. For any other closure that exists, an event is a duplicate. A caller
+        acknowledges events only after this call, so a crash in between delivers them again and changes nothing.
+        """
         arguments = codec.arguments(codec.event_argument, events)
         return [Received(word.decode()) for word in await self._scripts.run("receive", _REASONS, *arguments)]
 
     async def due(self, *, limit: int, grace_s: float, most: int, key: str = "") -> Due:
-        """Take up to `limit` references that must be looked at now; see `lua/due.lua`. `key`: the name of one's key."""
+        """Take up to `limit` references that are due, for the caller to name in task messages; see `lua/due.lua`.
+
+        `grace_s`: how long a message may be on its way before it counts as lost. `most`: references that messages of
+        the whole fleet may name at the same time. `key`: the name of this worker's API key.
+
+        Each reference is back on the agenda for the end of `grace_s`. So when the caller crashes, it is due again then.
+        """
         row = await self._scripts.run("due", limit, int(grace_s * 1000), most, key)
         wait_ms, on_their_way, word, probe, *references = row
         return Due(
@@ -58,9 +68,13 @@ class Closures:
     async def claim(
         self, references: Sequence[str], *, worker: str, lease_s: float, rate_limit: float = 0.0, key: str = ""
     ) -> dict[str, Claim | Unclaimed]:
-        """Lease closures to `worker`. `rate_limit` is in calls per second over the whole fleet, 0 for none.
+        """Lease closures to `worker` for `lease_s` seconds. Return for each reference its claim, or why there is none.
 
-        Raises ForeignApi, and claims nothing, when the ledger is for another API.
+        `rate_limit`: calls per second of the whole fleet, 0 for no limit; it counts only until the fleet has a policy.
+        `key`: the name of this worker's API key. Raises ForeignApi, and claims nothing, when the ledger is for another
+        API.
+
+        The lease guards the closure from here on. When the worker crashes, the lease ends and the closure is due again.
         """
         between_ms, lease_ms = pause_ms(rate_limit), int(lease_s * 1000)
         rows = await self._scripts.run("claim", lease_ms, between_ms, worker, key, self._api, *references)
@@ -69,13 +83,16 @@ class Closures:
         return {ref: codec.claim_of(ref, row) for ref, row in zip(references, rows, strict=True)}
 
     async def undispatch(self, references: Sequence[str]) -> None:
-        """Make queued closures due at once: their task message was not sent, or will not be worked on."""
+        """Make queued closures due at once, because their task message was not sent or will not be worked on."""
         await self._scripts.run("undispatch", *references)
 
     async def settle(self, settlements: Sequence[Settlement], *, key: str = "", again: bool = False) -> Settled:
-        """Write down what attempts came to. `key`: the name of the key that they were made with.
+        """Write down the results of attempts. Return which were written, and what this worker may do now.
 
-        `again`: some may be written already, because the store's answer did not come; those count as written.
+        `key`: the name of the API key that the calls were made with. `again`: an earlier call may have written some
+        of them, because the store's answer to it was lost; those count as written.
+
+        A result whose lease has ended is not written, because the closure may be in another worker's hands.
         """
         arguments = codec.arguments(codec.settlement_argument, settlements)
         word, *written = await self._scripts.run("settle", key, "1" if again else "", *arguments)
@@ -84,24 +101,26 @@ class Closures:
     async def requeue(
         self, references: Sequence[str], *, trigger: str = "requeue", lock: bool = False, audit: str = ""
     ) -> list[Operated]:
-        """Queue failed closures again, with a new deadline. Returns for each what was done.
+        """Queue failed closures again, with a new deadline by the fleet's policy. Return what was done with each.
 
-        What was changed is added to the audit's entry `audit` in the same step.
+        `trigger`: noted on the attempts that follow. `lock`: lock the group before it is closed. `audit`: the id of
+        the audit's entry to which the same step adds what it changed, "" for none.
         """
         words = await self._scripts.run("operate", "requeue", trigger, "1" if lock else "", audit, *references)
         return [Operated(word.decode()) for word in words]
 
     async def discard(self, references: Sequence[str], *, audit: str = "") -> list[Operated]:
-        """Give up failed closures for good. Returns for each what was done; `audit`: as above."""
+        """Give up failed closures for good, and return what was done with each. `audit`: as in `requeue`."""
         words = await self._scripts.run("operate", "discard", "", "", audit, *references)
         return [Operated(word.decode()) for word in words]
 
     async def reconcile(
         self, observations: Sequence[Observation], *, audit: str, others: dict[str, int]
     ) -> list[Reconciled]:
-        """Write down what the API says, where the ledger disagrees. Returns for each what was done.
+        """Correct closures whose state differs from what the API says, and return what was done with each.
 
-        `others` counts, for the audit, those of the same chunk that agree or cannot be told.
+        `others`: for the audit, how many groups of the same chunk were not passed, by why. `audit`: as in `requeue`.
+        A closure that has changed its state since the API was asked is left alone.
         """
         flat = [
             word for ref, closed, since_ms in observations for word in (ref, "closed" if closed else "open", since_ms)
@@ -112,11 +131,14 @@ class Closures:
         ]
 
     async def prune(self, *, keep_s: float, limit: int = 500) -> int:
-        """Forget closures that ended more than `keep_s` ago; returns how many (at most twice `limit`)."""
+        """Delete closures that were closed or discarded more than `keep_s` seconds ago, and return how many.
+
+        `limit`: the most to delete of each of the two states. Failed closures are never deleted.
+        """
         forgotten: int = await self._scripts.run("prune", int(keep_s * 1000), limit)
         return forgotten
 
     async def read(self, references: Sequence[str]) -> list[Closure | None]:
-        """The closures of these references, None for unknown ones."""
+        """Return the closure of each reference, or None when the ledger does not know it. Nothing is changed."""
         rows = await self._scripts.run("read", *references)
         return [codec.closure_of(ref, row) for ref, row in zip(references, rows, strict=True)]

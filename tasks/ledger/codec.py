@@ -1,8 +1,8 @@
-"""The codec: the one place where the store's records and lines become values, and values become records and lines.
+"""The codec turns the store's records and lines into values, and values into script arguments.
 
-A record is JSON with short field names, listed at the top of `lua/lib/record.lua`. Its history is packed: each attempt
-is one line, its fields in a fixed order with `|` between them. A line that any release has written is read for ever:
-fields are only added at its end.
+A record is JSON with short field names, which are listed at the top of `lua/lib/record.lua`. Its history has one line
+for each attempt, with the fields in a fixed order and `|` between them. Every release reads the lines of all earlier
+ones, because fields are only added at the end of a line.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from tasks.ledger.values import Claim, Settlement, Unclaimed, round_up_ms
 T = TypeVar("T")
 _DETAIL_MOST = 160
 _DAMAGED = "the store holds a damaged record of it; publish it again: the API then tells whether it is closed"
-# What reading raises for something that closer did not write.
+# The errors that reading raises for a value that closer did not write.
 NOT_OURS = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
 
 
 def pack_attempt(attempt: Attempt) -> str:
-    """The attempt as one line of a record's history; `detail`, the longest field, is cut at 160 characters."""
+    """Return the attempt as one line of a record's history. `detail`, the longest field, is cut at 160 characters."""
     fields = (
         attempt.at_ms, attempt.worker, attempt.trigger, attempt.status, attempt.code, attempt.correlation_id,
         attempt.duration_ms, attempt.verdict, attempt.decision, attempt.detail[:_DETAIL_MOST], attempt.sent_ms,
@@ -39,7 +39,7 @@ def pack_attempt(attempt: Attempt) -> str:
 
 
 def unpack_attempt(line: str) -> Attempt:
-    """Read what `pack_attempt`, or a script of the ledger, wrote. Raises ValueError for anything else."""
+    """Read a line that `pack_attempt` or a script of the ledger wrote. Raises ValueError for any other text."""
     at, worker, trigger, status, code, correlation, duration, verdict, decision, detail, *sent = line.split("|")
     return Attempt(
         int(at), worker, trigger, _int(status), code or None, correlation or None, _int(duration),
@@ -48,7 +48,7 @@ def unpack_attempt(line: str) -> Attempt:
 
 
 def closure_of(reference: str, row: list[Any]) -> Closure | None:
-    """Read a row of `lua/read.lua`; None for an empty one: the reference is not known."""
+    """Read a row of `lua/read.lua`. An empty row means that the ledger does not know the reference, and gives None."""
     if not row:
         return None
     raw, entered, agenda, state = row
@@ -56,10 +56,11 @@ def closure_of(reference: str, row: list[Any]) -> Closure | None:
 
 
 def read_closure(reference: str, raw: bytes | str, entered: float, agenda: float | None, held: State) -> Closure:
-    """Read a closure's record.
+    """Read a closure's record. Never raises: another program may have written the record.
 
-    `entered`: when it entered its state, `agenda`: when it is to be looked at (both ms since the epoch). `held`: the
-    state whose index holds it. A record that cannot be read is shown as damaged, in that state.
+    `entered`: when the closure entered its state. `agenda`: when it is due, None when it is not on the agenda. Both are
+    ms since the epoch. `held`: the state whose index holds it. A record that cannot be read becomes a closure in that
+    state, with one attempt in its history that says it is damaged.
     """
     try:
         return _read_record(reference, json.loads(raw), entered, agenda)
@@ -92,13 +93,13 @@ def _read_record(reference: str, record: Mapping[str, Any], entered: float, agen
 
 
 def _action(line: str) -> OperatorAction:
-    """Read what `sign` of `lua/lib/audit.lua` wrote."""
+    """Read a line that `sign` of `lua/lib/audit.lua` wrote."""
     at, action, audit_id = line.split("|")
     return OperatorAction(int(at), action, audit_id)
 
 
 def claim_of(reference: str, row: list[Any]) -> Claim | Unclaimed:
-    """Read a row of `lua/claim.lua`."""
+    """Read a row of `lua/claim.lua`. The script's milliseconds become seconds, but for times (`at_ms`, `sent_ms`)."""
     word, *rest = row
     if word != b"claimed":
         return Unclaimed(word.decode())
@@ -120,14 +121,17 @@ def claim_of(reference: str, row: list[Any]) -> Claim | Unclaimed:
 
 
 def event_argument(event: GroupComplete) -> str:
-    """An event as `lua/receive.lua` reads it."""
+    """Return an event as the JSON that `lua/receive.lua` reads."""
     fields = {"ref": event.reference, "e": event.source, "i": event.event_id, "u": event.custom_reference,
               "t": event.time, "p": event.traceparent}  # fmt: skip
     return compact_json({name: value for name, value in fields.items() if value is not None})
 
 
 def settlement_argument(settlement: Settlement) -> str:
-    """A settlement as `lua/settle.lua` reads it. Times are rounded up: a Retry-After is never undercut."""
+    """Return a settlement as the JSON that `lua/settle.lua` reads.
+
+    Durations are rounded up to whole milliseconds, so that no call is made before a Retry-After has ended.
+    """
     one = settlement
     item: dict[str, Any] = {"ref": one.reference, "x": one.lease, "to": one.to, "health": one.health}
     optional = {"h": one.packed, "o": one.outcome, "r": one.reason, "miss": int(one.missing) or None,
@@ -137,7 +141,10 @@ def settlement_argument(settlement: Settlement) -> str:
 
 
 def arguments(write: Callable[[T], str], items: Iterable[T]) -> list[str]:
-    """The items as a script reads them. Raises LedgerBroken for one that cannot be written so, as the script would."""
+    """Return each item as `write` makes it. Raises LedgerBroken when it fails, such as for an infinite number.
+
+    A script raises the same error for an item that it cannot read, so the caller handles both alike (`sift`).
+    """
     try:
         return [write(item) for item in items]
     except (ValueError, OverflowError, TypeError) as error:
@@ -145,12 +152,15 @@ def arguments(write: Callable[[T], str], items: Iterable[T]) -> list[str]:
 
 
 def compact_json(value: dict[str, Any]) -> str:
-    """JSON without spaces."""
+    """Return the value as JSON without spaces."""
     return json.dumps(value, separators=(",", ":"))
 
 
 def _clean(text: str) -> str:
-    """No separators and no control characters: what an API replied may end up in a log or on a terminal."""
+    """Replace separators and control characters by spaces.
+
+    The text may come from the API and be shown in a log or on a terminal.
+    """
     return "".join(char if char.isprintable() and char != "|" else " " for char in text)
 
 

@@ -1,4 +1,4 @@
-"""The streams that events come on: entries that are done with are taken off, and types that came are noted."""
+"""The streams that events come on, by the store's stream commands (XREADGROUP, XAUTOCLAIM, XINFO GROUPS)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 from tasks.ledger.scripts import Scripts, shown, translated
 
 _COUNT_MOST = 10_000
-# One name for all workers: who read an entry does not matter, only for how long it has been left in hand.
+# All workers share one name. It does not matter who read an entry, only how long ago.
 _CONSUMER = "intake"
 
 Entry = tuple[bytes, dict[bytes, bytes] | None]
@@ -19,7 +19,11 @@ Entry = tuple[bytes, dict[bytes, bytes] | None]
 
 @dataclass(frozen=True, slots=True)
 class StreamGroup:
-    """A consumer group: how many events it has not read or acknowledged, and when the oldest of them came (ms)."""
+    """A consumer group of a stream.
+
+    `events`: how many it has not read or not acknowledged. Where the store does not know, at most 10,000 unread ones
+    are counted. `oldest_ms`: when the oldest of them came (ms since the epoch); None when there are none.
+    """
 
     name: str
     events: int
@@ -27,27 +31,27 @@ class StreamGroup:
 
 
 class EventStreams:
-    """What closer does to streams of events. Every method raises StoreUnavailable or LedgerBroken."""
+    """Reads, acknowledges and writes events on streams. Every method may raise StoreUnavailable and LedgerBroken."""
 
     def __init__(self, scripts: Scripts, group: str) -> None:
-        """`group`: the name of our consumer group."""
+        """`group`: the name of this fleet's consumer group."""
         self._scripts = scripts
         self._group = group
 
     async def take_off(self, stream: str, entry_ids: Sequence[bytes]) -> int:
-        """Acknowledge entries of a stream, and delete what no consumer group needs; returns how many others read it.
+        """Acknowledge entries of a stream, and delete those that no consumer group needs any more.
 
-        Without entries it only looks for what other groups need no longer.
+        Without entries it only deletes. Returns how many other consumer groups the stream has.
         """
         others: int = await self._scripts.run("take_off", self._group, *entry_ids, keys=(stream,))
         return others
 
     async def seen(self, types: Sequence[str]) -> None:
-        """Write down that events of these types have come."""
+        """Remember that events of these types have come. `closer status` shows the types of the last day."""
         await self._scripts.run("seen", *types)
 
     async def publish(self, stream: str, events: Sequence[bytes]) -> None:
-        """Put events on a stream, in order."""
+        """Put events on a stream, in order. After an error some of them may be on it."""
         try:
             async with self._scripts.redis.pipeline(transaction=False) as pipe:
                 for event in events:
@@ -57,7 +61,7 @@ class EventStreams:
             raise translated(error, self._scripts.prefix) from error
 
     async def groups(self, stream: str) -> list[StreamGroup]:
-        """The consumer groups of a stream, other programs' too; none where there is no such stream."""
+        """Return the consumer groups of a stream, including other programs'. Empty when there is no such stream."""
         redis = self._scripts.redis
         if not await self._scripts.ask(redis.exists(stream)):
             return []
@@ -69,26 +73,29 @@ class EventStreams:
         ask, redis = self._scripts.ask, self._scripts.redis
         unread: Any = await ask(redis.xrange(stream, f"({read}", "+", count=1 if lag else _COUNT_MOST))
         held: Any = await ask(redis.xpending(stream, name))
-        # The lag is not known to the store where somebody has deleted entries: then they are counted, up to a limit.
+        # The store does not know the lag where entries were deleted (see XINFO GROUPS). The entries are counted then.
         events = (lag or len(unread)) + held["pending"]
         ids = [entry_id for entry_id, _ in unread[:1]] + ([held["min"]] if held["pending"] else [])
         oldest_ms = min((int(entry_id.partition(b"-")[0]) for entry_id in ids), default=None)
         return StreamGroup(shown(name), events, oldest_ms)
 
     async def read(self, stream: str, *, count: int, block_ms: int) -> list[Entry]:
-        """Up to `count` entries that nobody has read for us; waits up to `block_ms` for one."""
+        """Return up to `count` entries that no worker of this fleet has read. Waits up to `block_ms` for one."""
         redis = self._scripts.redis
         command = redis.xreadgroup(self._group, _CONSUMER, {stream: ">"}, count=count, block=block_ms)
         return [entry for _, entries in _pairs(await self._of_group(stream, command)) for entry in entries]
 
     async def abandoned(self, stream: str, *, count: int, idle_ms: int) -> list[Entry]:
-        """Up to `count` entries that were read so long ago and left: the worker died, or could not reach the store."""
+        """Return up to `count` entries that were read `idle_ms` or more ago and never acknowledged, and take them over.
+
+        Their worker died, or could not reach the store. So no entry depends on the process that read it.
+        """
         command = self._scripts.redis.xautoclaim(stream, self._group, _CONSUMER, idle_ms, count=count)
         reply = await self._of_group(stream, command)
         return list(reply[1]) if reply else []
 
     async def _of_group(self, stream: str, command: Awaitable[Any]) -> Any:
-        """The reply to a command that needs our group; None where there was no group, and it has been made."""
+        """Return the reply to a command that needs our group. Where there is no group, create it and return None."""
         try:
             return await command
         except ResponseError as error:
@@ -100,7 +107,10 @@ class EventStreams:
         return None
 
     async def create_group(self, stream: str) -> None:
-        """From the stream's beginning: events may have come before the first worker."""
+        """Create our consumer group, and the stream if there is none. Does nothing when the group exists.
+
+        The group reads from the beginning, because events may have come before the first worker started.
+        """
         try:
             await self._scripts.redis.xgroup_create(stream, self._group, id="0", mkstream=True)
         except ResponseError as error:
@@ -111,7 +121,7 @@ class EventStreams:
 
 
 def _pairs(reply: Any) -> list[tuple[bytes, list[Entry]]]:
-    """XREADGROUP's reply in RESP2 (a list) or RESP3 (a map)."""
+    """Read XREADGROUP's reply, which is a list in RESP2 and a map in RESP3."""
     if not reply:
         return []
     if isinstance(reply, dict):

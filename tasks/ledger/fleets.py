@@ -1,4 +1,4 @@
-"""Other fleets of closer's on the stream of this one: two that share a stream would close each other's groups."""
+"""Finds other fleets that read this fleet's stream. Two fleets on one stream would close each other's groups."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from tasks.namespace import Namespace, is_closers_group
 
 
 async def other_fleets(redis: Redis, stream: str, ours: Namespace) -> list[str]:
-    """The consumer groups of other fleets of closer's on this stream. Raises StoreUnavailable and LedgerBroken."""
+    """Return the names of the consumer groups that other fleets of closer have on this stream.
+
+    Groups of other programs are left out. Raises StoreUnavailable and LedgerBroken.
+    """
     try:
         groups: Any = await redis.xinfo_groups(stream)
     except ResponseError as error:
@@ -27,12 +30,12 @@ async def other_fleets(redis: Redis, stream: str, ours: Namespace) -> list[str]:
 
 
 def shared_stream(stream: str, group: str) -> str:
-    """What it means that another fleet's group is on the stream."""
+    """Return a sentence that says that another fleet, with this consumer group, reads the stream."""
     return f"the stream {stream} is read by another fleet of closer's too (its consumer group is {group})"
 
 
 def remedy(stream: str, group: str) -> str:
-    """What to do about it, with a command of the store's."""
+    """Return what an operator can do about it, with the store's command that removes the group."""
     command = shlex.join(["XGROUP", "DESTROY", stream, group])
     return (
         "each of the two would close all groups, at its own account; give each fleet a stream of its own "

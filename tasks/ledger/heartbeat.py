@@ -1,4 +1,4 @@
-"""A worker's sign of life, as the ledger keeps it: what the worker says of itself, and when it said so."""
+"""A worker's heartbeat in the ledger: what the worker says of itself, and when it said so."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ _LATEST_MS = 253_402_300_799_999  # the end of the year 9999, as in lua/lib/dama
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A worker's last sign of life. `said` holds all that it says of itself, `at_ms` is by the store's clock."""
+    """A worker's last heartbeat.
+
+    `at_ms`: when it came (ms since the epoch, by the store's clock). `in_flight`: calls that it is making. `waiting`:
+    closures that it has claimed and not begun. `settled`, `lost_leases`, `log_lines_lost`: counts since it started.
+    `trouble`: what keeps it from its work, "" for nothing. `said`: all that it says, including newer releases' fields.
+    """
 
     name: str
     at_ms: int
@@ -29,7 +34,7 @@ class Heartbeat:
 
     @property
     def sound(self) -> bool:
-        """Whether each field is what workers write."""
+        """Whether each field has a value that a worker can have written."""
         counts = (self.in_flight, self.waiting, self.settled, self.lost_leases, self.log_lines_lost)
         return (
             0 <= self.at_ms <= _LATEST_MS
@@ -40,13 +45,13 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A field of the workers' hash that no worker wrote."""
+    """An entry that closer did not write or that this release cannot read. `name`: its name in the store."""
 
     name: str
 
 
 def read_heartbeat(name: bytes, raw: bytes) -> Heartbeat | Unreadable:
-    """Read one field of the workers' hash. Another program may have written it, so it may hold anything."""
+    """Read one field of the workers' hash. Never raises: another program may have written anything there."""
     shown = name.decode("utf-8", "backslashreplace")
     try:
         said = json.loads(raw)
@@ -61,7 +66,7 @@ def read_heartbeat(name: bytes, raw: bytes) -> Heartbeat | Unreadable:
 
 
 class Heartbeats:
-    """The signs of life of every worker. `write` raises StoreUnavailable or LedgerBroken."""
+    """The heartbeats of every worker. `write` may raise StoreUnavailable and LedgerBroken."""
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
@@ -69,6 +74,10 @@ class Heartbeats:
     async def write(
         self, worker: str = "", said: dict[str, Any] | None = None
     ) -> tuple[int, list[Heartbeat | Unreadable]]:
-        """Write down a worker's sign of life (None: its goodbye); returns the time (ms) and what every worker said."""
+        """Write a worker's heartbeat, and return the time (ms since the epoch) and every worker's last one.
+
+        `said`: what it says of itself; None takes the worker off. A worker that dies without this is forgotten after an
+        hour.
+        """
         now, *flat = await self._scripts.run("heartbeat", worker, "" if said is None else compact_json(said))
         return int(now), list(map(read_heartbeat, flat[::2], flat[1::2]))

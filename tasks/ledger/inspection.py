@@ -1,4 +1,4 @@
-"""The inspection: what the agenda or an index has lost is put back, and counted."""
+"""The inspection finds entries that the agenda and the indexes have lost, and puts them back."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tasks.ledger.scripts import Scripts
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """One step of the inspection, and what its round has found so far.
+    """One step of the inspection, and the counts of what its round has found so far.
 
-    `wait_s`: until the next step. `happened`: "found" (the first damage of a round), "ended" (a round that has found
-    some) or "". `agenda`, `index`: closures put back there. `stale`: wrong entries taken off. `aside`: entries that are
-    not a reference, kept with the rejected events. `unknown`: records that cannot be read and that no index holds;
-    `met`: those of this step.
+    `wait_s`: seconds until the next step. `happened`: "found" at the first damage of a round, "ended" at the end of a
+    round that found some, else "". `agenda`, `index`: closures that were put back there. `stale`: wrong entries that
+    were taken off. `aside`: entries that are not a reference, which are kept with the rejected events. `unknown`:
+    records that cannot be read and that no index holds. `met`: the references of those that this step found.
     """
 
     wait_s: float
@@ -37,12 +37,16 @@ class Inspected:
 
 
 class Inspector:
-    """Inspects the ledger, step by step. `step` raises StoreUnavailable or LedgerBroken."""
+    """Inspects the ledger step by step. `step` may raise StoreUnavailable and LedgerBroken."""
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
 
     async def step(self, *, lease_s: float) -> Inspected:
-        """Take one step of the inspection: what the agenda or an index has lost is put back; see `lua/inspect.lua`."""
+        """Take one step of the inspection that the fleet shares, see `lua/inspect.lua`.
+
+        `lease_s`: how long an attempt may hold its closure. A closure that was being attempted when the agenda lost it
+        becomes due after this time. The round's position is in the store, so another worker goes on after a crash.
+        """
         reply = await self._scripts.run("inspect", " ".join(Reason), int(lease_s * 1000))
         return Inspected.of(reply)

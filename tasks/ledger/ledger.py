@@ -1,4 +1,4 @@
-"""The ledger: every closure, in Redis or Valkey, and the only authority on what is to be done next."""
+"""The ledger holds every closure in Redis or Valkey. It alone decides what is to be done next."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tasks.namespace import DEFAULT_NAMESPACE, Namespace
 
 
 class Ledger(Closures):
-    """The closures in the store behind `redis`, and beside them, each by its noun, what else the ledger holds."""
+    """The closures in the store behind `redis`. Its attributes give access to everything else that the ledger holds."""
 
     def __init__(
         self,
@@ -36,13 +36,13 @@ class Ledger(Closures):
         stopwatch: Callable[[], float] | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """`deadline_s`: how long a closure is tried for, where the fleet has no policy yet.
+        """`deadline_s`: for how many seconds a closure is tried, until a worker has written the fleet's policy.
 
         `namespace`: the fleet whose closures these are.
 
-        `api`: the address of the API that claims are called at.
+        `api`: the address of the API that this process calls, see `api_address`; "" when it calls none.
 
-        `clock`, `stopwatch`, `sleep`: for tests, see `Scripts`.
+        `clock`, `stopwatch`, `sleep`: replacements for tests, see `Scripts`.
         """
         self.redis = redis
         self.namespace = namespace
@@ -59,12 +59,19 @@ class Ledger(Closures):
         self.notices = Notices(scripts)
 
     async def identity(self) -> str:
-        """The ledger's own name, made when it is first asked for; it salts the names of keys."""
+        """Return the ledger's own name. The first call makes it, and it never changes.
+
+        It salts the names of API keys. Raises StoreUnavailable and LedgerBroken.
+        """
         name: bytes = await self._scripts.run("identify", uuid.uuid4().hex)
         return name.decode()
 
     async def kinds(self, names: Sequence[str]) -> list[str] | None:
-        """What kind of value each key of these names holds, "none" for no value; None where this user may not ask."""
+        """Return the type of each key by the store's TYPE command, "none" for a key that is not there.
+
+        `names`: the keys' names without the fleet's prefix. Returns None when the store's ACL forbids TYPE. Raises
+        StoreUnavailable and LedgerBroken.
+        """
         try:
             async with self.redis.pipeline(transaction=False) as pipe:
                 for name in names:

@@ -1,8 +1,8 @@
-"""Notices: what somebody may want to be told of at once, read with a cursor from a capped stream.
+"""Notices tell of events that somebody may want to know at once. Readers follow their capped stream with a cursor.
 
-The scripts that do such a thing write its notice in the same step (`lua/lib/notices.lua`), so a reader that comes later
-learns of it although it may be over by then. Notices are a help and not a record: where one could not be written, or
-too many came, they are gone. A reader is told how many it has missed.
+The script that causes such an event writes its notice in the same step (`lua/lib/notices.lua`). So a reader that comes
+later still learns of an event that is over by then. Notices are not a record: one that could not be written is lost,
+and the oldest are deleted when too many come. A reader is told how many it has missed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NUMBER = re.compile(rb"\d{1,15}")
 
 
 class NoticeKind(StrEnum):
-    """What notices tell of, each with its fields. Times and durations are in ms."""
+    """The kinds of notices. The comment of each names its fields. Times are ms since the epoch, durations are ms."""
 
     GATE_SHUT = "gate_shut"  # reason, by, why, till (only where its end is known): one more reason stands
     GATE_REASON_OVER = "gate_reason_over"  # reason: it is over, and others still stand
@@ -43,9 +43,9 @@ class NoticeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One notice. `name`: its id in the stream. `number`: one more than the notice before.
+    """One notice. `name`: its id in the stream. `number`: one more than that of the notice before.
 
-    `at_ms`: by the store's clock. `fields`: see `NoticeKind`.
+    `at_ms`: when it was written (ms since the epoch, by the store's clock). `fields`: see `NoticeKind`.
     """
 
     name: str
@@ -55,12 +55,12 @@ class Notice:
     fields: Mapping[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """The notice as other programs see it."""
+        """Return the notice as other programs see it."""
         return {"number": self.number, "at": iso(self.at_ms), "kind": self.kind.value, "fields": dict(self.fields)}
 
 
 class Page(NamedTuple):
-    """What has been read. `cursor`: where to read on. `missed`: so many notices are gone that came before these."""
+    """Some notices. `cursor`: passes to the next `read`. `missed`: how many were deleted before they could be read."""
 
     notices: Sequence[Notice | Unreadable]
     cursor: str
@@ -68,16 +68,16 @@ class Page(NamedTuple):
 
 
 class Notices:
-    """The stream of notices. Every method raises StoreUnavailable or LedgerBroken."""
+    """The stream of notices. Every method may raise StoreUnavailable and LedgerBroken."""
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
         self._key = scripts.key("notices")
 
     async def read(self, *, after: str = "", limit: int = 100) -> Page:
-        """Up to `limit` notices after a cursor, oldest first.
+        """Return up to `limit` notices (at least 1) after a cursor, oldest first.
 
-        `after`: the cursor of the page before; empty, or anything that is not a cursor: from the oldest one kept.
+        `after`: the cursor of the page before. When it is empty or not a cursor, reading starts at the oldest notice.
         """
         found = _CURSOR.fullmatch(after)
         last_id, number = (found[1], int(found[2])) if found else ("0-0", 0)
@@ -85,19 +85,22 @@ class Notices:
         return _page([_notice(entry_id, fields) for entry_id, fields in rows], last_id, number)
 
     async def latest(self, limit: int) -> list[Notice | Unreadable]:
-        """The last notices, newest first."""
+        """Return the last `limit` notices, newest first."""
         rows: Any = await self._scripts.ask(self._scripts.redis.xrevrange(self._key, count=limit))
         return [_notice(entry_id, fields) for entry_id, fields in rows]
 
     async def tell(self, kind: NoticeKind, fields: Mapping[str, Any]) -> None:
-        """Write a notice of what no script does in one step."""
+        """Write a notice of an event that spans several scripts, such as the end of a bulk action.
+
+        A crash before this call loses the notice, and nothing else.
+        """
         await self._scripts.run("tell", kind.value, compact_json(dict(fields)))
 
 
 def _page(notices: list[Notice | Unreadable], last_id: str, number: int) -> Page:
-    """Count what is missing between the numbers. The first page has no number before it, so it misses nothing.
+    """Count the numbers that are missing between notices. The first page has no number before it, so it misses none.
 
-    A number that is not larger than the one before is the first of a count that began anew.
+    When a number is not larger than the one before, the count in the store was lost and began again.
     """
     missed, unreadable = 0, 0
     for one in notices:
@@ -111,7 +114,7 @@ def _page(notices: list[Notice | Unreadable], last_id: str, number: int) -> Page
 
 
 def _notice(entry_id: bytes, fields: dict[bytes, bytes]) -> Notice | Unreadable:
-    """Read one entry of the stream. Another program, or a newer closer, may have written it."""
+    """Read one entry of the stream. Another program or a newer release may have written it."""
     name = entry_id.decode()
     try:
         kind, said = NoticeKind(fields[b"kind"].decode()), json.loads(fields[b"fields"])
@@ -122,7 +125,7 @@ def _notice(entry_id: bytes, fields: dict[bytes, bytes]) -> Notice | Unreadable:
 
 
 def _natural(raw: bytes) -> int:
-    """A number as the scripts write it. Raises ValueError for anything else."""
+    """Read a number as the scripts write it. Raises ValueError for any other bytes."""
     if not _NUMBER.fullmatch(raw):
         raise ValueError("not a number")
     return int(raw)

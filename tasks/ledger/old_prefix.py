@@ -1,8 +1,8 @@
-"""Moves a ledger from the prefix of older releases, `closer:`, to the one of today.
+"""Moves a ledger from the key prefix of older releases, `closer:`, to that of the default namespace.
 
-A crash in the middle is safe. The records are renamed first, in small steps, and no worker works before all is done.
-The other keys follow in one transaction, and they are what tells that there is something to move: a move that was cut
-short begins again, and finds less to do. A key that is there already is never overwritten.
+A crash in the middle is safe. The records are renamed first, in small steps, and no worker starts before the move ends.
+The other keys follow in one transaction. They alone tell that there is something to move, so a move that was cut short
+begins again and finds fewer records. No key is ever overwritten, except a new gate that holds only the clock.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ _NAMES = (
     *("agenda", "dispatched", "open", "audit", "gate", "policy", "workers", "rejected", "rejected_once"),
     *("seen_types", "waiting_types", "inspection", "shared", "reconsider", "notices", "told"),
 )
-_FOUND_BY_SCAN = ("c:", "forbidden:")  # a record for each group, and the groups that a key was refused for
-_ONLY_CLOCK = {b"clock", b"moved"}  # what any command of this release may have written into its gate before the move
-_STEP = 1000  # keys that are looked at in one command, and renamed in the next
+_FOUND_BY_SCAN = ("c:", "forbidden:")  # one record for each group; the groups that an API key was refused for
+_ONLY_CLOCK = {b"clock", b"moved"}  # any command of this release may have written these before the move
+_STEP = 1000  # keys that one command looks at and the next one renames
 _ALIVE_MS = 60_000
 _HOW = "docs/upgrading.md tells how"
 
 
 class OldLedger:
-    """The ledger of an older release in this store. Every method raises StoreUnavailable or LedgerBroken."""
+    """The ledger of an older release in this store. Every method may raise StoreUnavailable and LedgerBroken."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     async def exists(self) -> bool:
-        """Whether there is one: one command, however large the store is."""
+        """Return whether there is one. This takes one command, however large the store is."""
         try:
             return bool(await self._redis.exists(*map(_old, _NAMES)))
         except (RedisError, OSError) as error:
             raise translated(error, OLD_PREFIX) from error
 
     async def move(self) -> int:
-        """Rename its keys to those of the default namespace; returns how many keys were renamed one by one.
+        """Rename its keys to those of the default namespace, and return how many records this process renamed.
 
-        Raises ConfigurationError, which says what to do, while a worker of the older release may be alive, and when
-        both ledgers are there. Several workers may do this at the same time.
+        Several workers may do this at the same time. Raises ConfigurationError, which says what to do, while a worker
+        of the older release may be alive, or when both ledgers hold something.
         """
         try:
             await self._refuse()
@@ -63,14 +63,14 @@ class OldLedger:
         return moved
 
     async def _refuse(self) -> None:
-        """Raises ConfigurationError when nothing may be moved now."""
+        """Raise ConfigurationError when nothing may be moved now."""
         if alive := await self._alive():
             raise ConfigurationError(
                 f"this store holds the ledger of an older release (its keys begin with {OLD_PREFIX}), and its worker "
                 f"{alive[0]} gave a sign of life in the last minute; stop every worker of the older release, wait a "
                 f"minute if one was killed, then start this one again: {_HOW}"
             )
-        async with self._redis.pipeline(transaction=True) as pipe:  # another worker may end its move between two looks
+        async with self._redis.pipeline(transaction=True) as pipe:  # another worker may end its move meanwhile
             for name in _NAMES:
                 pipe.exists(_old(name))
                 pipe.exists(_new(name))
@@ -89,7 +89,7 @@ class OldLedger:
         )
 
     async def _move_records(self) -> int:
-        """A record that is not there any more was moved by another worker just now."""
+        """Rename all records, and return how many. A record that is gone was just renamed by another worker."""
         cursor, moved = 0, 0
         while True:
             keys: Any
@@ -111,7 +111,7 @@ class OldLedger:
         return sum(1 for reply in replies if not isinstance(reply, Exception))
 
     async def _move_the_rest(self) -> bool:
-        """All other keys in one transaction; False when somebody changed one meanwhile, so it must be tried again."""
+        """Rename all other keys in one transaction. Return False to try again: somebody changed one meanwhile."""
         async with self._redis.pipeline(transaction=True) as pipe:
             await pipe.watch(*map(_old, _NAMES), *map(_new, _NAMES))
             await self._refuse()
@@ -122,7 +122,7 @@ class OldLedger:
 async def _rename_together(pipe: Pipeline, names: Sequence[str]) -> bool:
     pipe.multi()  # type: ignore[no-untyped-call]
     for name in names:
-        # Of what is there by now, `_refuse` has let pass only a gate that says nothing.
+        # RENAME overwrites. `_refuse` has made sure that the only new key is a gate that holds only the clock.
         pipe.rename(_old(name), _new(name))
     try:
         await pipe.execute()
@@ -148,7 +148,7 @@ def _new(name: str) -> str:
 
 
 def _bytes(key: str) -> bytes:
-    """A key as the store has it: another program may have put any bytes into its name."""
+    """Turn a key back into the store's bytes. Another program may have put any bytes into its name."""
     return key.encode("utf-8", "surrogateescape")
 
 
@@ -157,7 +157,7 @@ def _is_gone(error: Exception) -> bool:
 
 
 def _said_at_ms(said: bytes) -> float:
-    """When a worker said so (ms); long ago where that cannot be read."""
+    """Return when a worker said this (ms since the epoch), or 0 when it cannot be read."""
     try:
         return float(json.loads(said)["at"])
     except (ValueError, TypeError, LookupError, RecursionError):

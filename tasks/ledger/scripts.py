@@ -1,4 +1,4 @@
-"""The ledger's Lua scripts: loaded from `lua/`, run by their hash, with the store's errors translated."""
+"""Runs the ledger's Lua scripts from `lua/` by their hash, and translates the store's errors into closer's own."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from tasks.errors import CloserError, LedgerBroken, NewerLedger, StoreUnavailabl
 from tasks.ledger.version import LEDGER_VERSION, OLDEST_BESIDE
 
 _FOLDER = Path(__file__).parent / "lua"
-# In this order: a part uses those before it.
+# The order matters: each part uses those before it.
 _LIBRARY = ("base", "notices", "damage", "record", "audit", "gate", "keys", "clock", "inspection", "stream")
 _SHEBANG = "#!lua"
 _READS = "no-writes"
-# For how long a process that has never looked at the store's clock waits for a worker to do so; they look every second.
+# A process that has never looked at the store's clock waits so long for a worker to look. Workers look every second.
 _NEWCOMER_PAUSE_S, _NEWCOMER_TRIES = 0.2, 20
 _FORBIDDEN = "its ACL does not let this user run scripts on the keys {prefix}*; docs/operating.md has its rule"
-# What the store says when it cannot do anything now, by the client's error or the reply's first words, and the remedy.
+# Errors after which the store may work again, and their remedies. A key is redis-py's error or the reply's first words.
 _REMEDIES: dict[type[RedisError] | str, str] = {
     OutOfMemoryError: "it is out of memory; raise maxmemory or free some, and keep maxmemory-policy noeviction",
     ReadOnlyError: "it is a read-only replica; point CLOSER_REDIS_URL at the primary",
@@ -50,7 +50,7 @@ _REMEDIES: dict[type[RedisError] | str, str] = {
     "Script attempted to access": "it is a cluster, which closer does not support; use a single primary",
     "DENIED": "it is in protected mode; set a password, or let it listen where only closer can reach it",
 }
-# From lua/lib/base.lua, as the store passes it on. At the text's beginning only: an error may quote foreign words.
+# The error of lua/lib/base.lua as the store passes it on. It must begin the text, because an error may quote any words.
 _NEWER = re.compile(r"(?:ERR )?(?:Error running script \(call to \w+\): @user_script:[\d?]+: )?NEWERLEDGER (\d+)")
 _WRONG_TYPE = re.compile(r"WRONGTYPE (?P<key>\S+) is a (?P<kind>\w+), not")
 _SOMETHING_ELSE = "the store refuses: a key of closer's holds something else ({}); "
@@ -58,9 +58,10 @@ _SHARED = "is this database shared with another program?"
 
 
 class Look(NamedTuple):
-    """A look at the store's clock: when it was asked for, by a clock that nobody sets, and what came back.
+    """A look at the store's clock, see `lua/lib/clock.lua`.
 
-    `stood`: where the clock stood (ms). `moved`: by how much all plans had been moved along with it until then (ms).
+    `asked_s`: when this process asked (seconds of a clock that nobody sets). `stood`: the time that the store's clock
+    showed (ms since the epoch). `moved`: by how much all plans had been moved because that clock was set (ms).
     """
 
     asked_s: float
@@ -69,7 +70,11 @@ class Look(NamedTuple):
 
 
 class Scripts:
-    """Runs scripts by name; every key is built from `prefix`."""
+    """Runs scripts by name. `prefix` begins every key. `deadline_s`: for how long a closure is tried without a policy.
+
+    A script runs completely, or it fails before its first write. After StoreUnavailable it may have run all the same,
+    because its reply can be lost.
+    """
 
     def __init__(
         self,
@@ -80,7 +85,11 @@ class Scripts:
         stopwatch: Callable[[], float] | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        """For tests: `clock` (ms) replaces the store's clock, `stopwatch` (s) what its jumps are told by, `sleep`."""
+        """The last three are for tests.
+
+        `clock`: replaces the store's clock (ms since the epoch). `stopwatch`: replaces the clock of this machine (s)
+        that shows when the store's clock was set. `sleep`: replaces `asyncio.sleep`.
+        """
         self.redis = redis
         self.prefix = prefix
         self._span_ms = int(deadline_s * 1000)
@@ -91,22 +100,27 @@ class Scripts:
         self._loaded: dict[str, AsyncScript] = {}
 
     def key(self, name: str) -> str:
-        """The key of this name."""
+        """Return the key with this name: the prefix and the name."""
         return self.prefix + name
 
     async def ask(self, command: Any) -> Any:
-        """Wait for a command's reply. Raises StoreUnavailable or LedgerBroken."""
+        """Await a command of redis-py and return its reply. Raises StoreUnavailable and LedgerBroken."""
         try:
             return await command
         except (RedisError, OSError, UnicodeError) as error:
             raise translated(error, self.prefix) from error
 
     async def run(self, name: str, *arguments: Any, keys: tuple[str, ...] = ()) -> Any:
-        """Run a script atomically. Raises StoreUnavailable or LedgerBroken, each with its remedy."""
+        """Run a script atomically, and return its reply.
+
+        `arguments` follow those that every script has (`lua/lib/base.lua`), and `keys` follow the prefix. Raises
+        StoreUnavailable when a repeat may succeed, LedgerBroken when it will not, and NewerLedger; each text names the
+        remedy. A process that has not seen the store's clock yet may wait here for up to four seconds.
+        """
         if _only_reads(name):
             return await self._send(name, "||", keys, arguments)
         tries = 0
-        while True:  # the last try is never sent away
+        while True:  # the last try says that it has waited, so the script does not refuse it
             asked_s = self._stopwatch() if self._stopwatch else None
             reply = await self._send(name, self._told(asked_s, waited=tries == _NEWCOMER_TRIES), keys, arguments)
             if reply:
@@ -130,7 +144,7 @@ class Scripts:
             raise translated(error, self.prefix) from error
 
     def _told(self, asked_s: float | None, *, waited: bool) -> str:
-        """What this process knows of the store's clock, for `lua/lib/clock.lua`."""
+        """Return what this process knows of the store's clock, as `lua/lib/base.lua` reads it."""
         if asked_s is None:
             return "||"
         if self._look is None:
@@ -140,22 +154,22 @@ class Scripts:
 
 
 def names() -> list[str]:
-    """The names of all scripts."""
+    """Return the names of all scripts, sorted."""
     return sorted(path.stem for path in _FOLDER.glob("*.lua"))
 
 
 def pieces(name: str) -> list[tuple[str, str]]:
-    """What a script is put together from, in order: each piece's file, relative to `lua/`, and its text.
+    """Return the pieces of a script in order. Each is the name of its file, relative to `lua/`, and its text.
 
-    First its shebang line, then the library that all share, then its body. A script that writes has looked at the
-    store's clock, so it returns what it saw there, and then its own reply.
+    The shebang line comes first, then the library that all scripts share, then the script's body. A script that writes
+    looks at the store's clock, so its reply is wrapped with what it saw.
     """
     file = f"{name}.lua"
     body = (_FOLDER / file).read_text("utf-8")
     shebang = _SHEBANG
     if body.startswith(_SHEBANG):
-        # `#!lua` makes the store refuse the script as a whole when it is out of memory or read-only:
-        # without it, the first half of a script would be written and the rest not.
+        # `#!lua` makes the store refuse the whole script when it is out of memory or read-only (see "Eval flags" in the
+        # docs of Redis). Without it, the first half of a script could be written and the rest not.
         shebang, _, body = body.partition("\n")
         body = "\n" + body  # so that its lines keep their numbers
     version = f"local VERSION, OLDEST_BESIDE = {LEDGER_VERSION}, {OLDEST_BESIDE}"
@@ -168,7 +182,7 @@ def pieces(name: str) -> list[tuple[str, str]]:
 
 @cache
 def source(name: str) -> str:
-    """The whole text of a script, as the store gets it."""
+    """Return the whole text of a script as the store gets it."""
     return "\n".join(text for _, text in pieces(name))
 
 
@@ -178,14 +192,15 @@ def _only_reads(name: str) -> bool:
 
 
 def _uptime_s() -> float:
-    """Seconds that no clock's being set changes; they go on while the machine sleeps, where the system tells that."""
+    """Return the seconds of a clock that nobody can set. On Linux it goes on while the machine sleeps."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def translated(error: Exception, prefix: str = "{CLOSER_NAMESPACE}:") -> CloserError:
-    """An error of the store's client in words: what is wrong, and what to do next.
+    """Translate an error of redis-py into closer's own error, which says what is wrong and what to do next.
 
-    `prefix`: what the keys of the fleet begin with.
+    Returns NewerLedger; StoreUnavailable when the same command may succeed later; or LedgerBroken when it will not.
+    `prefix`: the beginning of the fleet's keys, for the text.
     """
     text = str(error) or type(error).__name__
     if newer := _NEWER.match(text):
@@ -193,9 +208,9 @@ def translated(error: Exception, prefix: str = "{CLOSER_NAMESPACE}:") -> CloserE
     for sign, remedy in _REMEDIES.items():
         if (text.startswith(sign) or f"-{sign} " in text) if isinstance(sign, str) else isinstance(error, sign):
             return StoreUnavailable(f"the store refuses: {remedy.replace('{prefix}', prefix)}")
-    if "WRONGTYPE" in text:  # a pipeline puts the command before it
+    if "WRONGTYPE" in text:  # in a pipeline, redis-py puts the command before it
         return LedgerBroken(_wrong_type(text))
-    # Subclasses of ResponseError are states of the store that pass: it moves, fails over, or has lost its scripts.
+    # Subclasses of ResponseError are states that pass: the store moves, fails over, or has lost its scripts.
     if type(error) is ResponseError or isinstance(error, DataError | UnicodeError):
         return LedgerBroken(
             f"a script of the ledger failed, and wrote nothing ({type(error).__name__}: {text}); this is a fault of "
@@ -205,7 +220,7 @@ def translated(error: Exception, prefix: str = "{CLOSER_NAMESPACE}:") -> CloserE
 
 
 def _wrong_type(text: str) -> str:
-    """Name the key, where the script that found it has told, and how to move it out of the way."""
+    """Return what is wrong. When the script has named the key, also return how to move it out of the way."""
     found = _WRONG_TYPE.match(text)
     if found is None:
         return _SOMETHING_ELSE.format("`closer check` names it") + _SHARED
@@ -217,5 +232,5 @@ def _wrong_type(text: str) -> str:
 
 
 def shown(raw: bytes) -> str:
-    """Bytes of the store as text; what is not UTF-8 is escaped, for another program may have written them."""
+    """Return bytes of the store as text. Bytes that are not UTF-8, from another program, are escaped."""
     return raw.decode("utf-8", "backslashreplace")

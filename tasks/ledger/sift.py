@@ -1,4 +1,4 @@
-"""Finds what a script fails for among the items it was given, so that one of them does not hold up the others."""
+"""Finds the items that make a script fail, so that one of them does not block the others."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ async def sift(
     do: Callable[[Sequence[T]], Awaitable[None]],
     fails: Callable[[T, LedgerBroken], Awaitable[None]],
 ) -> None:
-    """Do it to all items at once; where that breaks, in halves, and `fails` is told of each item that breaks alone.
+    """Call `do` with all items. When it raises LedgerBroken, try halves, down to single items.
 
-    `do` and `fails` are called in the items' order, so a caller may count how far it has come. When `do` breaks without
-    any item, no item is the cause: the ledger itself is broken, and that is raised. Raises StoreUnavailable, too.
+    `fails` is called with each item that breaks alone, and its error. Both are called in the items' order, so a caller
+    may count how far it has come. Halves are safe to try, because a script that fails has written nothing.
+
+    Raises LedgerBroken when `do` fails without any item, because then the ledger itself is broken. Raises
+    StoreUnavailable when `do` does; the items after that point are not done.
     """
     try:
         await do(items)

@@ -1,4 +1,4 @@
-"""What goes into the ledger and what comes out of it: claims, settlements, what is due, what a worker is told."""
+"""The values that the ledger takes and returns, such as claims and settlements."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasks.closure import Outcome, Reason, State
 
 
 class Received(StrEnum):
-    """What an event came to."""
+    """What receiving an event did: a new closure, a failed one queued again, or nothing."""
 
     NEW = "new"
     REQUEUED = "requeued"
@@ -20,9 +20,14 @@ class Received(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A closure leased to this worker. (`reference`, `lease`) identifies the attempt.
+    """A closure that is leased to this worker. (`reference`, `lease`) identifies the attempt.
 
-    `sent_ms`: for how long it had been on its way in a task message of the sweep, when it was in one.
+    `lease`: the number of the lease, one more than the last. `failures`, `missing`: failed attempts, and replies "not
+    found", since the closure was queued. `remaining_s`: seconds until its deadline, on the open clock. `wait_s`:
+    seconds until its slot under the rate limit. `at_ms`: when it was claimed (ms since the epoch, store's clock).
+    `trigger`: what queued it again, "" for an event. `lock_first`: the group must be locked before it is closed.
+
+    `sent_ms`: how long it had been on its way in a task message (ms); None when no message named it.
     """
 
     reference: str
@@ -40,7 +45,10 @@ class Claim:
 
 
 class Operated(StrEnum):
-    """What requeue or discard did with a closure: done, or why not. The audit counts by these words."""
+    """What requeue or discard did with a closure: done, or why not. The audit counts by these words.
+
+    A value such as IS_CLOSED names the state that the closure is in. Only failed closures can be changed.
+    """
 
     DONE = "done"
     UNKNOWN = "unknown"
@@ -53,7 +61,7 @@ class Operated(StrEnum):
 
 
 class Reconciled(StrEnum):
-    """What came of an observation: written down, or why not. The audit counts by these words."""
+    """What reconcile did with a closure: corrected it, or why not. The audit counts by these words."""
 
     DONE = "done"
     UNKNOWN = "unknown"
@@ -62,7 +70,11 @@ class Reconciled(StrEnum):
 
 
 class Unclaimed(StrEnum):
-    """Why a reference was not claimed: no (readable) record of it, the gate is shut, or there is nothing to do now."""
+    """Why a reference was not claimed.
+
+    UNKNOWN: the ledger has no record of it. UNREADABLE: its record is damaged. LATER: the gate does not let it through.
+    NO: there is nothing to do now, because the closure has ended, is in other hands, or waits for its retry.
+    """
 
     UNKNOWN = "unknown"
     UNREADABLE = "unreadable"
@@ -72,7 +84,13 @@ class Unclaimed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What an attempt came to. `packed` is None when no call was made; `told`: `delay_s` is the API's wish."""
+    """The result of an attempt. (`reference`, `lease`) identifies it.
+
+    `to`: the closure's new state. `packed`: the attempt as a line of the history, see `pack_attempt`; None when no call
+    was made. `outcome`, `reason`: how it was closed, or why it failed. `delay_s`: seconds until the retry. `told`: the
+    API asked for that delay, so no retry comes earlier. `missing`: the API said "not found". `health`: what the reply
+    tells of the API. `hold_s`: seconds for which the whole fleet must make no calls, as the API asked.
+    """
 
     reference: str
     lease: int
@@ -88,7 +106,11 @@ class Settlement:
 
 
 class Word(NamedTuple):
-    """What the ledger tells a worker of its permission to call, see `worker.attempts.permission`."""
+    """What the ledger tells a worker of its permission to call, see `worker.attempts.permission`.
+
+    All are ms since the epoch, by the store's clock. `at_ms`: now. `stop_ms`: claims made up to then must not be called
+    any more; 0: all may be. `suspended_ms`: since when the worker's key is suspended; 0: it is not.
+    """
 
     at_ms: int = 0
     stop_ms: int = 0
@@ -99,7 +121,10 @@ NOTHING_TOLD = Word()
 
 
 class Settled(NamedTuple):
-    """Per settlement, False where the lease was lost and nothing was written; and whether this worker may go on."""
+    """The ledger's answer to settlements, and its word to the worker.
+
+    `written`: for each settlement in order, False when its lease was lost and nothing was written.
+    """
 
     written: list[bool]
     word: Word
@@ -107,9 +132,11 @@ class Settled(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """References to name in task messages now, how long until more are due (None: unknown), and what was on its way.
+    """What is due now.
 
-    `probe`: the closure that this worker is to attempt itself, to find out whether the API accepts its key again.
+    `references`: to be named in task messages. `next_s`: seconds until more are due; None: unknown until something
+    changes. `on_their_way`: how many references task messages named before this call. `probe`: the closure that this
+    worker must attempt itself, to find out whether the API accepts its key again; None: there is none.
     """
 
     references: list[str]
@@ -120,7 +147,11 @@ class Due:
 
 
 class Observation(NamedTuple):
-    """What the API says of a group, and when the closure had entered the state it was in when it was asked."""
+    """What the API says of a group.
+
+    `closed`: whether the group is closed. `since_ms`: when the closure had entered the state that it was in when the
+    API was asked (ms since the epoch). With it the ledger notices that the closure has moved on.
+    """
 
     reference: str
     closed: bool
@@ -128,10 +159,10 @@ class Observation(NamedTuple):
 
 
 def round_up_ms(seconds: float) -> int:
-    """A Retry-After is never undercut, not even by half a millisecond."""
+    """Return the duration in ms, rounded up. So no call is made before a Retry-After has ended."""
     return int(seconds * 1000) + 1
 
 
 def pause_ms(rate_limit: float) -> float:
-    """The pause between two calls (ms) that makes this many a second; 0 for no limit."""
+    """Return the pause between two calls (ms) for this many calls per second. 0 means no limit, in and out."""
     return 1000 / rate_limit if rate_limit else 0

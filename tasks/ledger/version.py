@@ -1,10 +1,11 @@
-"""The version of the ledger: how its records, signs of life and gate look, and what they ask of whoever reads them.
+"""The version of the ledger: the format of its records, heartbeats and gate, and the rules that readers must follow.
 
-It rises with a release that writes what the release before would not read or respect. The ledger's own version stands
-in the hashes `policy` and `gate`; a program that knows less refuses to work with it. It rises when no worker of an
-earlier version is alive any more (`lua/heartbeat.lua`); until then the newer ones write what the earlier ones read.
+A release has a higher version when it writes what the release before would not read or respect. The ledger's own
+version is in the hashes `policy` and `gate`, and a program that knows only lower ones refuses to work with it. It rises
+when no worker of an earlier version is alive any more (`lua/heartbeat.lua`). Until then the newer workers write what
+the earlier ones can read, so a rolling update is safe.
 
-0  every release before versions; they do not know the refusal either
+0  all releases before versions existed; they do not refuse a newer ledger
 1  notices, versions
 """
 
