@@ -1,1 +1,1 @@
-"""Doors through which events come in: each reads, has the ledger receive or reject, and only then acknowledges."""
+"""Takes events in. Each way in reads events, has the ledger receive or reject them, and only then acknowledges them."""

@@ -1,4 +1,4 @@
-"""One entry of the stream: its fields in, events and rejections out."""
+"""Reads one entry of the stream: turns its fields into events and rejections."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ Fields = Mapping[bytes, bytes]
 
 
 def read(entry_id: str, fields: Fields | None, *, stream: str, types: EventTypes) -> list[Element]:
-    """What an entry holds: at least one element; never raises.
+    """Return what an entry holds, which is at least one element. Never raises.
 
-    Either its field `event` is JSON, an event or an array of them; or it is a CloudEvent in binary mode, with fields
-    `ce_id`, `ce_source`, `ce_type`, … and `data`. Without `data` its other fields are the data: what a sender calls
-    `payload` may name another group than the subject does.
+    `entry_id`: the entry's id, which identifies an event that has no id of its own. `fields`: None when the entry was
+    deleted. `stream`: its name, which is the source of an event that names none. `types`: those that mean complete.
+
+    An entry has one of two forms. Its field `event` holds JSON: one event or an array of them. Or the entry is a
+    CloudEvent in binary mode (CloudEvents 1.0), with the fields `ce_id`, `ce_source`, `ce_type`, … and `data`. Without
+    `data` all its other fields are the data, because a field such as `payload` may name another group than the subject.
     """
     fields = fields or {}
     binary = any(name.startswith(_ATTRIBUTE) for name in fields)
@@ -43,7 +46,7 @@ def _structured(fields: Fields) -> bytes:
 
 
 def _others(fields: Fields) -> bytes:
-    """The fields that are neither attributes nor `data`, as the text of an object; no bytes where there are none."""
+    """Return the fields that are neither attributes nor `data` as a JSON object. Empty when there are none."""
     others = {name: value for name, value in fields.items() if name != _DATA and not name.startswith(_ATTRIBUTE)}
     return _readable(others) if others else b""
 

@@ -1,4 +1,4 @@
-"""The pump: takes deliveries from a source, has each event received or kept, and only then acknowledges them."""
+"""The pump takes deliveries from a source, has each event received or kept, and only then acknowledges them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.intake.type_watch import TypeWatch
 
 _BATCH = 500
 _BATCH_FIRST, _BATCH_BYTES = 50, 16 * 1024 * 1024
-# A delivery may hold a thousand events, or a mebibyte of them: so many, more or less, are received at a time.
+# A delivery may hold a thousand events or a mebibyte of them. A portion ends when it reaches one of these limits.
 _PORTION_EVENTS, _PORTION_BYTES = 500, 1024 * 1024
 
 Portion = list[tuple[Delivery, list[Element]]]
@@ -24,7 +24,7 @@ class Pump:
     """Takes events from one source into the ledger."""
 
     def __init__(self, source: Source, ledger: Ledger, types: EventTypes, received: Callable[[], None]) -> None:
-        """`types`: those that mean complete. `received` is called when there is something to dispatch."""
+        """`types`: those that mean complete. `received` is called after events were received."""
         self._source = source
         self._ledger = ledger
         self._watch = TypeWatch(types)
@@ -34,8 +34,8 @@ class Pump:
     async def step(self) -> None:
         """Take in the next deliveries. Raises StoreUnavailable and LedgerBroken.
 
-        A crash before the acknowledgement delivers them again: the ledger finds a duplicate of what it has, and keeps a
-        rejected event once.
+        After a crash or an error before the acknowledgement, the source delivers them again. That is safe: the ledger
+        recognises an event that it has received, and keeps each rejected event once.
         """
         deliveries = await self._source.read(self._batch)
         self._batch = _next_batch(deliveries) or self._batch
@@ -54,7 +54,7 @@ class Pump:
 
 
 def _portions(deliveries: Sequence[Delivery]) -> Iterator[Portion]:
-    """The deliveries, so many at a time as are received in one step."""
+    """Yield the deliveries and their elements in portions, each of which is received in one step."""
     portion: Portion = []
     events = size = 0
     for delivery in deliveries:
@@ -70,6 +70,6 @@ def _portions(deliveries: Sequence[Delivery]) -> Iterator[Portion]:
 
 
 def _next_batch(deliveries: Sequence[Delivery]) -> int:
-    """How many deliveries to read at a time, so that large ones fit into memory; 0: nothing is known."""
+    """Return how many deliveries to read next, so that they fit into memory. 0 when their size is not known."""
     size = sum(delivery.size for delivery in deliveries)
     return max(1, min(_BATCH, _BATCH_BYTES * len(deliveries) // size)) if size else 0

@@ -1,4 +1,4 @@
-"""The ledger's answer to events: each is received, or comes back as a rejection."""
+"""Has the ledger receive events. Each is received, or comes back as a rejection."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _log = logging.getLogger("closer.intake")
 
 
 async def receive_or_reject(ledger: Ledger, elements: Sequence[Element]) -> list[Element]:
-    """Have the ledger receive the events among these elements.
+    """Have the ledger receive the events among these elements, and return as rejections those that it cannot take.
 
-    Returns those that it cannot take, as rejections that are still to be kept: one of them must not hold up the others.
-    Raises StoreUnavailable; and LedgerBroken when no event is to blame.
+    The caller must still keep these rejections. So one event that makes a script fail does not block the others.
+    Raises StoreUnavailable, and LedgerBroken when no event is the cause.
     """
     broken: list[Element] = []
 

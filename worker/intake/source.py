@@ -1,4 +1,4 @@
-"""A source: where events come from, one delivery after the other, until each is acknowledged."""
+"""A source delivers events, and delivers each again until it is acknowledged."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from tasks.events.batch import Element
 class Delivery:
     """One message of a source.
 
-    `tag` is what the source acknowledges it by, `size` is in bytes. `elements` reads what the message holds, which is
-    at least one element, and never raises. It is called late, because one message may hold a thousand events.
+    `tag`: what the source acknowledges it by. `size`: its length in bytes. `elements`: a function that reads the
+    message; it returns at least one element and never raises. The pump calls it late, because one message may hold a
+    thousand events.
     """
 
     tag: Any
@@ -23,13 +24,16 @@ class Delivery:
 
 
 class Source(Protocol):
-    """A source of events. What is not acknowledged is delivered again, to this worker or to another one."""
+    """A source of events. A delivery that is not acknowledged comes again, to this worker or to another one."""
 
     async def read(self, limit: int) -> list[Delivery]:
-        """The next deliveries, `limit` at most; waits for one, but not for much longer than a second.
+        """Return the next deliveries, at most `limit`. Waits up to about a second when there is none.
 
         Raises StoreUnavailable and LedgerBroken.
         """
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """These are done with: the ledger has each of their events, or keeps it as rejected. Raises as `read`."""
+        """Acknowledge deliveries. The ledger has received each of their events, or keeps it as rejected.
+
+        Raises StoreUnavailable and LedgerBroken; the deliveries may then come again.
+        """

@@ -18,28 +18,31 @@ _TRIM_S = 5.0
 
 
 class StreamSource:
-    """The entries of one stream. See `Source`."""
+    """The entries of one stream as deliveries, see `Source`."""
 
     def __init__(self, events: EventStreams, stream: str, types: EventTypes) -> None:
-        """`types`: those that mean complete."""
+        """`stream`: the stream's name. `types`: the types of events that mean complete."""
         self._events = events
         self._stream = stream
         self._types = types
         self._looked = self._trimmed = float("-inf")
 
     async def read(self, limit: int) -> list[Delivery]:
-        """Entries that another worker has left in hand, then new ones; waits up to a second for one."""
+        """Return up to `limit` entries that a worker read and left, or else new ones. Waits up to a second for one.
+
+        Raises StoreUnavailable and LedgerBroken.
+        """
         await self._trim()
         left = await self._abandoned(limit)
         entries = left or await self._events.read(self._stream, count=limit, block_ms=_BLOCK_MS)
         return [self._delivery(one) for one in entries]
 
     async def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """Acknowledge the entries, and delete those that no other consumer group needs."""
+        """Acknowledge the entries, and delete those that no other consumer group needs. Raises as `read`."""
         await self._events.take_off(self._stream, [delivery.tag for delivery in deliveries])
 
     async def _abandoned(self, limit: int) -> list[Entry]:
-        """Entries that a worker read and left: it died, or could not reach the store."""
+        """Return entries that a worker read long ago and left, because it died or could not reach the store."""
         if time.monotonic() - self._looked < _LOOK_FOR_ABANDONED_S:
             return []
         left = await self._events.abandoned(self._stream, count=limit, idle_ms=_ABANDONED_MS)
@@ -48,7 +51,7 @@ class StreamSource:
         return left
 
     async def _trim(self) -> None:
-        """Delete what other consumer groups no longer need: they read on while no event comes."""
+        """Delete entries that other consumer groups no longer need. They may read on while no new event comes."""
         if time.monotonic() - self._trimmed >= _TRIM_S:
             await self._events.take_off(self._stream, [])
             self._trimmed = time.monotonic()

@@ -1,4 +1,4 @@
-"""What task messages name: groups are claimed, groups that the ledger does not know are received first."""
+"""Takes in task messages: claims the groups that they name. Groups that the ledger does not know are received first."""
 
 from __future__ import annotations
 
@@ -21,18 +21,22 @@ from worker.patience import pauses
 
 _log = logging.getLogger("closer.messages")
 _NEEDED = "1 to 128 characters of A-Z a-z 0-9 _ - are needed"
-_FOREIGN_S = 5.0  # the next sign of life finds that the ledger is for another API, and ends the process
+_FOREIGN_S = 5.0  # by then a heartbeat has found that the ledger is for another API, and ends the process
 
 
 class TaskMessages:
-    """Takes in batches of task messages. Any program may have sent them, and a batch may be its only word."""
+    """Takes in the batches of task messages. Any program may have sent a message.
+
+    Then its batch may be the only trace of those groups. So a batch is received or kept before its message is
+    acknowledged.
+    """
 
     def __init__(
         self, ledger: Ledger, pool: AttemptPool, introduced: asyncio.Event, received: Callable[[], None] = lambda: None
     ) -> None:
-        """`introduced`: set when the ledger knows this worker; before that no batch is taken in.
+        """`introduced` is set when the ledger knows this worker; before that no batch is taken in.
 
-        `received` is called after each batch: there may be room for what waits.
+        `received` is called after each batch, because there may be room for more task messages.
         """
         self._received = received
         self._ledger = ledger
@@ -42,7 +46,10 @@ class TaskMessages:
         self.taken_at = time.monotonic()
 
     async def take_in_when_possible(self, batch: Any, origin: str) -> None:
-        """Take a batch in; while the store is away, wait for it. Raises NotTaken: then the message must be kept."""
+        """Take a batch in, as `take_in` does. While the store fails, try again until the process stops.
+
+        Raises NotTaken: then the message must stay in the queue.
+        """
         waits = pauses()
         while True:
             try:
@@ -53,7 +60,7 @@ class TaskMessages:
                     raise NotTaken(str(error)) from error
                 await asyncio.sleep(next(waits))
             except (ForeignApi, NewerLedger) as error:
-                await asyncio.sleep(_FOREIGN_S)  # the message is another worker's
+                await asyncio.sleep(_FOREIGN_S)  # another worker can take the message, and this one ends soon
                 raise NotTaken(str(error)) from error
             else:
                 self.outages.ends()
@@ -66,14 +73,16 @@ class TaskMessages:
         await self.take_in(batch, origin)
 
     async def take_in(self, batch: Any, origin: str) -> None:
-        """Take a batch in; returns when every group is claimed, or needs nothing now. What is to be put aside is kept.
+        """Take a batch in. Returns when each group is claimed or needs nothing now, and everything else is kept.
 
-        From then on the lease keeps it, not the task message: a crash repeats the attempt when the lease ends.
-        `origin`: the message's id. Raises NotTaken, StoreUnavailable, LedgerBroken or ForeignApi: then the message must
-        be kept.
+        `batch`: a list of references, or anything that a foreign program sent. `origin`: the message's id.
+
+        From then on the lease guards each group, and the message may go: after a crash the attempt is repeated when the
+        lease ends. Raises NotTaken, StoreUnavailable, LedgerBroken and ForeignApi: then the message must stay in the
+        queue. A second delivery claims nothing twice.
         """
         self.taken_at = time.monotonic()
-        origin = "".join(char if char.isprintable() else " " for char in origin)  # a foreign program may choose it
+        origin = "".join(char if char.isprintable() else " " for char in origin)  # a foreign program may have chosen it
         if isinstance(batch, Aside):
             await self._ledger.dead_letters.reject(batch.body, Rejection((batch.problem,)), f"task {origin}")
             return
@@ -90,7 +99,10 @@ class TaskMessages:
             await self._ledger.dead_letters.reject(unreceived.body, unreceived.event, unreceived.identity)
 
     async def _references(self, batch: Any, origin: str) -> list[str]:
-        """The references without repeats. What is not one was put aside by our reader of messages, but for a defect."""
+        """Return the references without repeats, and put aside everything else.
+
+        `tasks.task_message` has already put aside what is not a reference. This finds such a value only after a defect.
+        """
         given = [batch] if isinstance(batch, str) else batch
         if not isinstance(given, list):
             await self._put_aside(given, "references: a list of strings is needed", origin)

@@ -1,4 +1,4 @@
-"""Which types of events come: the log is told of each that is not accepted, the store of all, now and then."""
+"""Watches which types of events come. It logs each type that is not accepted, and tells the store of all types."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _TYPES_LIMIT = 1000
 
 
 class TypeWatch:
-    """Keeps in mind which types have come; of the first thousand it tells."""
+    """Remembers which types have come, up to a thousand. Further types are ignored, so that memory does not grow."""
 
     def __init__(self, types: EventTypes, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock`: seconds that are never set back."""
+        """`types`: those that mean complete. `clock`: returns monotonic seconds."""
         self._types = types
         self._clock = clock
         self._told_s: dict[str, float] = {}
 
     def look(self, elements: Sequence[Element]) -> list[str]:
-        """The types among these that the store must be told of: those that it was not told of for a minute."""
+        """Return the types of these elements that the store was not told of within the last minute."""
         now_s = self._clock()
         found = dict.fromkeys(filter(None, map(_type_of, elements)))
         news = [one for one in found if now_s - self._told_s.get(one, float("-inf")) >= _TELL_AGAIN_S]
