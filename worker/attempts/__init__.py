@@ -1,1 +1,1 @@
-"""The attempts in flight: claimed, called, and their results written into the ledger."""
+"""Runs attempts: claims closures, calls the API, and writes the results into the ledger."""

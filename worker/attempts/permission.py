@@ -1,4 +1,4 @@
-"""What one worker knows of whether it may call the API: told by the ledger with every answer that could change it."""
+"""What one worker knows of whether it may call the API. The ledger says so with every answer that could change it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from pydantic import SecretStr
 
 _log = logging.getLogger("closer.permission")
 _NAME_LENGTH = 8
-_STALE_MS = 5000  # an answer that seems older than this is not late: the store's clock was set back
+_STALE_MS = 5000  # an answer that seems older is not late; the store's clock was set back
 
 
 @dataclass(slots=True)
 class Permission:
-    """`key`: the name of this worker's key, see `key_name`; empty before it has asked for the ledger's identity.
+    """This worker's permission to call. Times are ms since the epoch, by the store's clock.
 
-    `stop_ms`: what was claimed until then must not be called any more (store's clock); 0: everything may.
-    `suspended_ms`: since when the API has refused the key; 0: it does not.
-    `tell` is called with whether this worker may take messages, whenever the ledger says so or that is over.
+    `key`: the name of this worker's API key, see `key_name`; empty before the worker knows the ledger's identity.
+    `stop_ms`: claims made up to then must not be called any more; 0: all may be.
+    `suspended_ms`: since when the API has refused the key; 0: it does not refuse it.
+    `tell` is called with whether this worker may take task messages: with False whenever the ledger says that the key
+    is suspended, and with True when that is over.
     """
 
     key: str = ""
@@ -31,15 +33,15 @@ class Permission:
 
     @property
     def suspended(self) -> bool:
-        """Whether this worker takes no messages, and calls nothing but a probe now and then."""
+        """Whether the API refuses this worker's key. The worker then takes no messages and only probes now and then."""
         return self.suspended_ms > 0
 
     def allows(self, claimed_ms: int) -> bool:
-        """Whether what was claimed then may still be called."""
+        """Return whether a claim made at that time may still be called."""
         return claimed_ms > self.stop_ms
 
     def hear(self, at_ms: int, stop_ms: int, suspended_ms: int) -> None:
-        """Note what the ledger has told at `at_ms`, unless a later answer has overtaken it."""
+        """Note what the ledger said at `at_ms`. It is ignored when a later answer has come before it."""
         if self._heard_ms - _STALE_MS < at_ms < self._heard_ms:
             return
         concerned = self.suspended
@@ -50,7 +52,7 @@ class Permission:
             self._say()
 
     def _say(self) -> None:
-        """Name the key in the log, once when it is suspended and once when that ends."""
+        """Log that the key was suspended, or that the suspension has ended."""
         if not self.suspended:
             _log.warning("the API accepts the key %s again; this worker goes on", self.key)
             return
@@ -63,6 +65,6 @@ class Permission:
 
 
 def key_name(ledger_id: str, key: SecretStr) -> str:
-    """A short fingerprint of an API key, salted with the ledger's id: it names the key and does not give it away."""
+    """Return a short name of an API key: 8 hex digits of SHA-256, salted with the ledger's id to hide the key."""
     salted = f"{ledger_id}\n{key.get_secret_value()}".encode()
     return hashlib.sha256(salted).hexdigest()[:_NAME_LENGTH]

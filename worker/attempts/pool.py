@@ -1,4 +1,4 @@
-"""The attempts in flight in this process: claims groups and attempts them, within limits."""
+"""Claims groups and attempts them, as many at the same time as the settings allow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ _log = logging.getLogger("closer.pool")
 
 
 class AttemptPool:
-    """At most `concurrency` attempts in flight, and a few more claimed: a free slot never waits for the store."""
+    """Keeps at most `concurrency` attempts in flight.
+
+    It claims a few groups more than that, so that a free runner need not wait for the store.
+    """
 
     def __init__(
         self,
@@ -35,7 +38,11 @@ class AttemptPool:
         budget_s: float,
         rate_limit: float = 0.0,
     ) -> None:
-        """`budget_s`: the time one attempt may take; one that cannot end before its lease is not begun."""
+        """`worker`: this worker's name. `rate_limit`: calls per second of the whole fleet, 0 for no limit.
+
+        `lease_s`: how long a claim is leased. `budget_s`: how long one attempt may take (both s). An attempt that might
+        not end before its lease is not begun.
+        """
         self._ledger = ledger
         self._attempter = attempter
         self._settler = settler
@@ -62,19 +69,19 @@ class AttemptPool:
 
     @property
     def busy(self) -> bool:
-        """Whether there is no room for another batch: then nothing is taken, and nothing is wrong."""
+        """Whether there is no room for another batch. That this worker takes no message is then right."""
         return not self._room.is_set()
 
     @property
     def waiting(self) -> int:
-        """Closures claimed whose attempt has not begun."""
+        """How many closures are claimed and not yet attempted."""
         return self._ready.qsize() + len(self._runners) - self._idle - self.in_flight
 
     async def claim(self, references: Sequence[str]) -> list[str]:
-        """Claim these groups, and begin with what is claimed; waits for room.
+        """Wait for room, claim these groups, and begin to attempt those that were claimed.
 
-        Returns the references that the ledger does not know, or whose record it cannot read: nothing is begun for them.
-        Raises NotTaken, StoreUnavailable, LedgerBroken or ForeignApi.
+        Returns the references that the ledger does not know or whose record it cannot read: nothing is begun for these.
+        Raises NotTaken when the process stops. Raises StoreUnavailable, LedgerBroken and ForeignApi.
         """
         async with self._turn:
             await self._room.wait()
@@ -83,10 +90,13 @@ class AttemptPool:
             return await self._claim(references)
 
     async def drain(self) -> None:
-        """Take no more; give back what has not begun; wait for what has. The caller sets the time-out."""
+        """Claim no more, give back claims that were not begun, and wait for calls in flight.
+
+        The caller sets the time-out. When the process ends earlier, nothing is lost: the leases end by themselves.
+        """
         self._stopping.set()
         self._set_room()
-        async with self._turn:  # a batch that was being claimed is claimed now, and no other will be
+        async with self._turn:  # the batch in `claim` has ended, and no other begins
             while not self._ready.empty():
                 self._give_back(self._ready.get_nowait()[0])
         while self._idle < len(self._runners):
@@ -96,7 +106,7 @@ class AttemptPool:
             runner.cancel()
 
     async def _claim(self, references: Sequence[str]) -> list[str]:
-        """Claim them, and begin with what was claimed; returns those that the ledger does not know, or cannot read."""
+        """Claim without waiting for room. Returns as `claim` does."""
         found: dict[str, Claim | Unclaimed] = {}
 
         async def claim(some: Sequence[str]) -> None:
@@ -124,7 +134,7 @@ class AttemptPool:
         self._set_room()
 
     async def _run(self) -> None:
-        """One of `concurrency` runners: attempts what is claimed, one after the other, for as long as the process."""
+        """Attempt one claim after the other. There are at most `concurrency` of these runners."""
         while True:
             self._idle += 1
             self._freed.set()
@@ -137,7 +147,7 @@ class AttemptPool:
                 _log.critical("an attempt died without a result; its lease ends by itself", exc_info=True)
 
     async def _work_on(self, claim: Claim, claimed: float) -> None:
-        """Wait for the slot that the rate limit reserved, attempt, hand over the result."""
+        """Wait for the slot that the rate limit reserved, attempt the claim, and hand over the result."""
         # The slot is an absolute time. A runner that is late calls at once: waiting again would push its call into a
         # later slot.
         slot = claimed + claim.wait_s
@@ -158,7 +168,7 @@ class AttemptPool:
         settlement = attempted.settlement
         self._settler.put(settlement, attempted)
         if settlement.health is not ApiHealth.GOOD or settlement.hold_s:
-            await self._settler.soon_empty()  # it may shut the gate: then what waits here must not be called
+            await self._settler.soon_empty()  # it may shut the gate; then the claims here must not be called
 
     async def _until_stopping(self, seconds: float) -> None:
         with suppress(TimeoutError):

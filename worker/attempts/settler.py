@@ -1,4 +1,4 @@
-"""Writes settlements into the ledger: the lone one at once, many together, none forgotten while the store is away."""
+"""Writes settlements into the ledger: a single one at once, many together. It keeps them while the store is away."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from worker.attempts.permission import Permission
 _log = logging.getLogger("closer.settler")
 LONG_WAIT_S = 3600.0
 _BATCH = 200
-# After a write the next waits this long, so that under load many share one script call.
+# The pause after each write. Under load many settlements gather meanwhile and share one script call.
 _LINGER_S = 0.01
 _PAUSE_FIRST_S, _PAUSE_MOST_S = 0.1, 2.0
 _SOON_S = 1.0
 
 
 class _Result(NamedTuple):
-    """What is to be written; `attempted` is None where no call was made: the claim is given back."""
+    """A settlement to write. `attempted` is None when no call was made and the claim is given back."""
 
     settlement: Settlement
     attempted: Attempted | None
 
 
 class Settler:
-    """A queue of settlements, and the task that empties it. `after` is called when some have been written.
+    """A queue of settlements, and the task that writes them.
 
-    `observers` are told of each attempt once the ledger has answered. The ledger also answers whether this worker may
-    go on calling, which is noted in `permission`.
+    `after` is called when some have been written. `observers` are called with each attempt after the ledger has
+    answered. The answer also says whether this worker may go on calling, and `permission` notes that.
     """
 
     def __init__(
@@ -56,23 +56,24 @@ class Settler:
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
-        self._again = False  # the store did not answer: what was sent may be written all the same
+        self._again = False  # the store did not answer, so the last batch may be written already
         self.outages = OutageLog("settling")
-        self.settled = 0  # settlements that were written
-        self.lost_leases = 0  # attempts whose lease had ended before their result came
+        self.settled = 0  # how many settlements were written
+        self.lost_leases = 0  # how many attempts ended after their lease, so their results were not written
         self._told_until_s = float("-inf")
 
     def put(self, settlement: Settlement, attempted: Attempted | None = None) -> None:
-        """Hand over what an attempt came to, or give a claim back (`attempted` is None).
+        """Queue the result of an attempt, or give a claim back (`attempted` is None). Returns at once.
 
-        A crash before it is written repeats the attempt: the lease ends.
+        A crash before it is written is safe. The lease ends, the attempt is repeated, and the API then says whether the
+        group is closed.
         """
         self._queue.append(_Result(settlement, attempted))
         self._emptied.clear()
         self._filled.set()
 
     async def run(self) -> None:
-        """Write until cancelled."""
+        """Write settlements until cancelled. While the store fails, keep them all and try again every 0.1 to 2 s."""
         pause_s = _PAUSE_FIRST_S
         while True:
             await self._filled.wait()
@@ -88,17 +89,17 @@ class Settler:
                 await asyncio.sleep(_LINGER_S)
 
     async def soon_empty(self) -> None:
-        """Wait until everything has been written, but not long: the store may be away."""
+        """Wait until everything has been written, for at most a second, because the store may be away."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_SOON_S):
                 await self._emptied.wait()
 
     async def empty(self) -> None:
-        """Wait until everything has been written; the caller sets the time-out."""
+        """Wait until everything has been written. The caller sets the time-out."""
         await self._emptied.wait()
 
     def _tell_long_wait(self, hold_s: float) -> None:
-        """Say it loudly, but once, when the API wants no calls for a long time."""
+        """Log it once when the API wants no calls for more than an hour. `hold_s`: for how long."""
         ends_s = time.monotonic() + hold_s
         if hold_s > LONG_WAIT_S and ends_s > self._told_until_s + LONG_WAIT_S:
             self._told_until_s = ends_s
@@ -109,7 +110,10 @@ class Settler:
             )
 
     async def _write(self) -> None:
-        """Write what waits. What is written or dropped leaves the queue at once: a repeat does not write it again."""
+        """Write the next settlements of the queue. Raises StoreUnavailable and LedgerBroken.
+
+        Each leaves the queue when it is written or dropped, so a repeat after an error does not write it again.
+        """
         batch = [self._queue[index] for index in range(min(_BATCH, len(self._queue)))]
         await sift(batch, self._settle, self._drop)
         self._again = False
