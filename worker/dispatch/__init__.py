@@ -1,1 +1,1 @@
-"""From the ledger to the broker: what is due goes out in task messages."""
+"""Sends what is due from the ledger to the broker, in task messages."""

@@ -1,4 +1,4 @@
-"""The dispatcher: sends batches of references as task messages, and knows that the broker has each."""
+"""The dispatcher sends batches of references as task messages, and waits until the broker has confirmed each."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from kombu.exceptions import OperationalError
 
 from worker.dispatch.sweep import BrokerUnavailable
 
-_CONFIRM_S = 10.0  # a RabbitMQ that is short of memory or disk space confirms nothing, for as long as it is
+_CONFIRM_S = 10.0  # a RabbitMQ that is short of memory or disk space confirms nothing meanwhile
 _REFUSED = (OperationalError, AMQPError, MessageNacked, OSError)
 
 
 class Dispatcher:
-    """Sends batches from a thread and over a connection of its own: sending blocks, and the loop must not."""
+    """Sends batches from a thread of its own, over a connection of its own, because sending would block the loop."""
 
     def __init__(self, task: Task[Any, Any]) -> None:
         self._task = task
@@ -28,15 +28,19 @@ class Dispatcher:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="dispatch")
 
     async def dispatch(self, references: list[str]) -> None:
-        """Send one message. Raises BrokerUnavailable."""
+        """Send one message that names these references. Returns when the broker has it.
+
+        Raises BrokerUnavailable; the broker may have the message all the same. That is safe: a group that is named
+        twice is claimed once.
+        """
         await asyncio.get_running_loop().run_in_executor(self._thread, self._send, references)
 
     def close(self) -> None:
-        """Give up the thread; a message on its way is presumed lost later, and sent again."""
+        """Give up the thread without waiting. A message that was not sent counts as lost later, and is sent again."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _send(self, references: list[str]) -> None:
-        # References may be many: logs and events show only how many.
+        # There may be many references, so Celery's logs and events show only their number.
         options: dict[str, Any] = {"argsrepr": f"<{len(references)} references>", "retry": False}
         options |= {"timeout": _CONFIRM_S, "confirm_timeout": _CONFIRM_S}
         try:
@@ -52,7 +56,7 @@ class Dispatcher:
         return self._producer
 
     def _disconnect(self) -> None:
-        """After any error: a confirmation that comes late must not count for the next message."""
+        """Drop the connection after an error. A late confirmation on it would count for the next message."""
         if self._connection is not None:
             with suppress(*_REFUSED):
                 self._connection.collect()

@@ -1,4 +1,4 @@
-"""The sweep: whatever is due, new or retried or left by the dead, is dispatched as task messages."""
+"""The sweep dispatches closures that are due: new ones, retries, and those that dead workers left."""
 
 from __future__ import annotations
 
@@ -14,26 +14,24 @@ from worker.attempts.permission import Permission
 Dispatch = Callable[[list[str]], Awaitable[None]]
 Probe = Callable[[str], Awaitable[None]]
 
-BATCH = 100  # references in one message: enough that Celery's cost per message is small against the calls'
+BATCH = 100  # references in one message; with so many, Celery's cost of a message is small beside that of the calls
 _ROUND = 500
-_GRACE_S = 10.0  # a message not worked on for so long is presumed lost: `most` keeps the queue far shorter than that
+_GRACE_S = 10.0  # a message counts as lost after this time; `most` keeps the queue so short that none waits as long
 _IDLE_S = 1.0
-_LINGER_S = 0.005  # between two rounds, so that under load a message fills; a lone event does not wait for it
+_LINGER_S = 0.005  # the least time between two rounds: under load messages fill, and a single event does not wait
 
 
 class BrokerUnavailable(Exception):
-    """The broker did not take a message."""
+    """The broker did not take a message, or did not confirm it in time. Later it may."""
 
 
 class Sweep:
-    """Dispatches what is due. Any number of workers may sweep at once: the ledger gives each reference to one."""
+    """Dispatches what is due. Any number of workers may sweep at once: the ledger gives each reference to only one."""
 
     def __init__(
         self, ledger: Ledger, dispatch: Dispatch, permission: Permission, *, most: int, probe: Probe | None = None
     ) -> None:
-        """`dispatch` sends one task message.
-
-        `most`: references that messages may be on their way for, in the whole fleet.
+        """`dispatch` sends one task message. `most`: the most references that messages of the whole fleet may name.
 
         `probe` attempts one closure in this process, to find out whether the API accepts a suspended key again.
         """
@@ -48,11 +46,11 @@ class Sweep:
         self.on_their_way = 0
 
     def poke(self) -> None:
-        """Something may be due now."""
+        """Look again at once, because something may be due now. Must be called in the loop."""
         self._poked.set()
 
     def made_room(self) -> None:
-        """Work has ended: what waited for room may go."""
+        """Look again at once if the last round had no room, because some work has ended."""
         if self._blocked:
             self._poked.set()
 
@@ -66,7 +64,7 @@ class Sweep:
         try:
             due = await self._ledger.due(limit=_ROUND, grace_s=_GRACE_S, most=self._most, key=self._permission.key)
         except (StoreUnavailable, LedgerBroken):
-            self.on_their_way = 0  # unknown: a store that is away must not pass for a consumer that takes nothing
+            self.on_their_way = 0  # unknown; else a store that is away would look like a stuck consumer
             raise
         self._blocked = due.next_s is None
         self.on_their_way = due.on_their_way
@@ -80,7 +78,7 @@ class Sweep:
         await asyncio.sleep(max(0.0, started + _LINGER_S - time.monotonic()))
 
     async def _dispatch_all(self, references: list[str]) -> None:
-        """Crash-safe: what is not dispatched in time is due again, see `lua/due.lua`."""
+        """Send references in batches. A crash here is safe: what was not sent is due again, see `lua/due.lua`."""
         for start in range(0, len(references), BATCH):
             try:
                 await self._dispatch(references[start : start + BATCH])
