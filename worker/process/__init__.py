@@ -1,1 +1,1 @@
-"""The running process: its background tasks, and how they wait."""
+"""Builds, runs and stops one worker process: its components, its background tasks and its signs of life."""

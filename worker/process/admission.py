@@ -1,4 +1,4 @@
-"""What a worker makes sure of before it touches the ledger: its stream is its fleet's, and no older ledger waits."""
+"""Checks before a worker touches the ledger that no other fleet reads its stream and no older ledger waits."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _TELL_AGAIN_S = 600.0
 
 
 class Admission:
-    """Asks whether this worker may begin. `moving`: it has begun to move the ledger of an older release."""
+    """Decides whether this worker may begin. `moving`: whether it is moving the ledger of an older release now."""
 
     def __init__(self, ledger: Ledger, stream: str) -> None:
-        """`stream`: the one that this worker takes events from."""
+        """`stream`: the stream that this worker takes events from."""
         self._ledger = ledger
         self._stream = stream
         self._old = OldLedger(ledger.redis)
@@ -26,7 +26,7 @@ class Admission:
         self._told = Seldom(_TELL_AGAIN_S)
 
     async def look(self) -> None:
-        """Tell, now and then, when a worker of an older release has begun a ledger beside this fleet's.
+        """Log an error, at most every ten minutes, while a worker of an older release writes a ledger of its own.
 
         Raises StoreUnavailable and LedgerBroken.
         """
@@ -39,7 +39,11 @@ class Admission:
             )
 
     async def ask(self) -> None:
-        """Raises ConfigurationError when this worker must not begin, StoreUnavailable and LedgerBroken."""
+        """Return when this worker may begin. It first moves the ledger of an older release, if there is one.
+
+        A crash during the move is safe, see `tasks.ledger.old_prefix`. Raises ConfigurationError when this worker must
+        not begin. Raises StoreUnavailable and LedgerBroken.
+        """
         await self._refuse_other_fleets()
         await self._move_old_ledger()
 

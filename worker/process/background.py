@@ -1,4 +1,4 @@
-"""Runs a worker's components in the background, and ends them in order."""
+"""Runs a worker's components as background tasks, and ends them in order."""
 
 from __future__ import annotations
 
@@ -11,41 +11,47 @@ from worker.patience import pauses, within
 from worker.process.compose import Components
 from worker.process.supervisor import End, Part, Supervisor
 
-_DRAIN_S = 20.0  # calls in flight end; with what follows it stays under the 30 s that supervisors grant
+_DRAIN_S = 20.0  # for calls in flight to end; all of GOODBYE_S stays under the 30 s that supervisors grant
 _SETTLE_S = 5.0
 GOODBYE_S = _DRAIN_S + _SETTLE_S + 3.0
 _PRUNE_S = 60.0
 
 
 class Background:
-    """What a worker does for as long as its process lives."""
+    """The background tasks of a worker, from its start to its goodbye."""
 
     def __init__(self, components: Components) -> None:
         self._components = components
         self._stopping = False
 
     def parts(self, opened: asyncio.Event) -> list[Part]:
-        """Everything that runs for as long as the process, and how each ends. `opened`: Celery consumes."""
+        """Return the tasks that run for as long as the process. `opened` is set when Celery consumes."""
         own = self._components
         known = opened, own.introduced
         return [
             Part("settler", own.settler.run(), End.LAST),
             self._repeated("heartbeat", own.vitals.heartbeat),
-            # These finish their step: what they hold, read but not received, due but not dispatched, would else wait
-            # until somebody misses it.
+            # These two finish their step. They hold events that are read but not received, and references that are
+            # due but not dispatched. A crash here loses none of them, but each then waits until another worker takes
+            # it over.
             self._repeated("intake", own.intake.step, *known, end=End.FINISHES),
             self._repeated("sweep", own.sweep.step, *known, end=End.FINISHES),
             self._repeated("health", own.vitals.health, opened),
-            # Before the ledger knows this worker it may be another release's, which is about to be moved.
+            # Until the ledger knows this worker, the ledger of an older release may still have to be moved.
             self._repeated("prune", self._prune, *known),
             self._repeated("inspection", own.inspection.step, *known),
         ]
 
     async def goodbye(self, supervisor: Supervisor) -> None:
-        """In-flight calls end, what was not begun goes back at once, all is written down; then the connections."""
+        """End the worker in order, within `GOODBYE_S` seconds.
+
+        Calls in flight end, claims that were not begun are given back, and all results are written. Then the
+        connections are closed. When a time-out cuts this short, nothing is lost: the leases end, and other workers
+        attempt those groups again.
+        """
         own = self._components
         self._stopping = True
-        own.introduced.set()  # parts that have not begun must end, too
+        own.introduced.set()  # wakes the tasks that wait for it, so that they end, too
         own.sweep.poke()
         supervisor.cancel(End.CANCELLED)
         await within(
@@ -65,7 +71,7 @@ class Background:
         return Part(name, self._keep_going(name, step, *after), end)
 
     async def _keep_going(self, name: str, step: Callable[[], Awaitable[None]], *after: asyncio.Event) -> None:
-        """Repeat a step until the process stops; while the store is away, wait longer and longer, and say so once."""
+        """Repeat a step until the process stops. While the store fails, log that once and wait longer each time."""
         for event in after:
             await event.wait()
         outages, waits = OutageLog(name), pauses()

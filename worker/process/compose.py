@@ -1,4 +1,4 @@
-"""Builds one worker's components and wires them; `background.py` runs them."""
+"""Builds one worker's components and wires them. `background.py` runs them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from worker.store.connect import Redis, connect
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """The components of one worker. `introduced` is set when the ledger knows this worker."""
+    """The components of one worker. `introduced` is set when the ledger knows this worker. `keep_closed_s`: seconds."""
 
     redis: Redis
     ledger: Ledger
@@ -50,16 +50,16 @@ class Components:
 def compose(settings: Settings, dispatch: Dispatch, consume: Callable[[bool], None], name: str) -> Components:
     """Build the components of the worker `name`.
 
-    `dispatch` sends a task message. `consume` is told, from the loop's thread, whether this worker may take them.
-    Raises ConfigurationError.
+    `dispatch` sends task messages. `consume` is called from the loop's thread with whether this worker may take task
+    messages. Must be called in the loop. Opens no connection yet. Raises ConfigurationError.
     """
-    liveness.prepare(settings)  # first: what it raises must find no connection open
+    liveness.prepare(settings)  # this comes first, because after an error nobody would close the clients
     permission, introduced = Permission(tell=consume), asyncio.Event()
     redis, api = connect(settings), api_of(settings, connections=settings.concurrency)
     ledger = ledger_of(settings, redis)
 
     async def probe(reference: str) -> None:
-        """Attempt one closure although the key is suspended: a good reply ends that."""
+        """Attempt one closure although the key is suspended. A good reply ends the suspension."""
         with suppress(NotTaken):
             await messages.take_in([reference], "probe of the key")
 

@@ -1,4 +1,4 @@
-"""The inspection: what somebody has deleted from the ledger's agenda and indexes is found, put back, and told."""
+"""Runs the ledger's inspection, which puts back what the agenda and the indexes have lost, and logs what it finds."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ _NAMED_MOST = 100
 
 
 class Inspection:
-    """Takes steps of the one inspection that the whole fleet shares. A step is short, and the store sets the pace."""
+    """Takes steps of the inspection that the fleet shares. A step is short; the store says when the next is due."""
 
     def __init__(self, ledger: Ledger, *, lease_s: float) -> None:
-        """`lease_s`: a closure that was being attempted as its plan was lost is left alone for so long."""
+        """`lease_s`: how long a closure is left alone when it was being attempted and the agenda has lost it."""
         self._ledger = ledger
         self._lease_s = lease_s
         self._named: set[str] = set()
 
     async def step(self) -> None:
-        """Take a step, tell what it has found, and wait for the next one. Raises StoreUnavailable."""
+        """Take a step, log what it has found, and wait until the next one. Raises StoreUnavailable and LedgerBroken."""
         found = await self._ledger.inspector.step(lease_s=self._lease_s)
         self._name(found.met)
         _tell(found)
         await asyncio.sleep(found.wait_s)
 
     def _name(self, references: Sequence[str]) -> None:
-        """Name each damaged record once."""
+        """Log each damaged record once, and at most a hundred of them."""
         for reference in references:
             if reference not in self._named and len(self._named) < _NAMED_MOST:
                 self._named.add(reference)

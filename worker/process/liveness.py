@@ -1,4 +1,4 @@
-"""Whether a worker lives: its loop turns, and what is sent to it is taken. Known to other processes by a file."""
+"""Tells by a file whether a worker lives: whether its loop runs, and whether it takes the messages sent to it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ from worker import private
 from worker.settings import Settings
 
 SIGN_EVERY_S = 2.0
-STALE_S = 20.0  # the loop has not turned for so long
-IDLE_S = 40.0  # messages were on their way for so long, and this worker took none
+STALE_S = 20.0  # a sign that is older means that the loop is stuck
+IDLE_S = 40.0  # how long messages may be on their way while this worker takes none
 
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """A worker's last sign of life. `at_s` is on the machine's monotonic clock, the same for all its processes."""
+    """A worker's last sign of life.
+
+    `at_s`: when it was given, by the machine's monotonic clock, which all its processes share. `trouble`: what keeps
+    the worker from its work, "" for nothing. `stuck`: it is connected and takes no messages. `suspended`: the API
+    refuses its key. `introduced`: the ledger knows it.
+    """
 
     pid: int
     at_s: float
@@ -32,15 +37,19 @@ class Sign:
 
 
 class Watch:
-    """Notices a consumer that is connected and takes nothing."""
+    """Notices that Celery's consumer is connected and takes no messages."""
 
     def __init__(self, idle_s: float = IDLE_S) -> None:
-        """`idle_s`: for how long messages may be on their way, and none be taken."""
+        """`idle_s`: how long messages may be on their way (s) while none is taken."""
         self._idle_s = idle_s
         self._wanted_since: float | None = None
 
     def stuck(self, *, now_s: float, on_their_way: int, taken_s: float, busy: bool) -> bool:
-        """Whether messages have been on their way, and none was taken though there was room, for too long."""
+        """Return whether messages have been on their way for too long while none was taken and there was room.
+
+        `now_s`: the time, and `taken_s`: when the last message was taken, both by the monotonic clock. `on_their_way`:
+        how many references the fleet's messages name. `busy`: this worker has no room, so it rightly takes none.
+        """
         if not on_their_way or busy:
             self._wanted_since = None
             return False
@@ -50,36 +59,36 @@ class Watch:
 
 
 def own_sign(trouble: str, *, stuck: bool, suspended: bool = False, introduced: bool = True) -> Sign:
-    """This process's sign of life, now.
-
-    `suspended`: the API refuses its key. `introduced`: the ledger knows the worker; before that it waits.
-    """
+    """Return this process's sign of life at this moment. The arguments are as in `Sign`."""
     own = os.getpid()
     return Sign(own, now_s(), trouble, stuck, suspended, introduced, born=_born(own))
 
 
 def prepare(settings: Settings) -> None:
-    """Make the folder of the signs. Raises NotPrivate; a disk that is full is told later, and is no reason to stop."""
+    """Make the folder of the signs. Raises NotPrivate. Other errors, such as a full disk, are left to `write`."""
     with suppress(OSError), _folder(settings, make=True):
         pass
 
 
 def write(settings: Settings, sign: Sign) -> None:
-    """Put the sign where `read` finds it, whole or not at all. Raises OSError and NotPrivate."""
+    """Write the sign where `read` finds it, completely or not at all. Raises OSError and NotPrivate."""
     with _folder(settings, make=True) as folder:
         private.write(folder, f"{sign.pid}.json", json.dumps(asdict(sign)))
 
 
 def remove(settings: Settings, pid: int) -> None:
-    """Take the sign away: the worker has stopped as it was told to. Raises OSError and NotPrivate."""
+    """Remove the sign, because the worker has stopped as it was told to. Raises OSError and NotPrivate.
+
+    A crash before this leaves the file. `read` then removes it, because the process is gone.
+    """
     with suppress(FileNotFoundError), _folder(settings) as folder:
         os.unlink(f"{pid}.json", dir_fd=folder)
 
 
 def read(settings: Settings) -> list[Sign]:
-    """The signs of the workers that run on this machine with this data directory; what the dead left is removed.
+    """Return the signs of the workers that run on this machine with this data directory.
 
-    Raises NotPrivate.
+    Files that dead workers left are removed. Raises NotPrivate.
     """
     signs = []
     with suppress(FileNotFoundError), _folder(settings) as folder:
@@ -94,7 +103,7 @@ def read(settings: Settings) -> list[Sign]:
 
 
 def live(signs: list[Sign], now_s: float) -> tuple[bool, str]:
-    """Whether every worker lives, and one line that says so or why not."""
+    """Return whether every worker lives, and a line that says so or why not. `now_s`: the time by `now_s()`."""
     if not signs:
         return False, "no worker runs here; start one with `closer worker`"
     for sign in signs:
@@ -108,7 +117,7 @@ def live(signs: list[Sign], now_s: float) -> tuple[bool, str]:
 
 
 def not_ready(signs: list[Sign]) -> tuple[bool, str] | None:
-    """Why a worker that lives is not ready: it has not begun, or the API refuses its key. None when each has begun."""
+    """Return False and why a live worker is not ready: it has not begun, or its key is refused. None: all are ready."""
     for sign in signs:
         if not sign.introduced:
             return False, f"worker {sign.pid} lives, but has not begun; its log tells what it waits for"
@@ -118,7 +127,7 @@ def not_ready(signs: list[Sign]) -> tuple[bool, str] | None:
 
 
 def now_s() -> float:
-    """The machine's monotonic clock (s): it does not jump, and all processes share it."""
+    """Return the machine's monotonic clock (s). It does not jump, and all processes share it."""
     return time.monotonic()
 
 
@@ -132,7 +141,7 @@ def _folder(settings: Settings, *, make: bool = False) -> Iterator[int]:
 
 
 def _read(folder: int, name: str) -> Sign | None:
-    """What stands there; None when it is not a sign (a disk that was full, another version), or gone by now."""
+    """Return the sign in this file. None when it is gone, or is not a sign: a full disk or another release wrote it."""
     try:
         with os.fdopen(private.open_file(name, os.O_RDONLY, folder)) as file:
             return Sign(**json.loads(file.read()))
@@ -151,7 +160,7 @@ def _runs(sign: Sign) -> bool:
 
 
 def _born(pid: int) -> str:
-    """When the process began, in the kernel's ticks; empty where the kernel does not tell (not Linux)."""
+    """Return when the process began, in the kernel's ticks (field 22, see proc(5)). Empty where there is no /proc."""
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2]
     except OSError:

@@ -1,4 +1,4 @@
-"""The loop of a running worker: one asyncio loop in one thread, started and stopped from outside."""
+"""Runs one worker's asyncio loop in a thread. Celery's threads start it, stop it and hand batches over to it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WRONG_CONFIGURATION = 2  # the exit code
 
 
 class Runtime:
-    """One worker's loop and its parts. `died` is told, once, the exit code when a part ends that must not."""
+    """One worker's loop and its parts. When a part ends that must not, it calls `died` once with the exit code."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Runtime:
         died: Callable[[int], None],
         consume: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        """`consume` is told whether task messages may be taken, see `compose`."""
+        """`dispatch`, `consume`: see `compose`. `died` is called from the loop's thread."""
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._settings = settings
         self._dispatch = dispatch
@@ -51,7 +51,10 @@ class Runtime:
         self._drain = asyncio.Event()
 
     def start(self) -> None:
-        """Start the loop. Raises what kept it from starting."""
+        """Start the loop; returns when it runs, whether or not the store answers.
+
+        Raises the error that kept it from starting, such as ConfigurationError, or CloserError after 30 s.
+        """
         self._thread.start()
         try:
             self._ready.result(timeout=_START_S)
@@ -59,16 +62,20 @@ class Runtime:
             raise CloserError(f"its loop did not start within {_START_S:.0f} s; start it again") from None
 
     def open(self) -> None:
-        """Begin to take in events and to dispatch."""
-        with suppress(RuntimeError):  # told to stop, just before Celery was ready: the loop has ended
+        """Begin to take in events and to dispatch, because Celery consumes now."""
+        with suppress(RuntimeError):  # the loop has ended: it was told to stop just before Celery was ready
             self._loop.call_soon_threadsafe(self._open.set)
 
     def hand_over(self, references: Any, origin: str) -> None:
-        """Have the loop take a batch in; for a thread of Celery's pool. Every wait in it ends. Raises NotTaken."""
+        """Hand a batch to the loop, from a thread of Celery's pool, and return when it is taken in.
+
+        `references`: a list, or what another program sent instead. `origin`: the message's id. It waits at most
+        `BATCH_DEADLINE_S` seconds. Raises NotTaken: then the message must stay in the queue.
+        """
         batch = self._components.messages.take_in_when_possible(references, origin)
         try:
             future = asyncio.run_coroutine_threadsafe(batch, self._loop)
-        except RuntimeError:  # the loop has ended, and Celery's consumer not yet
+        except RuntimeError:  # the loop has ended, but Celery's consumer has not
             batch.close()
             raise NotTaken("this process is stopping") from None
         try:
@@ -80,12 +87,15 @@ class Runtime:
             raise NotTaken("this process is stopping") from None
 
     def drain(self) -> None:
-        """Begin to stop: nothing new is begun, what is in flight ends. Returns at once."""
+        """Begin to stop, and return at once. Nothing new is begun, and calls in flight end."""
         with suppress(RuntimeError, AttributeError):  # the loop has ended, or has not begun
             self._loop.call_soon_threadsafe(self._drain.set)
 
     def stop(self) -> None:
-        """Stop; returns when all is written down, or after `GOODBYE_S` without it (leases then end by themselves)."""
+        """Stop. Returns when all results are written, or after `GOODBYE_S` seconds.
+
+        Results that are not written by then are attempted again when their leases end.
+        """
         if self._thread.is_alive():
             self.drain()
             self._thread.join(GOODBYE_S)
@@ -113,11 +123,14 @@ class Runtime:
             if ended := await supervisor.first_to_end(self._drain):
                 self._give_up(ended)
         finally:
-            self._open.set()  # parts that have not begun must end, too
+            self._open.set()  # wakes the parts that wait for it, so that they end, too
             await background.goodbye(supervisor)
 
     def _give_up(self, part: asyncio.Task[Any]) -> None:
-        """Have the process stop, before the long goodbye: Celery must not deliver what is not taken any more."""
+        """Make the process stop, before the goodbye begins.
+
+        The goodbye takes long, and meanwhile Celery must not deliver messages that nobody takes.
+        """
         error = part.exception()
         if isinstance(error, ConfigurationError):
             _log.critical("%s", in_words(error))

@@ -1,4 +1,4 @@
-"""The background tasks of a worker, by name, and how each of them ends."""
+"""Runs the background tasks of a worker by name, and ends each in its own way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class End(Enum):
 
 
 class Part(NamedTuple):
-    """Work that goes on for as long as the process."""
+    """Work that goes on for as long as the process. `name` must be unique among the parts of a supervisor."""
 
     name: str
     work: Coroutine[Any, Any, None]
@@ -25,10 +25,10 @@ class Part(NamedTuple):
 
 
 class Supervisor:
-    """Runs parts as tasks. No part is known by its position, so another may be added anywhere."""
+    """Runs parts as tasks. It knows them by name and not by position, so a part may be added anywhere."""
 
     def __init__(self, parts: Iterable[Part]) -> None:
-        """Start all of them; needs a running loop. Raises ValueError when two have the same name."""
+        """Start all parts in the running loop. Raises ValueError when two have the same name."""
         self._parts: dict[str, tuple[asyncio.Task[None], End]] = {}
         for part in parts:
             if part.name in self._parts:
@@ -37,7 +37,7 @@ class Supervisor:
             self._parts[part.name] = (asyncio.create_task(part.work, name=part.name), part.end)
 
     async def first_to_end(self, stop: asyncio.Event) -> asyncio.Task[None] | None:
-        """Wait until a part ends, which none must before the process stops; None when `stop` was set first."""
+        """Wait until a part ends, and return its task: none may end on its own. None when `stop` is set first."""
         told = asyncio.create_task(stop.wait())
         tasks = [task for task, _ in self._parts.values()]
         ended, _ = await asyncio.wait([*tasks, told], return_when=asyncio.FIRST_COMPLETED)
@@ -47,12 +47,12 @@ class Supervisor:
         return next(task for task in tasks if task in ended)
 
     def cancel(self, end: End) -> None:
-        """Cancel the parts that end so."""
+        """Cancel the parts that end in this way. Returns at once."""
         for task in self._ending(end):
             task.cancel()
 
     async def finished(self) -> None:
-        """Wait for the parts that finish their step; the caller sets the time-out."""
+        """Wait for the parts that finish their step. The caller sets the time-out."""
         if tasks := self._ending(End.FINISHES):
             await asyncio.wait(tasks)
 

@@ -1,4 +1,4 @@
-"""A worker's signs of life: its heartbeat in the ledger, and the file that `closer health` reads on this machine."""
+"""Gives a worker's signs of life: the heartbeat in the ledger, and the file that `closer health` reads."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _HEARTBEAT_S = 5.0
 
 
 class AtWork(NamedTuple):
-    """The components whose work the signs of life tell of."""
+    """The components whose work the signs of life describe."""
 
     pool: AttemptPool
     settler: Settler
@@ -42,7 +42,7 @@ class AtWork(NamedTuple):
 
 
 class Vitals:
-    """Introduces the worker to the ledger, and says from then on that it lives and how its work goes."""
+    """Introduces the worker to the ledger. From then on it reports that the worker lives and how its work goes."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Vitals:
         introduced: asyncio.Event,
         work: AtWork,
     ) -> None:
-        """`name`: the worker's. `introduced` is set when the ledger knows it."""
+        """`name`: the worker's name. `introduced` is set here when the ledger knows the worker."""
         self._settings = settings
         self._name = name
         self._ledger = ledger
@@ -68,9 +68,10 @@ class Vitals:
         self._watch = liveness.Watch(liveness.IDLE_S)
 
     async def hello(self) -> None:
-        """Introduce this worker; while the store is away or older workers run, its first heartbeat will.
+        """Introduce this worker within five seconds. If that fails for now, its first heartbeat does it.
 
-        Raises ForeignApi and NewerLedger.
+        That is so while the store is away, older workers run, or an older ledger is being moved. Raises
+        ConfigurationError (with ForeignApi and NewerLedger) when this worker must not begin.
         """
         try:
             async with asyncio.timeout(_HELLO_S):
@@ -80,9 +81,13 @@ class Vitals:
             _log.warning("%s; waiting for it", str(error) or late)
 
     async def heartbeat(self) -> None:
-        """Say in the ledger that the worker lives, then wait for the next time. Raises ForeignApi."""
+        """Write a heartbeat into the ledger, then wait five seconds.
+
+        Raises StoreUnavailable and LedgerBroken, which pass. Raises ConfigurationError (with ForeignApi and
+        NewerLedger), which ends the process.
+        """
         if self._introduced.is_set():
-            await self._ledger.policy.hold_api()  # the ledger may have been moved to another API meanwhile
+            await self._ledger.policy.hold_api()  # an operator may have moved the ledger to another API meanwhile
             await self._say_alive()
             await self._admission.look()
         else:
@@ -90,7 +95,10 @@ class Vitals:
         await asyncio.sleep(_HEARTBEAT_S)
 
     async def health(self) -> None:
-        """Leave the sign for `closer health`, then wait for the next time. Raises CloserError when nothing is taken."""
+        """Write the sign for `closer health`, then wait two seconds.
+
+        Raises CloserError, which ends the process, when Celery's consumer is connected and takes no messages.
+        """
         stuck = self._watch.stuck(
             now_s=liveness.now_s(),
             on_their_way=self._work.sweep.on_their_way,
@@ -103,17 +111,17 @@ class Vitals:
         await asyncio.sleep(liveness.SIGN_EVERY_S)
 
     async def goodbye(self) -> None:
-        """Take the worker's signs away."""
+        """Remove the worker's heartbeat and its sign. Errors are ignored or logged, because the process ends anyway."""
         await within(
             1.0, self._ledger.heartbeats.write(self._name, None), "the store did not take this worker's goodbye"
         )
-        with suppress(OSError, NotPrivate):  # a sign that is left behind is known to be a dead worker's
+        with suppress(OSError, NotPrivate):  # a reader knows by the pid that the worker of a left-over sign is dead
             liveness.remove(self._settings, os.getpid())
 
     async def _introduce(self) -> None:
-        """Set the fleet's policy, name this worker's key to the ledger, and begin with few calls.
+        """Set the fleet's policy, tell the ledger the name of this worker's key, and begin with few calls.
 
-        Whether the API knows the key is not yet seen.
+        Few calls, because nobody knows yet whether the API accepts the key. A crash here repeats all of it.
         """
         await self._admission.ask()
         await self._ledger.policy.start(self._policy)
@@ -147,12 +155,12 @@ class Vitals:
                 introduced=self._introduced.is_set(),
             )
             liveness.write(self._settings, sign)
-        except (OSError, NotPrivate) as error:  # a full disk is no reason to stop closing groups
+        except (OSError, NotPrivate) as error:  # a full disk must not stop the closing of groups
             self._signs.begins(error)
         else:
             self._signs.ends()
 
     def _trouble(self) -> str:
-        """What keeps the worker from its work, in characters that every script can read."""
+        """Return what keeps the worker from its work, without secrets and in valid UTF-8, which the scripts need."""
         text = redact(self._work.settler.outages.text or self._work.messages.outages.text)
         return text.encode("utf-8", "backslashreplace").decode()
