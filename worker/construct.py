@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tasks.api.address import api_address
-from tasks.api.client import SortedApi
 from tasks.ledger.catalogue import Catalogue
 from tasks.ledger.ledger import Ledger
 from worker.settings import Settings
 from worker.store.connect import Redis
+
+if TYPE_CHECKING:
+    from tasks.api.client import SortedApi
 
 
 def ledger_of(settings: Settings, redis: Redis) -> Ledger:
@@ -23,6 +27,8 @@ def catalogue_of(settings: Settings, redis: Redis) -> Catalogue:
 
 def api_of(settings: Settings, *, connections: int) -> SortedApi:
     """A client of the API with at most so many connections. Raises ConfigurationError when there is no key."""
+    from tasks.api.client import SortedApi  # it loads slowly, and most commands make no call
+
     return SortedApi(
         base_url=settings.api_base_url,
         key=settings.need_api_key(),

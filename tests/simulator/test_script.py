@@ -75,7 +75,9 @@ async def test_a_script_may_hold_a_call_up(simulator: Simulator, api: httpx.Asyn
 async def test_bytes_come_as_they_are(simulator: Simulator, api: httpx.AsyncClient) -> None:
     """Bytes may be no HTTP, may drip one by one, and may leave the connection open for the next call."""
     whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-    calls = answer_with(simulator, Raw(whole, end=False), Raw(whole, every_s=0.001), Raw(b"SSH-2.0-OpenSSH_9.9\r\n"))
+    calls = answer_with(
+        simulator, Raw(whole, end=False), Raw(whole, every_s=0.001, end=False), Raw(b"SSH-2.0-OpenSSH_9.9\r\n")
+    )
     assert [(await api.post(CLOSE)).text for _ in range(2)] == ["ok", "ok"]
     with pytest.raises(httpx.RemoteProtocolError):
         await api.post(CLOSE)
