@@ -73,7 +73,7 @@ def problems(code: Figures, everything: Figures) -> Iterator[str]:
     if statistics.median(code.lengths) > MEDIAN or code.p90 > P90:
         yield f"functions are too long: the median may be {MEDIAN} lines, and nine of ten {P90}"
     yield from _over(everything.functions, LONGEST)
-    yield from _over(code.files, FILE)
+    yield from _over(everything.files, FILE)
     yield from (f"modules import each other in a circle: {' → '.join(circle)}" for circle in cycles(imports()))
     yield from (f"{place} replaces a part of ours by a mock" for place in mocks())
     yield from (f"{place} sleeps to wait; wait for a condition (tests/support.py, until)" for place in sleeps())

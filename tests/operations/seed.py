@@ -41,6 +41,10 @@ class Seed:
         return Settlement(self.reference, claim.lease, State.CLOSED, pack_attempt(attempt), outcome=Outcome.CLOSED)
 
 
+NOT_LOCKED = Seed("sg_1", Reason.NOT_LOCKED, 409, "conflict", "wms-a", "HTTP 409 conflict; group is open")
+SEEDS = [NOT_LOCKED, Seed("sg_2", Reason.GONE, 410, "gone", "wms-b"), Seed("sg_3", None, 200, None, "wms-b")]
+
+
 async def plant(ledger: Ledger, seeds: Sequence[Seed]) -> None:
     """Receive, claim and settle them, in their order."""
     for start in range(0, len(seeds), _CHUNK):

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from tasks.api.client import SortedApi
+from tasks.ledger.notices import Notices
 from tests.support import API_KEY
 from tests.tasks.book import Book
 from tests.tasks.standin import StandIn, stand_in
@@ -18,6 +19,12 @@ from tests.tasks.standin import StandIn, stand_in
 def book(any_store: Redis) -> Book:
     """An empty ledger on an explicit clock."""
     return Book(any_store)
+
+
+@pytest.fixture
+def notices(book: Book) -> Notices:
+    """The notices of an empty ledger."""
+    return book.ledger.notices
 
 
 @pytest.fixture

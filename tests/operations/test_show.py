@@ -1,0 +1,36 @@
+"""`closer show`, through the real console script."""
+
+from __future__ import annotations
+
+from tests.operations.conftest import Cli
+from tests.operations.seed import SEEDS
+from tests.support import API_KEY
+
+
+def test_show_tells_the_story_and_what_to_do(cli: Cli) -> None:
+    """The event, the attempt, the operator, the meaning; the same for programs."""
+    cli.sow(SEEDS)
+    cli("requeue", "sg_2", "--why", "looked wrong")
+    text = cli.text("show", "sg_1")
+    for words in ("event received from wms-a, id e-sg_1", "HTTP 409 conflict", "correlation id c-sg_1",
+                  "only a locked group can be closed", "closer requeue sg_1 --lock"):  # fmt: skip
+        assert words in text
+    assert "requeue by olga: looked wrong" in cli.text("show", "sg_2")
+    story = cli.json("show", "sg_1")
+    assert [attempt["status"] for attempt in story["history"]] == [409]
+    [action] = cli.json("show", "sg_2")["actions"]
+    assert (action["action"], action["by"], action["why"]) == ("requeue", "olga", "looked wrong")
+
+
+def test_show_of_an_unknown_reference_says_so(cli: Cli) -> None:
+    """Exit code 1: could not; a reference that can be none is wrong usage."""
+    assert "no closure of sg_9 is known" in cli("show", "sg_9", code=1).stderr
+    cli("show", "../etc", code=2)
+
+
+def test_show_curl_leaves_the_key_out(cli: Cli) -> None:
+    """The call can be pasted; the shell puts the key in."""
+    text = cli.text("show", "sg_1", "--curl", api_base_url="http://127.0.0.1:9/pro")
+    assert "curl -i -X POST 'http://127.0.0.1:9/pro/shipment_groups/sg_1/close'" in text
+    assert "$CLOSER_API_KEY" in text
+    assert API_KEY not in text
