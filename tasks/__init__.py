@@ -1,1 +1,1 @@
-"""What a closure is, and how one is closed."""
+"""Closing one shipment group: events, closures, attempts and the ledger. Nothing here knows the worker's process."""

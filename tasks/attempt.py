@@ -1,4 +1,8 @@
-"""One attempt: call → judge → decide, for a closure that has been claimed."""
+"""Makes one attempt for a closure that has been claimed: it calls the API, judges the reply and decides what to do.
+
+A crash in the middle is safe. Nothing is written here, so the lease ends by itself and the group is attempted again; if
+the call took effect, the next one finds the group closed (304).
+"""
 
 from __future__ import annotations
 
@@ -50,9 +54,10 @@ Call = Callable[[str, float], Awaitable[Reply | NoReply]]
 
 @dataclass(slots=True)
 class _Trail:
-    """The calls of one attempt; `ends` is when the lease's usable time does, by the monotonic clock.
+    """The calls of one attempt, and what is known from them.
 
-    `asked`: whether the group's state was asked for. `health`: what the replies say about the API.
+    `ends`: when the attempt must be over, on the monotonic clock (s). `close`: the last reply to a close call. `asked`:
+    whether the group's state was asked for. `health`: what the last reply says about the API.
     """
 
     reference: str
@@ -64,10 +69,11 @@ class _Trail:
 
     @property
     def retry_after_s(self) -> float:
-        """The longest Retry-After of the replies."""
+        """The longest Retry-After of the replies (s), 0 when there was none."""
         return max((reply.retry_after_s or 0.0 for reply in self.replies), default=0.0)
 
     async def ask(self, call: Call) -> Reply | NoReply:
+        """Make one call within the time that is left, and keep its reply. Raises _OutOfTime when too little is left."""
         left_s = self.ends - time.monotonic()
         if left_s < _TOO_LATE_S:
             raise _OutOfTime
@@ -78,11 +84,11 @@ class _Trail:
 
 
 class _OutOfTime(Exception):
-    """The lease ends soon: another call could outlive it."""
+    """Less than 50 ms are left. Another call could outlive the lease, and another worker could call meanwhile."""
 
 
 class Attempter:
-    """Makes attempts. It writes nothing down: an attempt is a `Claim` in, an `Attempted` out."""
+    """Makes attempts. It writes nothing: a `Claim` comes in, an `Attempted` goes out, and the caller settles it."""
 
     def __init__(
         self,
@@ -94,7 +100,12 @@ class Attempter:
         lock_if_needed: bool = False,
         uniform: Uniform = random.uniform,
     ) -> None:
-        """`budget_s`: what all calls of one attempt may take together, shorter than the lease."""
+        """`policy`: the pauses between attempts. `worker`: this worker's name, for the history.
+
+        `budget_s`: how long all calls of one attempt may take together (s); it must be shorter than the lease.
+        `lock_if_needed`: lock a group that is open, then close it. `uniform`: draws a number between two, for the
+        jitter.
+        """
         self._api = api
         self._policy = policy
         self._worker = worker
@@ -103,7 +114,11 @@ class Attempter:
         self._uniform = uniform
 
     async def attempt(self, claim: Claim) -> Attempted:
-        """Try to close the group; any error of our own is kept with the attempt and tried again, never raised."""
+        """Try to close the claim's group, with one call or a few, and return what came of it.
+
+        It never raises for what the network, the API or closer itself does wrong: the error is kept with the attempt,
+        and the group is tried again. A group is closed only if the API has said so.
+        """
         started = time.monotonic()
         trail = _Trail(claim.reference, started + self._budget_s)
         try:
@@ -113,7 +128,7 @@ class Attempter:
         except Exception as error:
             _log.exception("attempt on %s broke; it will be tried again", claim.reference)
             verdict = Retry(f"closer's own error: {type(error).__name__}: {error}")
-        if isinstance(verdict, Retry):  # whichever call was told to wait: a conflict may carry Retry-After, too
+        if isinstance(verdict, Retry):  # any of the calls may have been told to wait, also one in a conflict
             verdict = replace(verdict, retry_after_s=max(verdict.retry_after_s, trail.retry_after_s))
         tries = Tries(claim.failures, claim.missing)
         remaining_s = claim.remaining_s - (time.monotonic() - started)
@@ -126,6 +141,7 @@ class Attempter:
         return Attempted(claim, tuple(trail.replies), verdict, decision, took_s, attempt, settlement)
 
     async def _verdict(self, trail: _Trail, *, lock: bool) -> Verdict:
+        """Close the group. If it is open and may be locked, lock it and close it again, once."""
         verdict = await self._close(trail)
         if isinstance(verdict, NotLocked) and lock:
             verdict = await self._lock(trail)
@@ -151,7 +167,10 @@ class Attempter:
         return verdict
 
     async def _reconsidered(self, given_up: GiveUp, trail: _Trail) -> Done | GiveUp:
-        """Ask for the state before the closure fails: to a group that is closed an API may reply anything."""
+        """Ask for the group's state before the closure fails: the API may have refused because it is closed.
+
+        Whatever goes wrong with this question, the decision to give up stands.
+        """
         refused = trail.health
         try:
             decision = reconsider(given_up, await self._state(trail), trail.reference)
@@ -161,7 +180,7 @@ class Attempter:
             _log.exception("asking for the state of %s broke; the closure fails without it", trail.reference)
             return given_up
         if isinstance(decision, GiveUp):
-            trail.health = refused  # that a question was answered does not make the close any healthier
+            trail.health = refused  # the answer to a question does not undo what the refused close says
         return decision
 
     def _record(self, claim: Claim, trail: _Trail, verdict: Verdict, decision: Decision, took_s: float) -> Attempt:

@@ -1,4 +1,4 @@
-"""One attempt as a single value, and who is told of it once its result has been written."""
+"""Holds one attempt as a single value, and the interface of those who are told of it after its result is written."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ class Written(StrEnum):
 
 
 class Attempted(NamedTuple):
-    """Everything that is known of one attempt; logs, metrics and traces are made of this value and of nothing else.
+    """Everything that is known of one attempt. Logs, metrics and traces are made of this value and of nothing else.
 
-    `took_s`: the duration of all its calls (s). `attempt`: as the closure's history keeps it. `settlement`: as the
-    ledger is told. `written` is None until the ledger has answered.
+    `replies`: what came back, in the order of the calls. `took_s`: the duration of all its calls (s). `attempt`: as the
+    closure's history keeps it. `settlement`: as the ledger is told. `written`: what became of it there; None until the
+    ledger has answered.
     """
 
     claim: Claim
@@ -40,7 +41,11 @@ class Attempted(NamedTuple):
 
 
 class Observer(Protocol):
-    """Is told of each attempt after the ledger has answered, so never of one that may still be written or lost."""
+    """Is told of each attempt after the ledger has answered.
+
+    So it never hears of an attempt whose result may still be written or lost. A crash between the two loses the call of
+    the observer, never the result.
+    """
 
     def __call__(self, attempted: Attempted, /) -> None:
-        """Take note, and return at once: meanwhile no other result is written. What it raises is logged."""
+        """Take note and return at once, because no other result is written meanwhile. What it raises is logged."""

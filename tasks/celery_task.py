@@ -1,4 +1,7 @@
-"""The Celery task `tasks.close_groups`: a message that says "look at these references now"."""
+"""Defines the Celery task `tasks.close_groups`: a message that asks to look at these references now.
+
+A message is only a hint. If it is lost, the ledger's agenda names the groups again after ten seconds.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,19 @@ from tasks.task_message import KEPT_BYTES, TASK_NAME, Aside, asides
 __all__ = ["TASK_NAME", "register"]
 
 _log = logging.getLogger("closer.messages")
-_BATCH = 500  # references that are claimed in one step, however many a message names
-_PAUSE_S = 1.0  # before a message goes back that can be neither taken nor put aside
+_BATCH = 500  # references that are claimed in one step; a message may name more
+_PAUSE_S = 1.0  # before a message that can be neither taken nor put aside goes back to the queue
 _SAY_AGAIN_S = 10.0
 
 
 def register(app: Celery, hand_over: Callable[[Any, str], None]) -> Task[Any, Any]:
-    """Make `hand_over(batch, origin)` the body of the task; a batch is a list of references, or an `Aside`.
+    """Register the task with `app`, and make `hand_over(batch, origin)` its body.
 
-    The arguments are those of `TaskMessage.arguments`: a foreign program's message is read before Celery sees it.
-    `hand_over` raises NotTaken to keep the message. Whatever else it raises, the batch is put aside: to Celery a failed
-    task is done, and what was to be closed would be gone with it.
+    A batch is a list of at most 500 references, or an `Aside`. `origin` is the message's id. The task's arguments are
+    those of `TaskMessage.arguments`, because every message is read and made anew before Celery sees it.
+
+    `hand_over` raises NotTaken to put the message back into the queue. If it raises anything else, the batch is kept as
+    rejected: for Celery a failed task is done, so the groups that it names would otherwise be lost.
     """
     said = Seldom(_SAY_AGAIN_S)
 
@@ -58,6 +63,7 @@ def _hand_over(batch: Any, origin: str, hand_over: Callable[[Any, str], None]) -
 
 
 def _keep(aside: Aside, origin: str, hand_over: Callable[[Any, str], None]) -> None:
+    """Keep a batch as rejected. If even that fails, wait a second and leave the message in the queue (NotTaken)."""
     try:
         hand_over(aside, origin)
     except NotTaken:
@@ -72,6 +78,7 @@ def _bytes(batch: Any) -> bytes:
 
 
 def _say(batch: Any, origin: str, said: Seldom) -> None:
+    """Log that something was put aside, at most once in ten seconds, with the number of those that were not logged."""
     if isinstance(batch, Aside) and (more := said.due()) is not None:
         _log.warning(
             "task message %s was put aside: %s%s; look at it: closer rejected list",

@@ -7,8 +7,8 @@
           │ └─ handed back ─┘ └─────▶ retrying
           └───────── due ─────────────────┘
 
-(1) an operator asked the API, and it shows the group open: `closer verify`.
-That a group is closed is a fact: whoever brings it, from every state, also from discarded, it leads to closed.
+(1) An operator asked the API, and it shows the group open (`closer verify`). A closed group is a fact, so a closure in
+any state, also a discarded one, becomes closed when somebody learns of it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from typing import Any
 from tasks.history import Attempt, OperatorAction, iso
 
 HISTORY_LIMIT = 20
-UNREADABLE = "unreadable"  # the verdict of the only attempt that a damaged record is shown with
+UNREADABLE = "unreadable"  # the verdict of the one attempt that a damaged record shows
 
 
 class State(StrEnum):
     """Where a closure stands.
 
-    `CLOSED` is final unless the API itself denies it. `DISCARDED` is final unless the group turns out to be closed.
+    QUEUED: it waits for an attempt. CLOSING: a worker has claimed it. RETRYING: it waits for its next attempt. FAILED:
+    an operator must look at it. CLOSED is final unless the API itself denies it. DISCARDED is final unless the group
+    turns out to be closed.
     """
 
     QUEUED = "queued"
@@ -38,14 +40,14 @@ class State(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a closed group came to be closed."""
+    """How a closed group came to be closed: by a call of closer's, or before it."""
 
     CLOSED = "closed"
     ALREADY_CLOSED = "already_closed"
 
 
 class Reason(StrEnum):
-    """Why a closure failed."""
+    """Why a closure failed. `worker.operations.advice` says what each means, and what an operator can do."""
 
     NOT_FOUND = "not_found"
     GONE = "gone"
@@ -71,7 +73,13 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 
 @dataclass(frozen=True, slots=True)
 class Closure:
-    """The record of closing one group, as read from the ledger. Times are ms since the epoch, store's clock."""
+    """The record of closing one group, as it was read from the ledger.
+
+    Times (`_ms`) are milliseconds since the epoch by the store's clock. `attempts`: how many there were in all;
+    `history` keeps the last 20 of them, oldest first. `source`, `event_id`: the identity of the event that made it.
+    `entered_ms`: since when it is in its state. `next_attempt_ms`: set only while it is retrying. `actions`: the last
+    10 of the operators.
+    """
 
     reference: str
     state: State
@@ -91,16 +99,19 @@ class Closure:
 
     @property
     def damaged(self) -> bool:
-        """Whether the store's record of it could not be read."""
+        """Whether the store's record could not be read. The closure then shows the state that an index holds."""
         return bool(self.history) and self.history[0].verdict == UNREADABLE
 
     @property
     def last_attempt(self) -> Attempt | None:
-        """The newest attempt, if there was one."""
+        """The newest attempt, None if there was none."""
         return self.history[-1] if self.history else None
 
     def as_json(self) -> dict[str, Any]:
-        """The closure as operators and other programs see it (field names are a promise)."""
+        """Return the closure as operators and other programs see it.
+
+        The names of the fields are a promise. Times are ISO 8601 in UTC; what is not there is null.
+        """
         last = self.last_attempt
         return {
             "reference": self.reference,

@@ -1,4 +1,7 @@
-"""A message as a broker carries it: foreign bytes in, headers and an unpacked body out, within limits."""
+"""Takes a broker's message apart: foreign bytes come in, headers and an unpacked body go out.
+
+Size, depth and unpacked size are limited here, because any program may write to the queue.
+"""
 
 from __future__ import annotations
 
@@ -11,30 +14,33 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # packed and unpacked: it holds more than 100,000 references
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # before and after unpacking; more than 100,000 references fit
 _LZMA_MEMORY = 64 * 1024 * 1024
 
 
 class Unreadable(ValueError):
-    """These bytes are not a message, or not one that may be read; the text says why."""
+    """These bytes are not a message, or not one that may be read. The text says why, without repeating the bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A message whose parts are told apart, and whose body is not yet read."""
+    """A message with its headers and its body apart. The body is decompressed and not parsed yet."""
 
     body: bytes
     headers: dict[str, Any] = field(default_factory=dict)
     content_type: str = ""
 
     def whole(self) -> bytes:
-        """Headers and body in one JSON document: what is kept of a message that belongs to another program."""
+        """Return headers and body as one JSON document. It is what is kept of another program's message."""
         document = {"headers": self.headers, "body": self.body.decode("utf-8", "backslashreplace")}
         return json.dumps(document, default=str).encode()
 
 
 def from_redis(raw: bytes) -> Envelope:
-    """Read a message as kombu puts it into a list or publishes it. Raises Unreadable."""
+    """Read a message in the form in which kombu's Redis transport writes it: one JSON document.
+
+    Raises Unreadable when it is not such a document, is larger than 16 MiB, or cannot be unpacked.
+    """
     document = load_json(raw)
     if not isinstance(document, dict) or not isinstance(document.get("body"), str):
         raise Unreadable("it is not a message of Celery's; events belong on the stream")
@@ -47,7 +53,11 @@ def from_redis(raw: bytes) -> Envelope:
 
 
 def unpacked(body: bytes | str, headers: Any, content_type: Any) -> Envelope:
-    """The parts of a message, checked and decompressed. Raises Unreadable."""
+    """Check the size of a message's body, decompress it, and return it with its headers.
+
+    `headers` and `content_type` may be of any type; a wrong one counts as missing. Raises Unreadable when the body is
+    too large, or compressed in an unknown way.
+    """
     headers = headers if isinstance(headers, dict) else {}
     raw = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else bytes(body)
     check_size(raw)
@@ -57,7 +67,7 @@ def unpacked(body: bytes | str, headers: Any, content_type: Any) -> Envelope:
 
 
 def load_json(raw: bytes) -> Any:
-    """Parse JSON of bounded size. Raises Unreadable, whatever the bytes hold."""
+    """Parse at most 16 MiB of JSON in UTF-8. Raises Unreadable for any other bytes, and for JSON nested too deeply."""
     check_size(raw)
     try:
         return json.loads(raw.decode("utf-8"))
@@ -68,7 +78,7 @@ def load_json(raw: bytes) -> Any:
 
 
 def check_size(raw: bytes) -> None:
-    """Raises Unreadable when there are more bytes than a message may have."""
+    """Raises Unreadable when there are more than 16 MiB."""
     if len(raw) > MAX_MESSAGE_BYTES:
         raise Unreadable(f"it has {len(raw)} bytes, the limit is {MAX_MESSAGE_BYTES}")
 
@@ -81,7 +91,7 @@ def _from_base64(text: bytes) -> bytes:
 
 
 def _decompressed(packed: bytes, compression: str) -> bytes:
-    """Unpack at most what a message may have: a few bytes can unfold into all the memory that there is."""
+    """Unpack at most one byte more than a message may have, because a few bytes can unfold into gigabytes."""
     make = _UNPACKERS.get(compression)
     if make is None:
         raise Unreadable(f"it is compressed in a way that closer does not read ({compression})")
@@ -97,7 +107,7 @@ def _unpack_lzma(packed: bytes, most: int) -> bytes:
     return lzma.LZMADecompressor(memlimit=_LZMA_MEMORY).decompress(packed, most)
 
 
-# By the names that kombu writes into the header.
+# The names are those that kombu writes into the header `compression`.
 _UNPACKERS: dict[str, Callable[[bytes, int], bytes]] = {
     "application/x-gzip": lambda packed, most: zlib.decompressobj().decompress(packed, most),
     "application/x-bz2": lambda packed, most: bz2.BZ2Decompressor().decompress(packed, most),

@@ -18,11 +18,14 @@ class CloserError(Exception):
 
 
 class ConfigurationError(CloserError):
-    """A setting is missing or wrong."""
+    """A setting is missing or wrong. Trying again does not help, so the process ends with exit code 2."""
 
 
 class ForeignApi(ConfigurationError):
-    """The ledger's closures are groups at another API: calling this one for them would close the wrong groups."""
+    """The ledger is for another API than the settings name.
+
+    Its closures are groups there. Calls to this API could close groups that only have the same references.
+    """
 
     def __init__(self, ledgers: str, ours: str) -> None:
         """`ledgers`, `ours`: the two addresses, see `tasks.api.address.api_address`."""
@@ -45,14 +48,17 @@ class NewerLedger(ConfigurationError):
 
 
 class StoreUnavailable(CloserError):
-    """The store is away, full, read-only, loading, or too slow. It is worth trying again later."""
+    """The store is away, full, read-only, loading, or too slow. The same step may succeed later, so callers wait."""
 
 
 class OlderWorkers(StoreUnavailable):
-    """Workers of an older closer are alive that would not respect what this one writes: it waits until they stop."""
+    """Workers of an older closer are alive, so this one waits until they have stopped.
+
+    They would not respect what this one writes, and would call the API while this one keeps the gate shut.
+    """
 
     def __init__(self, names: list[str]) -> None:
-        """`names`: theirs."""
+        """`names`: the names of the older workers."""
         super().__init__(
             f"{', '.join(map(repr, names))} of an older closer must stop first: it would call the API while this one "
             "keeps the gate shut. Stop it (SIGTERM); one that was killed counts for a minute"
@@ -60,15 +66,15 @@ class OlderWorkers(StoreUnavailable):
 
 
 class LedgerBroken(CloserError):
-    """The store answered, and a script failed: a key holds something else, an argument is wrong, or the script is.
+    """The store answered, and a script of the ledger failed.
 
-    A script fails before its first write, so nothing is half-done and a repeat counts nothing twice. The cause is what
-    the script was given, or what the store holds: `tasks.ledger.sift` finds out which.
+    The cause is an argument, a key of another kind, or the script itself; `tasks.ledger.sift` finds out which item it
+    is. A script fails before its first write, so nothing is half-done and a repeat counts nothing twice.
     """
 
 
 class NotTaken(Exception):
-    """A batch of a task message cannot be taken in now: the process stops, or has no room in time.
+    """A batch of a task message cannot be taken in now, because the process stops or has no room in time.
 
-    Its message must stay in the queue. It is no fault, and no operator reads of it.
+    The message must go back into the queue. This is not a fault, so operators are not told of it.
     """

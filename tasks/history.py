@@ -1,4 +1,4 @@
-"""What has happened to a closure: each attempt to close its group, and each operator's action."""
+"""Holds what has happened to a closure: each attempt to close its group, and each operator's action."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ _LATEST_MS = 253_402_300_799_000  # the end of the year 9999, which is as far as
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt to close a group: what was asked, what came back, what was decided.
+    """One attempt to close a group: what was asked, what came back, and what was decided.
 
-    `sent_ms`: how long before that it was dispatched in a task message; None: it was not, a foreign program named it.
+    `at_ms`: when it was claimed, in ms since the epoch by the store's clock. `trigger`: the operator's action that
+    queued it (`requeue`, `bulk`), "" for none. `status`, `code`: of the last reply to a close call; without a reply
+    `code` is its `Failure`. `verdict`: the name of the verdict's class in small letters. `sent_ms`: how long before
+    `at_ms` its task message was sent; None when only a foreign program's message named it.
     """
 
     at_ms: int
@@ -29,7 +32,7 @@ class Attempt:
     sent_ms: int | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The attempt as operators and other programs see it."""
+        """Return the attempt as operators and other programs see it. Times are ISO 8601 in UTC."""
         return {
             "dispatched_at": None if self.sent_ms is None else iso(self.at_ms - self.sent_ms),
             "at": iso(self.at_ms),
@@ -47,7 +50,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class OperatorAction:
-    """What an operator did to a closure; `audit_id` names the audit's entry with who and why."""
+    """What an operator did to a closure, and when. `audit_id`: the audit's entry that says who and why."""
 
     at_ms: int
     action: str
@@ -55,6 +58,9 @@ class OperatorAction:
 
 
 def iso(at_ms: float) -> str:
-    """Milliseconds since the epoch as ISO 8601 in UTC, to the millisecond; a damaged time ends with the year 9999."""
+    """Return milliseconds since the epoch as ISO 8601 in UTC, to the millisecond.
+
+    A time before 1970 or after 9999 comes from a damaged record. It is shown as the nearer of the two ends.
+    """
     at_ms = min(max(at_ms, 0), _LATEST_MS)
     return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

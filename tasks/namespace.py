@@ -1,6 +1,6 @@
-"""The namespace of a fleet: how its keys, its stream, its consumer group and its queues are called.
+"""Names what belongs to one fleet: its keys, its stream, its consumer group and its queues.
 
-One store and one broker carry several fleets, each with a namespace of its own.
+One store and one broker carry several fleets, and each has a namespace of its own.
 """
 
 from __future__ import annotations
@@ -13,42 +13,45 @@ _DEFAULT = "closer"
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """The names that belong to one fleet. `name` matches NAMESPACE_PATTERN; the caller has checked that."""
+    """The names that belong to one fleet.
+
+    `name`: 1 to 64 characters of `A-Z a-z 0-9 _ . -` (NAMESPACE_PATTERN). The caller has checked that.
+    """
 
     name: str = _DEFAULT
 
     @property
     def is_default(self) -> bool:
-        """Whether this is the namespace of a fleet that was given none."""
+        """Whether the fleet has the default namespace, `closer`."""
         return self.name == _DEFAULT
 
     @property
     def prefix(self) -> str:
-        """What every key in the store begins with.
+        """The beginning of every key of the fleet in the store.
 
-        The braces are a hash tag: a cluster keeps all keys with the same tag in one slot, so that one script may use
-        them all.
+        The braces are a hash tag: a cluster keeps all keys with the same tag in one slot, so one script may use them
+        all.
         """
         return f"{{{self.name}}}:"
 
     @property
     def stream(self) -> str:
-        """The stream that events come on, unless a setting names another one."""
+        """The stream that events come on, unless CLOSER_EVENTS_STREAM names another one."""
         return "shipment-groups.complete" if self.is_default else f"{self.prefix}shipment-groups.complete"
 
     @property
     def group(self) -> str:
-        """The consumer group on that stream."""
+        """The fleet's consumer group on that stream."""
         return _DEFAULT if self.is_default else f"{_DEFAULT}:{self.name}"
 
     @property
     def queue(self) -> str:
-        """RabbitMQ's queue of task messages: by default Celery's, so that other programs need no setting."""
+        """The queue of task messages in RabbitMQ. By default it is Celery's, so that other programs need no setting."""
         return "celery" if self.is_default else f"celery.{self.name}"
 
     @property
     def dead_letters(self) -> str:
-        """RabbitMQ's queue of task messages that were given up."""
+        """The queue in RabbitMQ for task messages that were given up."""
         return f"{self.queue}.dead"
 
 
@@ -56,5 +59,5 @@ DEFAULT_NAMESPACE = Namespace()
 
 
 def is_closers_group(group: str) -> bool:
-    """Whether a consumer group of this name belongs to a fleet of closer's, this one or another."""
+    """Return whether a consumer group of this name belongs to any fleet of closer's, this one or another."""
     return group == _DEFAULT or group.startswith(f"{_DEFAULT}:")

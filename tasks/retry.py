@@ -1,4 +1,7 @@
-"""What to do after a verdict: settle, or when to try again. Pure: the clock and the dice come in as arguments."""
+"""Decides what to do after a verdict: settle the closure, or try again after a pause.
+
+Pure: the time that is left, the tries so far and the source of randomness come in as arguments.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +26,11 @@ from tasks.verdict import (
 )
 
 MISSING_TRIES = 5
-# Failures that an API may also tell of a group that is closed; for all others its state has been asked already.
+# The API may report these for a group that is closed. For all other reasons its state has been asked for already.
 DOUBTFUL = frozenset(
     {Reason.FORBIDDEN, Reason.NOT_FOUND, Reason.GONE, Reason.INVALID_REQUEST, Reason.DEADLINE_EXCEEDED}
 )
-_SLOWER = 2  # a slow retry waits as long as one that has failed this many times more
+_SLOWER = 2  # a slow retry waits as if it had failed this many times more
 
 Uniform = Callable[[float, float], float]
 
@@ -42,7 +45,10 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Tries:
-    """What has been tried since the closure was last queued by an event or an operator."""
+    """How often the closure was tried since an event or an operator last queued it.
+
+    `missing`: attempts for which the API knew no such group. `failures`: all other attempts that ended in a retry.
+    """
 
     failures: int = 0
     missing: int = 0
@@ -50,7 +56,7 @@ class Tries:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The group is closed. `cause`: what had spoken against it, where something had."""
+    """The group is closed. `cause`: the refusal that came first, when the state was asked for after it; else ""."""
 
     outcome: Outcome
     cause: str = ""
@@ -58,7 +64,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """Try again after `delay_s` seconds."""
+    """Try again after `delay_s` seconds (0 or more).
+
+    `cause`: why this attempt failed. `missing`: whether the API knew no such group.
+    """
 
     delay_s: float
     cause: str
@@ -67,7 +76,7 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class GiveUp:
-    """An operator must look at it."""
+    """The closure fails, and an operator must look at it. `cause`: the reply or the error that led to it."""
 
     reason: Reason
     cause: str
@@ -75,7 +84,7 @@ class GiveUp:
 
 @dataclass(frozen=True, slots=True)
 class GiveBack:
-    """Nothing was learnt about the group: queue it again as it was."""
+    """Nothing was learnt about the group, so it is queued again as it was. This does not count as a failure."""
 
     cause: str
 
@@ -84,7 +93,11 @@ Decision = Done | Again | GiveUp | GiveBack
 
 
 def decide(verdict: Verdict, tries: Tries, remaining_s: float, policy: Policy, uniform: Uniform) -> Decision:
-    """What to do after `verdict`, `remaining_s` seconds before the deadline (negative: after it)."""
+    """Return what to do after `verdict`.
+
+    `remaining_s`: seconds to the closure's deadline, negative after it. `uniform`: draws a number between two. A
+    `Retry` becomes a failure when the deadline has passed, or when the API knew no such group five times.
+    """
     match verdict:
         case Closed(outcome):
             return Done(outcome)
@@ -105,9 +118,10 @@ def decide(verdict: Verdict, tries: Tries, remaining_s: float, policy: Policy, u
 
 
 def reconsider(given_up: GiveUp, reply: Reply | NoReply, reference: str) -> Done | GiveUp:
-    """The decision after the group's state was asked for, once, before it fails.
+    """Return the decision after the group's state was asked for, which is done once before a closure fails.
 
-    Only `closed` changes it. Any other answer, or none, is no reason to try again.
+    `given_up`: the decision before. `reply`: the answer. Only `closed` changes the decision. Any other answer, or none,
+    leaves it as it was, with the answer added to its cause.
     """
     state = group_state(reply, reference)
     cause = f"{given_up.cause}; asked for its state: {state or f'no answer ({reply})'}"
@@ -115,10 +129,11 @@ def reconsider(given_up: GiveUp, reply: Reply | NoReply, reference: str) -> Done
 
 
 def backoff_s(failures: int, policy: Policy, uniform: Uniform, *, slow: bool = False) -> float:
-    """The pause after `failures` failures in a row (0: the first), in seconds: never under base, never over cap.
+    """Return the pause after a failed attempt, in seconds, between `policy.base_s` and `policy.cap_s`.
 
-    Full jitter over an exponentially growing range ("Exponential Backoff And Jitter", AWS Architecture Blog), kept
-    positive by the base: [base, min(cap, base x 2^(failures + 1))]. A slow pause starts where the range has grown.
+    `failures`: failed attempts before this one, 0 for the first. The pause is drawn from [base, min(cap, base x
+    2^(failures + 1))]. That is "full jitter" ("Exponential Backoff And Jitter", AWS Architecture Blog), but it is never
+    shorter than the base. `slow`: the range is that of two failures more, and begins at 4 x base.
     """
     step = failures + _SLOWER if slow else failures
     longest = min(policy.cap_s, policy.base_s * 2.0 ** min(step + 1, 64))
@@ -127,6 +142,7 @@ def backoff_s(failures: int, policy: Policy, uniform: Uniform, *, slow: bool = F
 
 
 def _again(retry: Retry, tries: Tries, remaining_s: float, policy: Policy, uniform: Uniform) -> Decision:
+    """Return when to try again, or that it fails. The API's Retry-After is a lower limit, even beyond the deadline."""
     missing = retry.pace is RetryPace.MISSING
     if missing and tries.missing + 1 >= MISSING_TRIES:
         return GiveUp(Reason.NOT_FOUND, retry.cause)
@@ -136,6 +152,6 @@ def _again(retry: Retry, tries: Tries, remaining_s: float, policy: Policy, unifo
     delay_s = backoff_s(failures, policy, uniform, slow=retry.pace is RetryPace.SLOW)
     told_s = retry.retry_after_s
     earliest_s = told_s + uniform(0, min(policy.base_s, 1.0)) if told_s else 0.0
-    # The last attempt falls on the deadline itself, or on a Retry-After that lies beyond it.
+    # The last attempt is made at the deadline, or when a Retry-After that ends later is over.
     latest_s = earliest_s if told_s > remaining_s else remaining_s
     return Again(max(min(max(delay_s, earliest_s), latest_s), told_s), retry.cause, missing)

@@ -1,7 +1,7 @@
-"""A task message: whatever a program put on the queue in, the groups that it names and what is put aside out.
+"""Reads a task message: any program's bytes come in, references and what must be put aside go out.
 
-What Celery sees is made anew of the result. So no header or option of a foreign message reaches Celery: nothing in it
-can expire a task, run a callback, hold a prefetch slot, or break the consumer.
+The message that Celery sees is made anew from the result, so no header or option of a foreign message reaches Celery.
+None can expire a task, run a callback, hold a prefetch slot, or break the consumer.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from tasks.envelope import Envelope, Unreadable, load_json
 from tasks.events.event import is_reference
 
 TASK_NAME = "tasks.close_groups"
-KEPT_BYTES = 1024 * 1024  # of a message that is put aside
-_MOST_ASIDE = 100  # a message that holds more of what is not a reference is put aside as a whole
+KEPT_BYTES = 1024 * 1024  # how much of a message that is put aside is kept
+_MOST_ASIDE = 100  # a message with more items that are not references is put aside as a whole
 _JSON = {"", "application/json", "text/json"}
 _NOT_ONE_LIST = "its arguments are not one list of references"
 _NEEDED = "1 to 128 characters of A-Z a-z 0-9 _ - are needed"
@@ -26,7 +26,7 @@ _NEEDED = "1 to 128 characters of A-Z a-z 0-9 _ - are needed"
 
 @dataclass(frozen=True, slots=True)
 class Aside:
-    """Bytes to be kept as a rejected event, and why they are not received."""
+    """Bytes that are kept as a rejected event, at most 1 MiB of them. `problem`: why they are not received."""
 
     body: bytes
     problem: str
@@ -34,36 +34,49 @@ class Aside:
 
 @dataclass(frozen=True, slots=True)
 class TaskMessage:
-    """What a message comes to. `task_id` is the sender's, for people to find it again."""
+    """What was read from a message.
+
+    `task_id`: the sender's id, by which people find the message again; a new one if it had none. `references`: the
+    groups to be closed. `aside`: the parts that are kept as rejected.
+    """
 
     task_id: str
     references: tuple[str, ...] = ()
     aside: tuple[Aside, ...] = ()
 
     def arguments(self) -> list[Any]:
-        """The task's arguments: the references; and only where something is put aside, that as pairs of texts."""
+        """Return the task's arguments: the list of references, and a second one only if something is put aside.
+
+        That one is a list of [bytes as text, problem] pairs, which `asides` reads back.
+        """
         kept = [[one.body.decode("utf-8", "surrogateescape"), one.problem] for one in self.aside]
         return [list(self.references), kept] if kept else [list(self.references)]
 
     def headers(self) -> dict[str, Any]:
-        """The headers of Celery's message protocol, version 2, and none that does more than name the task."""
+        """Return the headers of Celery's message protocol, version 2: only those that name the task."""
         return {"lang": "py", "task": TASK_NAME, "id": self.task_id, "root_id": self.task_id,
                 "argsrepr": f"<{len(self.references)} references>", "kwargsrepr": "{}"}  # fmt: skip
 
     def body(self) -> bytes:
-        """The message's body, as JSON."""
+        """Return the message's body as JSON: arguments by place, none by name, no options."""
         return json.dumps([self.arguments(), {}, {}]).encode()
 
 
 def put_aside(raw: bytes, problem: str, task_id: str = "") -> TaskMessage:
-    """A message of which nothing is received; the first mebibyte of its bytes is kept."""
+    """Return a message of which nothing is received, and whose first mebibyte is kept.
+
+    `problem`: what is wrong, for the operator. `task_id`: the sender's; "" for a new one.
+    """
     if len(raw) > KEPT_BYTES:
         problem += f"; the first {KEPT_BYTES} of its {len(raw)} bytes are kept"
     return TaskMessage(task_id or str(uuid4()), aside=(Aside(raw[:KEPT_BYTES], f"task message: {problem}"),))
 
 
 def read(envelope: Envelope, now: datetime) -> TaskMessage:
-    """Read a message of any program; never raises. `now`, with a time zone, is compared with its `eta`."""
+    """Read a message of any program. It never raises: what cannot be read is put aside.
+
+    `now`: the time, with a time zone. A message whose `eta` is later is put aside, because closer closes at once.
+    """
     task_id = ""
     try:
         told, args, kwargs = _parts(envelope)
@@ -74,12 +87,12 @@ def read(envelope: Envelope, now: datetime) -> TaskMessage:
         return _taken(task_id, args, kwargs, envelope.body, _not_before(told.get("eta"), now))
     except Unreadable as error:
         return put_aside(envelope.body, str(error), task_id)
-    except Exception as error:  # among them RecursionError: what was nested just so that it could be read
+    except Exception as error:  # also RecursionError: what could be read may be too deep to be written
         return put_aside(envelope.body, f"it cannot be read ({type(error).__name__})", task_id)
 
 
 def asides(kept: Any) -> list[Aside] | None:
-    """What `TaskMessage.arguments` made of the bytes to put aside, read back; None when it is not that."""
+    """Return what was put aside, from the second argument of `TaskMessage.arguments`; None if it is something else."""
     if not isinstance(kept, list) or not all(_is_pair(one) for one in kept):
         return None
     try:
@@ -89,7 +102,10 @@ def asides(kept: Any) -> list[Aside] | None:
 
 
 def _parts(envelope: Envelope) -> tuple[dict[str, Any], Any, Any]:
-    """What the message tells of itself, its arguments by place and by name; in either version of Celery's protocol."""
+    """Return what the message tells of itself, its arguments by place, and its arguments by name.
+
+    Versions 1 and 2 of Celery's protocol are read. Raises Unreadable when it is not JSON or names no task.
+    """
     if envelope.content_type.lower() not in _JSON:
         raise Unreadable(f"its content type is {envelope.content_type[:100]!r}, closer reads JSON")
     document = load_json(envelope.body)
@@ -104,6 +120,7 @@ def _parts(envelope: Envelope) -> tuple[dict[str, Any], Any, Any]:
 
 
 def _taken(task_id: str, args: Any, kwargs: Any, body: bytes, too_early: str) -> TaskMessage:
+    """Return the references that are valid, and put the rest aside: one by one up to 100 of them, else all at once."""
     given = _given(args, kwargs)
     if given is None:
         told = json.dumps({"args": args, "kwargs": kwargs}).encode() if isinstance(args, list) else body
@@ -126,7 +143,7 @@ def _taken(task_id: str, args: Any, kwargs: Any, body: bytes, too_early: str) ->
 
 
 def _given(args: Any, kwargs: Any) -> tuple[Any, Sequence[Aside]] | None:
-    """The one argument, by place or by name, and what an earlier reader of this message has put aside."""
+    """Return the references, given by place or by name, and what an earlier reader of this message put aside."""
     args = [] if args is None else args
     kwargs = {} if kwargs is None else kwargs
     if not isinstance(args, list) or not isinstance(kwargs, dict):
@@ -141,7 +158,7 @@ def _given(args: Any, kwargs: Any) -> tuple[Any, Sequence[Aside]] | None:
 
 
 def _not_before(eta: Any, now: datetime) -> str:
-    """Why the groups must not be closed yet; empty when nothing is against it."""
+    """Return why the groups must not be closed yet, "" when they may be. An `eta` without a zone is in UTC."""
     if eta is None:
         return ""
     try:
@@ -159,7 +176,7 @@ def _aside(value: Any, problem: str) -> Aside:
 
 
 def _id(value: Any) -> str:
-    """The sender's id as text. A message without one gets one that no other has."""
+    """Return the sender's id as text, cut at 200 characters; a new unique one when there is none."""
     if value is None or value == "":
         return str(uuid4())
     return (value if isinstance(value, str) else json.dumps(value))[:200]

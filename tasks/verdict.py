@@ -1,4 +1,7 @@
-"""What a reply means for a closure. Pure: a reply in, a verdict out; the table is the API's, see docs/api.md."""
+"""Judges what a reply means for one closure. docs/api.md has the same table, row by row.
+
+Pure: a reply comes in, a verdict goes out. What to do about a verdict is decided in `tasks.retry`.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +16,23 @@ class RetryPace(StrEnum):
     """How soon another attempt makes sense."""
 
     NORMAL = "normal"
-    SLOW = "slow"  # the group itself stands in the way: give people time
-    MISSING = "missing"  # it may still be processing: a few tries, then it is not found
+    SLOW = "slow"  # something about the group must change first, which people do
+    MISSING = "missing"  # the API knows no such group; it may still be processed, so try a few times
 
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The group is closed, and we know it."""
+    """The API has said that the group is closed. `outcome`: by this call, or before it."""
 
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Ambiguous:
-    """The reply alone does not tell: ask for the group's state. `conflict`: the API refused to close it."""
+    """The reply alone does not tell whether the group is closed, so its state must be asked for.
+
+    `conflict`: whether the API refused the call, rather than answering in an unusable way.
+    """
 
     cause: str
     conflict: bool
@@ -34,19 +40,23 @@ class Ambiguous:
 
 @dataclass(frozen=True, slots=True)
 class NotLocked:
-    """The group is open; it must be locked before it can be closed."""
+    """The group is open. It must be locked before it can be closed."""
 
     cause: str
 
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """The group is locked: it can be closed now."""
+    """The group is locked, so it can be closed now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try again later, not before `retry_after_s`; at the deadline it fails with `at_deadline`."""
+    """Try again later.
+
+    `pace`: how soon. `retry_after_s`: the least time to wait (s), as the API asked. `at_deadline`: the reason with
+    which the closure fails if this is still so at its deadline.
+    """
 
     cause: str
     pace: RetryPace = RetryPace.NORMAL
@@ -56,7 +66,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Trying again would not help."""
+    """The API refused, and trying again would not help. The closure fails with `reason`."""
 
     reason: Reason
     cause: str
@@ -64,22 +74,23 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Halt:
-    """The API refuses the key, not this group: no worker that has it may call."""
+    """The API refuses the key (401). That is not about this group, so no worker with this key may call."""
 
     cause: str
 
 
-# The states of a group (API page, get shipment group), and what `group_state` gives for a reply that names none.
+# The states of a group (API page, "get shipment group"). UNSAID: the reply names the group and no state.
 OPEN, LOCKED, CLOSED, UNSAID = "open", "locked", "closed", ""
 
 Verdict = Closed | Ambiguous | NotLocked | Locked | Retry | Refused | Halt
 
 
 def group_state(reply: Reply | NoReply, reference: str) -> str | None:
-    """The state in which a reply shows this group, in small letters; `UNSAID`: none. None: it is not about this group.
+    """Return the state in which a reply shows this group, in small letters, or UNSAID ("") if it shows none.
 
-    Only a 200 that names exactly this group is about it, and only if it has no error code: a gateway may answer
-    every call with 200 and a body of its own. This is the one place that says what such a reply means.
+    None means that the reply is not about this group. It is only if it is a 200 that names exactly this reference and
+    has no error code: a gateway may answer every call with 200 and a body of its own. This is the one place that judges
+    it.
     """
     if isinstance(reply, NoReply) or reply.status != 200 or reply.body is None:
         return None
@@ -89,10 +100,10 @@ def group_state(reply: Reply | NoReply, reference: str) -> str | None:
 
 
 def judge_close(reply: Reply | NoReply, reference: str) -> Verdict:
-    """What the reply to a close call means.
+    """Return what the reply to a close call means.
 
-    A 200 counts only when its body names the group, and does not say that it is not closed. 304 is "already closed"
-    (API reference). 409 is mostly "not locked yet", never taken for success.
+    A 200 counts as closed only when its body names the group and does not show it in another state. 304 means "already
+    closed" (API page). 409 mostly means "not locked yet", so it never counts as success.
     """
     if isinstance(reply, Reply):
         if group_state(reply, reference) in (CLOSED, UNSAID):
@@ -105,7 +116,7 @@ def judge_close(reply: Reply | NoReply, reference: str) -> Verdict:
 
 
 def judge_state(reply: Reply | NoReply, asked: Ambiguous, reference: str) -> Verdict:
-    """What the group's state means after an ambiguous reply (`asked`)."""
+    """Return what the reply to a state call means. `asked`: the ambiguous verdict that led to the question."""
     if isinstance(reply, NoReply) or reply.status != 200:
         return _settled(_judge_error(reply), asked)
     state = group_state(reply, reference)
@@ -122,9 +133,10 @@ def judge_state(reply: Reply | NoReply, asked: Ambiguous, reference: str) -> Ver
 
 
 def judge_lock(reply: Reply | NoReply, reference: str) -> Verdict:
-    """What the reply to a lock call means.
+    """Return what the reply to a lock call means.
 
-    A 200 that names the group and a 304 are locked; the documents disagree about 409.
+    A 200 that names the group, and a 304, mean that it is locked. The documents contradict each other about 409, so the
+    state is asked for.
     """
     if isinstance(reply, Reply):
         if reply.status == 304 or group_state(reply, reference) in (LOCKED, UNSAID):
@@ -135,7 +147,7 @@ def judge_lock(reply: Reply | NoReply, reference: str) -> Verdict:
 
 
 def judge_locked_state(reply: Reply | NoReply, asked: Ambiguous, reference: str) -> Verdict:
-    """What the group's state means after an ambiguous reply to a lock call."""
+    """Return what the group's state means after an ambiguous reply to a lock call (`asked`)."""
     verdict = judge_state(reply, asked, reference)
     if isinstance(verdict, Retry) and verdict.at_deadline is Reason.NOT_CLOSABLE:
         return Locked()
@@ -143,14 +155,14 @@ def judge_locked_state(reply: Reply | NoReply, asked: Ambiguous, reference: str)
 
 
 def still_not_locked(verdict: Verdict) -> Verdict:
-    """A group that is open although we locked it: somebody unlocks it, so give people time."""
+    """Turn NotLocked after a successful lock into a slow retry: somebody unlocks the group, so people need time."""
     if isinstance(verdict, NotLocked):
         return Retry(verdict.cause, RetryPace.SLOW, at_deadline=Reason.NOT_LOCKED)
     return verdict
 
 
 def _judge_error(reply: Reply | NoReply) -> Verdict:
-    """The rows that mean the same for every call."""
+    """Return what an error means. These rows of the table are the same for close, lock and state."""
     cause = str(reply)
     if isinstance(reply, NoReply):
         return Retry(cause)
@@ -175,7 +187,7 @@ def _judge_error(reply: Reply | NoReply) -> Verdict:
 
 
 def _settled(verdict: Verdict, asked: Ambiguous) -> Verdict:
-    """The state call did not tell either: never ask twice in one attempt."""
+    """Turn an ambiguous reply to a state call into a retry: the state is asked for once in one attempt."""
     if isinstance(verdict, Ambiguous):
         return Retry(f"{asked.cause}; state: {verdict.cause}")
     if isinstance(verdict, Retry):
@@ -184,12 +196,15 @@ def _settled(verdict: Verdict, asked: Ambiguous) -> Verdict:
 
 
 def _processing(reply: Reply) -> bool:
-    """A 404 because the group "is still being processed" (API page, errors): it will come."""
+    """Return whether a 404 says that the group "is still being processed" (API page, errors), so it will exist."""
     return any("processing" in code for code in reply.child_codes)
 
 
 def _malformed(reply: Reply) -> bool:
-    """A 400 about the reference's format or about the headers concerns the request, not the group's state."""
+    """Return whether a 400 is about the reference's format or about a header.
+
+    Then it concerns the request itself, and no state of the group would change it.
+    """
     if "invalid_reference_format" in reply.child_codes:
         return True
     details = reply.body.details if reply.body else []
