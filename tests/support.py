@@ -142,11 +142,11 @@ def cloud_event(reference: str, event_id: str = "1", source: str = "wms", **more
     )
 
 
-def publish(store: redis.Redis, references: list[str], prefix: str = "e") -> None:
+def publish(store: redis.Redis, references: list[str], prefix: str = "e", stream: str = STREAM) -> None:
     """Put an event for each reference on the stream, as a warehouse system does."""
     pipe = store.pipeline(transaction=False)
     for reference in references:
-        pipe.xadd(STREAM, {"event": cloud_event(reference, f"{prefix}-{reference}")})
+        pipe.xadd(stream, {"event": cloud_event(reference, f"{prefix}-{reference}")})
     pipe.execute()
 
 

@@ -14,13 +14,13 @@ from kombu import Connection, Queue
 
 from tasks.api.address import UNREADABLE, public_address
 from tasks.errors import ConfigurationError
-from tasks.namespace import DEFAULT_NAMESPACE
+from tasks.namespace import DEFAULT_NAMESPACE, Namespace
 from tasks.task_message import TASK_NAME
 from tests.end_to_end.fleet import SETTINGS, wait_for_all
 from tests.support import API_KEY, Process, count, key_of, publish, run, until
 from tests.worker.rabbit import Rabbit, program, rabbit
 from worker.broker.celery_settings import BATCH_DEADLINE_S, celery_settings
-from worker.broker.rabbitmq import DELIVERY_LIMIT, dead_letters, task_queue
+from worker.broker.rabbitmq import DELIVERY_LIMIT, dead_letters, declare, task_queue
 from worker.settings import load
 from worker.simulator.faults import Faults
 from worker.simulator.server import Simulator, run_in_thread
@@ -208,6 +208,57 @@ def test_a_rabbitmq_that_restarts_costs_nothing(
         effective = {reference: record.effective_closes for reference, record in simulator.records().items()}
     assert effective == dict.fromkeys(groups, 1)
     assert dead(broker) == 0
+
+
+def test_two_fleets_share_a_rabbitmq(broker: Rabbit, store: redis.Redis, store_url: str, tmp_path: Path) -> None:
+    """No fleet takes the other's task messages, also while the other is away; each closes its own groups, once."""
+    default, north = fleets = (Namespace(), Namespace("north"))
+    groups = {fleet: [f"sg_{fleet.name}_{number}" for number in range(100)] for fleet in fleets}
+    with ExitStack() as ends, Connection(broker.url) as connection:
+        apis = {fleet: ends.enter_context(run_in_thread(Simulator())) for fleet in fleets}
+
+        def start(fleet: Namespace) -> Process:
+            told: dict[str, Any] = {
+                **SETTINGS,
+                "redis_url": store_url,
+                "broker_url": broker.url,
+                "namespace": fleet.name,
+            }
+            return ends.enter_context(Process(tmp_path, "worker", **told, api_base_url=apis[fleet][0]))
+
+        for fleet in fleets:
+            declare(connection.channel(), fleet)
+            send_task(connection, fleet, f"sg_{fleet.name}")
+        workers = [start(default)]
+        until(lambda: closed(store, default) == 1, "the first fleet's message taken")
+        assert ready(connection, north) == 1
+        workers.append(start(north))
+        until(lambda: closed(store, north) == 1, "the other fleet's message taken")
+        for fleet in fleets:
+            publish(store, groups[fleet], stream=fleet.stream)
+        until(lambda: [closed(store, fleet) for fleet in fleets] == [101, 101], "all closed")
+        assert [worker.stop() for worker in workers] == [0, 0]
+        for fleet in fleets:
+            calls = {reference: group.close_calls for reference, group in apis[fleet][1].records().items()}
+            assert calls == dict.fromkeys([f"sg_{fleet.name}", *groups[fleet]], 1)
+
+
+def send_task(connection: Connection, fleet: Namespace, reference: str) -> None:
+    """Send a task message as a foreign program does."""
+    headers = {"task": TASK_NAME, "id": reference, "lang": "py"}
+    body: list[Any] = [[[reference]], {}, {}]
+    connection.Producer(serializer="json").publish(body, routing_key=fleet.queue, headers=headers)
+
+
+def ready(connection: Connection, fleet: Namespace) -> int:
+    """How many task messages wait for this fleet, and nobody has them in hand."""
+    answer: Any = task_queue(fleet).bind(connection.channel()).queue_declare(passive=True)
+    return int(answer.message_count)
+
+
+def closed(store: redis.Redis, fleet: Namespace) -> int:
+    """How many groups this fleet has closed."""
+    return int(store.zcard(f"{fleet.prefix}closed"))
 
 
 def test_a_queue_of_somebody_elses_is_named(broker: Rabbit, store_url: str) -> None:
