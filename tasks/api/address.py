@@ -1,4 +1,4 @@
-"""Addresses as people may read them: without user, password and parameters."""
+"""Shows addresses without user, password and parameters, and compares them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from urllib.parse import urlsplit
 
 UNREADABLE = "an address that cannot be read"
-# What separates the parts of an address; inside a user or a password each must be written as %XX (RFC 3986, 3.2.1).
+# These separate the parts of an address, so in a user or a password each must be written as %XX (RFC 3986, 3.2.1).
 ESCAPES = "/ as %2F, ? as %3F, # as %23, @ as %40, [ as %5B, ] as %5D"
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -22,10 +22,10 @@ _ADDRESS = re.compile(
 
 
 def public_address(url: str) -> str:
-    """An address, or several with `;` between them, without what may be secret: scheme, host, port and path.
+    """Return an address, or several with `;` between them, without what may be secret: scheme, host, port and path.
 
-    One that can be read in two ways is not repeated at all: a `/` or `@` in a password could make a part of it
-    look like the host or the path. So of what is shown nothing can be from a password.
+    An address that can be read in two ways is not shown at all, but as UNREADABLE: a `/` or `@` in a password could
+    make a part of it look like the host or the path. So nothing that is shown can be from a password.
     """
     found = [_ADDRESS.fullmatch(each) for each in several(url)]
     shown = [_shown(each) for each in found]
@@ -35,9 +35,10 @@ def public_address(url: str) -> str:
 
 
 def api_address(url: str) -> str:
-    """An API's address in the one form in which two that mean the same are equal: scheme, host, port, path.
+    """Return an API's address in one form, so that two that mean the same are equal: scheme, host, port, path.
 
-    Scheme and host are in small letters, a default port is left out, and so is a slash at the end.
+    Scheme and host are in small letters. A default port and a slash at the end are left out. Raises ValueError when the
+    port is not a number up to 65535.
     """
     parts = urlsplit(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
@@ -46,12 +47,16 @@ def api_address(url: str) -> str:
 
 
 def is_readable(url: str) -> bool:
-    """Whether there is one way only to read it: every `@` that does not end the user and password is written as %40."""
+    """Return whether an address can be read in one way only.
+
+    It can when each `@` but the one that ends user and password is written as %40, and `/`, `?` and `#` inside them,
+    too.
+    """
     return public_address(url) != UNREADABLE
 
 
 def several(url: str) -> list[str]:
-    """The addresses in a list of them with `;` between; each begins with its own scheme."""
+    """Split a list of addresses at each `;` after which another scheme begins."""
     return _ANOTHER.split(url)
 
 
@@ -59,7 +64,7 @@ def _shown(found: re.Match[str] | None) -> str:
     if found is None:
         return UNREADABLE
     path = found["path"] or ""
-    escaped_end = found["login"] is None and "%40" in path  # `//user:12/word%40host`: all of it escaped but the slash
+    escaped_end = found["login"] is None and "%40" in path  # `//user:12/word%40host`: the slash is not escaped
     if escaped_end or not path.isprintable():
         return UNREADABLE
     return f"{found['scheme']}://{found['place'] or ''}{path}"

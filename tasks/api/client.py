@@ -1,6 +1,6 @@
-"""Async client of the Sorted API: close, lock, and ask for the state of, one shipment group.
+"""The asynchronous client of the Sorted API. It closes, locks, or asks for the state of, one shipment group.
 
-A call never raises for what the network or the API does: it returns a `Reply` or a `NoReply`.
+A call never raises for what the network or the API does. It returns a `Reply`, or a `NoReply` when nothing usable came.
 """
 
 from __future__ import annotations
@@ -31,7 +31,11 @@ _WARN_EVERY_S = 60.0
 
 
 class SortedApi:
-    """One connection pool to the API. Its key appears in requests only: in no repr, log or error."""
+    """One pool of connections to the API.
+
+    Its key appears in requests only, in no repr, log or error. A call may be repeated by the client only if no byte of
+    the first request was written, so no group is closed by a repeat.
+    """
 
     def __init__(
         self,
@@ -43,11 +47,16 @@ class SortedApi:
         connections: int,
         agent: str = "closer",
     ) -> None:
-        """`timeout_s`: total time of one call, from connecting to the last byte. Raises ConfigurationError."""
+        """`timeout_s`: how long one call may take, from connecting to the last byte (s).
+
+        `connections`: how many there may be at once. `version`: the value of the header `x-api-version`. `agent`: the
+        value of the header `User-Agent`. Raises ConfigurationError when the proxy or the certificates that the
+        environment names cannot be used.
+        """
         self._base = base_url.rstrip("/")
         self._timeout_s = timeout_s
         self._connections = connections
-        # Of each request, never of the session: what a session sends by default goes to a proxy, too, in the clear.
+        # Each request brings these headers. The session must not: it would send them to a proxy, too, and unencrypted.
         self._headers = httpx.Headers(
             {
                 "Host": urlsplit(base_url).netloc.rpartition("@")[2],
@@ -69,19 +78,23 @@ class SortedApi:
         return f"SortedApi({self._base})"
 
     async def close(self, reference: str, timeout_s: float | None = None) -> Reply | NoReply:
-        """`POST /shipment_groups/{reference}/close`: irreversible."""
+        """`POST /shipment_groups/{reference}/close`. It cannot be undone.
+
+        `timeout_s`: the time for this call, if it is shorter than the client's (s). Raises ValueError for what is not a
+        reference. The same holds for `lock` and `state`.
+        """
         return await self._call("POST", reference, "/close", timeout_s)
 
     async def lock(self, reference: str, timeout_s: float | None = None) -> Reply | NoReply:
-        """`POST /shipment_groups/{reference}/lock`."""
+        """`POST /shipment_groups/{reference}/lock`. Arguments, result and errors are those of `close`."""
         return await self._call("POST", reference, "/lock", timeout_s)
 
     async def state(self, reference: str, timeout_s: float | None = None) -> Reply | NoReply:
-        """`GET /shipment_groups/{reference}`."""
+        """`GET /shipment_groups/{reference}`. It changes nothing. Arguments, result and errors are those of `close`."""
         return await self._call("GET", reference, "", timeout_s)
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connections, and stop watching the clock."""
         self._standstill.stop()
         await self._transport.aclose()
 
@@ -106,9 +119,13 @@ class SortedApi:
             return self._whose_fault(failed, began_s)
 
     async def _exchange(self, request: httpx.Request, told: list[tuple[int, float | None]]) -> Reply:
-        """`told` is filled with the status, and for how long to wait (s): both count whatever becomes of the body."""
-        # The transport itself rather than a client: no redirects, cookies or logging of each request to switch off,
-        # and a third less CPU a call.
+        """Send the request and read the reply.
+
+        `told` is filled as soon as the headers are here, with the status and the seconds to wait. Both count, whatever
+        becomes of the body.
+        """
+        # The transport is used without httpx's client. So there are no redirects, cookies or log lines to switch off,
+        # and a call takes a third less CPU.
         response = await self._send(request)
         wait_s = _wait_s(response.headers)
         told.append((response.status_code, wait_s))
@@ -121,7 +138,10 @@ class SortedApi:
         return Reply(response.status_code, parse_body(body) if body else None, wait_s)
 
     def _whose_fault(self, failed: NoReply, began_s: float) -> NoReply:
-        """A call that was in flight while this process stood still ended for that, whatever it looks like."""
+        """Return the failure as one of our own if this process stood still while the call was in flight.
+
+        A time-out or a cut connection then says nothing about the API.
+        """
         if failed.failure is Failure.OWN:
             self._warn(failed.detail)
         if failed.failure not in (Failure.TIMEOUT, Failure.CUT, Failure.CONNECT):
@@ -132,6 +152,7 @@ class SortedApi:
         return replace(failed, failure=Failure.OWN, detail=words)
 
     def _warn(self, problem: str) -> None:
+        """Log a failure of our own, at most once a minute."""
         if (at_s := self._standstill.now_s()) - self._warned_s > _WARN_EVERY_S:
             self._warned_s = at_s
             _log.warning("calls to the API fail here, which does not count as an outage: %s", problem)
@@ -142,7 +163,7 @@ class SortedApi:
         except httpx.TransportError as error:
             if not isinstance(error.__cause__, aiohttp.ClientConnectionResetError):
                 raise
-        # The connection ended before one byte of the request was written: nobody has heard of it.
+        # The connection ended before one byte of the request was written, so the API cannot have acted on it.
         return await self._transport.handle_async_request(request)
 
     def _session(self) -> aiohttp.ClientSession:

@@ -1,11 +1,14 @@
-"""The body of a reply: read up to a limit, and unpacked up to the same limit, however much is packed in it."""
+"""Reads the body of a reply up to a limit, and unpacks it up to the same limit.
+
+A few packed bytes can unfold into gigabytes, so the limit is checked while unpacking.
+"""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterable
 
-MAX_BYTES = 2 * 1024 * 1024  # the state of a trailer with tens of thousands of shipments fits
+MAX_BYTES = 2 * 1024 * 1024  # the state of a group with tens of thousands of shipments fits
 _MOST_ENCODINGS = 4
 _MOST_MEMBERS = 100
 _GZIP, _ZLIB, _RAW = 31, 15, -15  # zlib's numbers for the formats
@@ -13,14 +16,17 @@ _MAGIC = b"\x1f\x8b"
 
 
 class TooLarge(Exception):
-    """The body, as it came or unpacked, has more than MAX_BYTES."""
+    """The body has more than MAX_BYTES, as it came or unpacked."""
 
     def __init__(self) -> None:
         super().__init__(f"more than {MAX_BYTES} bytes")
 
 
 async def read(stream: AsyncIterable[bytes]) -> bytes:
-    """The body as it came. Raises TooLarge as soon as it is, and what the stream raises."""
+    """Return the body as it came.
+
+    Raises TooLarge as soon as more than MAX_BYTES have come, and whatever the stream raises.
+    """
     content = bytearray()
     async for chunk in stream:
         content += chunk
@@ -30,9 +36,10 @@ async def read(stream: AsyncIterable[bytes]) -> bytes:
 
 
 def unpack(content: bytes, encodings: str) -> bytes | None:
-    """The body without its `Content-Encoding`, or None when that is not known here; one cut short gives what there is.
+    """Return the body without its `Content-Encoding`, or None when that encoding is not known here.
 
-    Raises TooLarge, with no more than MAX_BYTES unpacked, and zlib.error for what is not so encoded.
+    `encodings`: the header's value, in which the last encoding is the outermost. A body that was cut short gives what
+    can be unpacked. Raises TooLarge, after at most MAX_BYTES, and zlib.error for bytes that are not so encoded.
     """
     names = [name for part in encodings.lower().split(",") if (name := part.strip()) not in ("", "identity")]
     if len(names) > _MOST_ENCODINGS or not set(names) <= {"gzip", "x-gzip", "deflate"}:
@@ -43,7 +50,7 @@ def unpack(content: bytes, encodings: str) -> bytes | None:
 
 
 def _inflate(content: bytes) -> bytes:
-    """What is called `deflate` should be zlib's format; some servers send it bare."""
+    """Unpack `deflate`. It means zlib's format (RFC 9110, 8.4.1.2), but some servers send raw deflate data."""
     try:
         return _unpack_one(content, _ZLIB, MAX_BYTES)[0]
     except zlib.error:
@@ -51,7 +58,7 @@ def _inflate(content: bytes) -> bytes:
 
 
 def _gunzip(content: bytes) -> bytes:
-    """All members of it (RFC 1952, 2.2); what follows the last is ignored."""
+    """Unpack all members of gzip data (RFC 1952, 2.2), at most 100. Bytes after the last member are ignored."""
     unpacked = b""
     for _ in range(_MOST_MEMBERS):
         member, content = _unpack_one(content, _GZIP, MAX_BYTES - len(unpacked))
@@ -62,7 +69,7 @@ def _gunzip(content: bytes) -> bytes:
 
 
 def _unpack_one(content: bytes, kind: int, most: int) -> tuple[bytes, bytes]:
-    """What is packed, and what follows it."""
+    """Return what is unpacked, and the bytes that follow it. Raises TooLarge for more than `most` bytes."""
     engine = zlib.decompressobj(kind)
     unpacked = engine.decompress(content, most + 1)
     if len(unpacked) > most:

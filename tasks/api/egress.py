@@ -1,6 +1,6 @@
-"""How calls leave this machine: the proxy and the certificates that its environment names.
+"""Reads from the environment how calls leave this machine: the proxy, and the certificates to check the API with.
 
-Both are read when the worker starts. What is wrong with them ends the start: no waiting would mend it.
+Both are read when the client is made. A mistake in them ends the start, because waiting would not correct it.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from tasks.api.loopback import is_loopback
 from tasks.errors import ConfigurationError
 
 _HOST = re.compile(rb"[A-Za-z0-9._-]+|[0-9a-fA-F:.]+")
-_HASHED = re.compile(r"[0-9a-f]{8}\.r?[0-9]+")  # how OpenSSL finds a certificate in a directory
+_HASHED = re.compile(r"[0-9a-f]{8}\.r?[0-9]+")  # file names that OpenSSL looks for (`openssl rehash`)
 
 
 class Proxy(httpx.Proxy):
-    """A proxy whose credentials, if it has any, are in its headers only: in no repr and no error."""
+    """A proxy whose credentials stand only in its headers, so that they are in no repr and no error."""
 
     def __repr__(self) -> str:
         return f"Proxy({self.url})"
 
 
 def proxy_of(base_url: str) -> Proxy | None:
-    """The proxy that the environment (HTTPS_PROXY, NO_PROXY …) names for this address.
+    """Return the proxy that the environment (HTTPS_PROXY, NO_PROXY …) names for this address, None for none.
 
-    One without a scheme is an HTTP proxy, as it is for curl. This machine itself is always called directly: a proxy's
-    "localhost" is another machine. Raises ConfigurationError when the proxy cannot be used, and when the address has
-    no TLS: the proxy would read the API key then. The message does not repeat the proxy's address, for it may hold a
-    password.
+    A value without a scheme is an HTTP proxy, as it is for curl. This machine itself is always called directly, because
+    a proxy's "localhost" is another machine.
+
+    Raises ConfigurationError when the proxy cannot be used, and when `base_url` is without TLS: the proxy could read
+    the API key. The message does not repeat the proxy's address, which may hold a password.
     """
     parts = urlsplit(base_url)
     given = urllib.request.getproxies().get(parts.scheme)
@@ -52,8 +53,9 @@ def proxy_of(base_url: str) -> Proxy | None:
 
 
 def certificates() -> ssl.SSLContext:
-    """What the API's certificate is checked against: SSL_CERT_FILE, else SSL_CERT_DIR, else those that come along.
+    """Return the context that the API's certificate is checked with.
 
+    Its certificates are those of SSL_CERT_FILE, else of SSL_CERT_DIR, else those of certifi, which come with httpx.
     Raises ConfigurationError that names the variable when they cannot be read.
     """
     if not os.environ.get("SSL_CERT_FILE") and (folders := os.environ.get("SSL_CERT_DIR")):
@@ -68,6 +70,7 @@ def certificates() -> ssl.SSLContext:
 
 
 def _check_folders(folders: str) -> None:
+    """Check that OpenSSL can find a certificate in one of the folders. It ignores a wrong folder in silence."""
     try:
         names = [path.name for folder in folders.split(os.pathsep) if Path(folder).is_dir() for path in _files(folder)]
     except OSError as error:  # pragma: no cover  (the tests may run as root, who reads every folder)
@@ -84,6 +87,7 @@ def _files(folder: str) -> list[Path]:
 
 
 def _proxy_problem(address: str) -> str | None:
+    """Return what is wrong with a proxy's address, in words that do not repeat it; None if nothing is."""
     try:
         url, port = httpx.URL(address), urlsplit(address).port
     except (httpx.InvalidURL, ValueError):
@@ -107,6 +111,6 @@ def _with_credentials_in_headers(proxy: httpx.Proxy) -> Proxy:
 
 
 def _variable(scheme: str) -> str:
-    """The variable that names the proxy; the one in small letters wins, as everywhere."""
+    """Return the name of the variable that is in force. The one in small letters wins, as in curl."""
     small = f"{scheme}_proxy"
     return small if os.environ.get(small) else small.upper()

@@ -1,4 +1,4 @@
-"""What the transport raises, as a `NoReply`: the one table of foreign errors."""
+"""Translates what the transport raises into a `NoReply`. This is the one table of foreign errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from tasks.api.content import TooLarge
 from tasks.api.reply import Failure, NoReply
 
-# The first row that fits counts.
+# The first row whose type fits counts, so special types stand before general ones.
 _TABLE: tuple[tuple[type[BaseException], Failure], ...] = (
     (TooLarge, Failure.TOO_LARGE),
     (TimeoutError, Failure.TIMEOUT),
@@ -22,7 +22,7 @@ _TABLE: tuple[tuple[type[BaseException], Failure], ...] = (
     (aiohttp.ClientConnectorError, Failure.CONNECT),
     (aiohttp.ClientConnectionError, Failure.CUT),
     (aiohttp.ClientPayloadError, Failure.CUT),
-    (aiohttp.ClientHttpProxyError, Failure.CONNECT),  # the proxy opens no way to the API
+    (aiohttp.ClientHttpProxyError, Failure.CONNECT),  # the proxy does not connect to the API
     (aiohttp.ClientError, Failure.PROTOCOL),
     (zlib.error, Failure.PROTOCOL),
     (httpx.HTTPError, Failure.CUT),
@@ -30,7 +30,7 @@ _TABLE: tuple[tuple[type[BaseException], Failure], ...] = (
     (aiohttp.http_exceptions.HttpProcessingError, Failure.PROTOCOL),
     (ValueError, Failure.PROTOCOL),
 )
-# What this process or its machine has run out of, and what to do.
+# By error number: what this process or its machine lacks, and what to do.
 _OWN = {
     errno.EMFILE: "this process may open no more files: raise its limit (ulimit -n) or lower CLOSER_CONCURRENCY",
     errno.ENFILE: "this machine may open no more files: raise fs.file-max, or find out which program holds them",
@@ -38,21 +38,22 @@ _OWN = {
     errno.ENOBUFS: "this machine has no memory left for connections",
     errno.EADDRNOTAVAIL: "this machine has no port left for another connection",
 }
-# An IPv6 address that cannot be called from here gives EADDRNOTAVAIL, too.
+# EADDRNOTAVAIL is also raised for an IPv6 address that cannot be reached from here. That is not a lack of ports.
 _IPV6 = re.compile(r"\('[0-9a-f]*:")
-_PIECE = 8  # characters of a secret that are too many
-_SHORTEST = 4  # a shorter one is in every other word
+_PIECE = 8  # so many characters of a secret in a row must not be shown
+_SHORTEST = 4  # a shorter secret would be found in ordinary words
 
 
 def no_reply(error: Exception, secrets: Sequence[SecretStr], retry_after_s: float | None = None) -> NoReply:
-    """Translate what the transport raised; an error that is not the network's or the API's is raised again.
+    """Return the `NoReply` for an error of the transport. An error that fits no row of the table is raised again.
 
-    The detail quotes what came back, which may be the request itself: not where that holds a piece of a secret.
+    `secrets`: what must not be shown; the detail quotes what came back, which may be the request itself, so it is left
+    out where it holds a piece of one. `retry_after_s`: as the headers said, None when none came.
     """
     cause = error.__cause__ if isinstance(error, httpx.HTTPError) and error.__cause__ else error
     if (remedy := _own_fault(cause)) is not None:
         return NoReply(Failure.OWN, f"{_detail(cause, secrets)}; {remedy}", retry_after_s)
-    for known in (cause, error):  # the cause tells more, unless it is no error of the network's (zlib.error)
+    for known in (cause, error):  # the cause tells more, so it is looked up first
         for kind, failure in _TABLE:
             if isinstance(known, kind):
                 return NoReply(failure, _detail(known, secrets), retry_after_s)
@@ -60,7 +61,7 @@ def no_reply(error: Exception, secrets: Sequence[SecretStr], retry_after_s: floa
 
 
 def _own_fault(error: BaseException) -> str | None:
-    """What to do, where this process or its machine is at fault."""
+    """Return what to do, when this process or its machine is at fault; None when it is not."""
     if not isinstance(error, OSError) or (error.errno == errno.EADDRNOTAVAIL and _IPV6.search(str(error))):
         return None
     return _OWN.get(error.errno or 0)
@@ -74,6 +75,7 @@ def _detail(error: BaseException, secrets: Sequence[SecretStr]) -> str:
 
 
 def _holds_a_piece(text: str, secret: str) -> bool:
+    """Return whether the text holds the secret, or any eight characters of it in a row."""
     if len(secret) < _SHORTEST:
         return False
     pieces = (secret[begin : begin + _PIECE] for begin in range(max(1, len(secret) - _PIECE + 1)))

@@ -1,4 +1,4 @@
-"""Whether a host is this machine itself."""
+"""Tells whether a host is this machine itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import ipaddress
 
 
 def is_loopback(host: str) -> bool:
-    """Whether calls to this host (a name, or an address without brackets) stay on this machine."""
+    """Return whether calls to this host stay on this machine.
+
+    `host`: a name, or an address without brackets. `localhost`, 127.0.0.0/8 and ::1 stay here, also when an IPv4
+    address is written as IPv6. Names are not resolved.
+    """
     name = host.lower().removesuffix(".")
     try:
         address = ipaddress.ip_address(name)

@@ -1,4 +1,4 @@
-"""What came back from the API: a `Reply`, or `NoReply` when nothing usable did."""
+"""Holds what came back from the API as a value: a `Reply`, or a `NoReply` when nothing usable came."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ StrictText = Annotated[str | None, AfterValidator(_text)]
 
 
 class Detail(BaseModel):
-    """One entry of an error body's `details`."""
+    """One entry of an error body's `details` (API page, errors)."""
 
     property: LenientText = None
     code: LenientText = None
 
 
 class Body(BaseModel):
-    """Every field of any documented body that a decision uses.
+    """The fields of the documented bodies that decisions use.
 
-    The API page warns that the product changes without notice: unknown fields are ignored, `message` is never read,
-    and a field of the wrong type counts as absent. `reference` and `state` are strict, because they tell which group
-    is closed: where one has the wrong type or stands twice, somebody else wrote the body, and there is none.
+    The API page warns that the product changes without notice. So unknown fields are ignored, `message` is never read,
+    and a field of the wrong type counts as absent. `reference` and `state` are strict, because they tell which group is
+    closed: if one of them has the wrong type or stands twice, the body is not the API's, and counts as none.
     """
 
     reference: StrictText = None
@@ -46,7 +46,12 @@ class Body(BaseModel):
 
 
 class Failure(StrEnum):
-    """Why there was no usable reply; OWN: for a fault of this process or its machine, which says nothing of the API."""
+    """Why there was no usable reply.
+
+    TIMEOUT: the call took too long. CONNECT: there was no connection. CUT: it ended early. PROTOCOL: what came is not
+    HTTP. TOO_LARGE: the body is over the limit. OWN: this process or its machine is at fault, which says nothing about
+    the API.
+    """
 
     TIMEOUT = "timeout"
     CONNECT = "connect_failed"
@@ -58,9 +63,10 @@ class Failure(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NoReply:
-    """Nothing came back, or nothing that HTTP allows; whether the call took effect is unknown.
+    """No reply came, or none that HTTP allows. Whether the call took effect is unknown.
 
-    `retry_after_s` is None unless headers came, and this one was among them; `status` is what came before them.
+    `detail`: the error, for logs and the history. `retry_after_s` (s) and `status` are set only if they came before the
+    failure.
     """
 
     failure: Failure
@@ -74,7 +80,11 @@ class NoReply:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An HTTP reply. `body` is None unless `parse_body` could read it; `retry_after_s` is None without that header."""
+    """An HTTP reply.
+
+    `body`: None if `parse_body` could not read it. `retry_after_s`: the seconds that the header `Retry-After` asks to
+    wait, None without that header.
+    """
 
     status: int
     body: Body | None = None
@@ -82,12 +92,12 @@ class Reply:
 
     @property
     def code(self) -> str | None:
-        """The error code of the body."""
+        """The error code of the body, None if it has none."""
         return self.body.code if self.body else None
 
     @property
     def child_codes(self) -> frozenset[str]:
-        """The codes of the body's `details`."""
+        """The error codes in the body's `details`."""
         return frozenset(detail.code for detail in self.body.details if detail.code) if self.body else frozenset()
 
     def __str__(self) -> str:
@@ -95,10 +105,10 @@ class Reply:
 
 
 def parse_body(content: bytes) -> Body | None:
-    """The body, or None when it is not a JSON object, or one that `Body` refuses; never raises.
+    """Return the body as a value; None when it is not a JSON object, or not one that `Body` accepts. It never raises.
 
-    JSON is UTF-8. One that begins with a byte order mark is read all the same, as is UTF-16 or UTF-32; where bytes are
-    in another encoding they count as unreadable characters, which no field that is used has.
+    JSON is UTF-8, with or without a byte order mark; UTF-16 and UTF-32 are read, too. Bytes in another encoding become
+    replacement characters, which none of the fields that are used contains.
     """
     with suppress(ValueError):
         return _validated(content)
@@ -113,6 +123,9 @@ def _validated(content: bytes | str) -> Body | None:
 
 
 def _is_plain(content: bytes | str) -> bool:
-    """Whether the object says only once which group it is about, and in what state; readers differ over doubles."""
+    """Return whether `reference`, `state` and `code` stand at most once each in the object.
+
+    Readers of JSON differ over which of two counts, so a body with doubles is not trusted.
+    """
     names = [name for name, _ in json.loads(content, object_pairs_hook=list)]
     return all(names.count(field) <= 1 for field in ("reference", "state", "code"))

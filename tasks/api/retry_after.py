@@ -1,4 +1,4 @@
-"""`Retry-After` (RFC 9110, 10.2.3), read as leniently as it can be understood, and never earlier than it was meant."""
+"""Reads `Retry-After` (RFC 9110, 10.2.3) leniently. In doubt the longer wait counts, so no call is made too early."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 
 MAX_RETRY_AFTER_S = 366 * 24 * 3600.0
 
-# A comma separates several values, and stands in a date after the day's name, which is not needed.
+# A comma separates values. It also follows the day's name in a date, which is read without that name.
 _LONGEST = 1_000
 _BETWEEN = re.compile(r"[,;]")
 _NUMBER = re.compile(r"([+-]?)((?:\d+(?:\.\d*)?|\.\d+)(?:e\d+)?)", re.ASCII)
@@ -21,12 +21,13 @@ _UNITS_S = {
 
 
 def parse_retry_after(value: str | None, date: str | None, now: datetime) -> float | None:
-    """How long to wait, in seconds from now, 0 to a year; None when nothing in the header can be understood.
+    """Return how long to wait, in seconds from now, 0 to 366 days; None when nothing in the header can be understood.
 
-    It may hold seconds (also `6.0`, `"6"`), a duration (`6s`, `2 minutes`, `1h30m`, `PT6S`; `m` are minutes), a date,
-    or several of them, of which the latest counts; several headers come as one, with commas. A date is measured against
-    the reply's own `Date` header where there is one, so that a wrong clock on either side neither shortens nor
-    stretches the wait; `now` serves only where there is none.
+    `value` may hold seconds (also `6.0`, `"6"`), a duration (`6s`, `2 minutes`, `1h30m`, `PT6S`; `m` are minutes), a
+    date, or several of them, of which the longest wait counts. Several headers come as one, with commas.
+
+    `date`: the reply's own `Date` header. A date is measured against it, so a wrong clock on either side does not
+    change the wait. `now` is used only without that header.
     """
     if value is None:
         return None
@@ -48,7 +49,7 @@ def _duration_s(piece: str) -> float | None:
 
 
 def _parts_s(piece: str) -> float | None:
-    """The sum of numbers that each have a unit."""
+    """Return the sum of a duration's parts in seconds. Each part is a number with a unit; None for anything else."""
     total_s, at = 0.0, 0
     while part := _PART.match(piece, at):
         unit = part[2] if part[2] in _UNITS_S else part[2].removesuffix("s")
@@ -63,6 +64,7 @@ def _dates(value: str) -> list[datetime]:
 
 
 def _date(piece: str) -> datetime | None:
+    """Return a piece as a date, in the form of mail headers or in ISO 8601; None if it is neither."""
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         try:
             parsed = read(piece.upper())

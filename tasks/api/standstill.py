@@ -1,6 +1,6 @@
-"""Whether this process stood still: it was stopped, its machine was suspended, or something blocked its loop.
+"""Notices when this process stood still: it was stopped, its machine was suspended, or its loop was blocked.
 
-What its calls then look like (time-outs, connections that the other side gave up) says nothing about the API.
+Calls that were in flight then look like time-outs or cut connections, and say nothing about the API.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _LONG_S = 1.0
 
 
 def now_s() -> float:
-    """Seconds on a clock that nobody sets; on Linux it goes on while the machine is suspended."""
+    """Return seconds on a clock that nobody sets. On Linux it counts also while the machine is suspended."""
     return time.clock_gettime(_CLOCK)
 
 
@@ -24,31 +24,35 @@ _CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Standstill:
-    """Looks at the clock twice a second, on the loop; a look that is more than a second late ends a standstill."""
+    """Looks at the clock twice a second, on the loop.
+
+    If a look comes more than a second late, the process stood still until then.
+    """
 
     def __init__(self, clock: Callable[[], float] = now_s) -> None:
+        """`clock`: a clock in seconds that is never set back."""
         self._clock = clock
         self._looked_s = self._ended_s = self._lasted_s = 0.0
         self._next: asyncio.TimerHandle | None = None
 
     def now_s(self) -> float:
-        """The moment, on its clock."""
+        """Return the present moment on its clock (s), for `since`."""
         return self._clock()
 
     def watch(self) -> None:
-        """Begin to look; needs a running loop."""
+        """Begin to look, if that is not done already. It needs a running loop."""
         if self._next is None:
             self._looked_s = self._clock()
             self._next = asyncio.get_running_loop().call_later(_TICK_S, self._tick)
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop looking. `since` then returns 0."""
         if self._next is not None:
             self._next.cancel()
             self._next = None
 
     def since(self, moment_s: float) -> float:
-        """How long the last standstill was (s) that ended at this moment of the clock or later; 0: there was none."""
+        """Return the length (s) of the last standstill if it ended at `moment_s` or later, else 0."""
         if self._next is None:
             return 0.0
         self._look()

@@ -1,4 +1,4 @@
-"""Connections to the API: what is read from them, how long they are kept, and when one is not used again."""
+"""Connections to the API: how large a reply's head may be, how long a connection is kept, and when it is not reused."""
 
 from __future__ import annotations
 
@@ -14,43 +14,46 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from tasks.api.standstill import now_s
 
-# Heads are as large as gateways make them: cookies, policies, traces. More than this would be no reply, but an attack.
+# Gateways add cookies, policies and traces to heads. A head that is larger than this is an attack, not a reply.
 MAX_HEAD_BYTES = 256 * 1024
 _MAX_LINE_BYTES = 64 * 1024
 _MAX_HEADERS = 2_000
-# An idle connection is given up before a server does: Node, Apache and uvicorn close theirs after 5 s, gateways after
-# 10 s to 6 minutes. What a server announces (`Keep-Alive: timeout=N`) counts where it is less.
+# An idle connection is closed here before the server does it: Node, Apache and uvicorn after 5 s, gateways after 10 s
+# to 6 minutes. The time that a server announces (`Keep-Alive: timeout=N`) counts if it is shorter.
 IDLE_S = 4.0
 _EARLIER_S = 1.0
 
 _ANNOUNCED = re.compile(r"timeout\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
-_BODILESS = (b"204", b"304")  # RFC 9110, 6.4.1: these have no body, whatever their headers say
+_BODILESS = (b"204", b"304")  # these have no body, whatever their headers say (RFC 9110, 6.4.1)
 _HEAD_END = re.compile(rb"\r?\n\r?\n")
 _ANNOUNCES_BODY = re.compile(rb"\n(?:content-length:[ \t]*0*[1-9]|transfer-encoding:)", re.IGNORECASE)
 
 
 def session(connections: int, certificates: ssl.SSLContext) -> aiohttp.ClientSession:
-    """A session with at most so many connections. It sends no header by itself that is the API's, keeps no cookie."""
+    """Return a session with at most `connections` connections. It must be made on the running loop.
+
+    It keeps no cookie, and sends none of the API's headers by itself. It repeats no request.
+    """
     made = aiohttp.ClientSession(
         connector=_Connector(limit=connections, keepalive_timeout=IDLE_S, ssl=certificates),
         cookie_jar=_NoCookies(),
-        # There is no body, so there is no type of it: aiohttp would send `application/octet-stream`.
+        # Requests have no body, so they need no type. aiohttp would send `application/octet-stream`.
         skip_auto_headers=["Content-Type"],
         max_line_size=_MAX_LINE_BYTES,
         max_field_size=_MAX_LINE_BYTES,
         max_headers=_MAX_HEADERS,
     )
-    made._retry_connection = False  # noqa: SLF001 - aiohttp would repeat a GET of which it has written all bytes
+    made._retry_connection = False  # noqa: SLF001 - aiohttp would send a GET again that was written whole
     return made
 
 
 class _NoCookies(aiohttp.DummyCookieJar):
     def update_cookies_from_headers(self, *_: Any) -> None:
-        """Not even read them: that takes time, and some cannot be read."""
+        """Do not even read them: that takes time, and some cannot be read."""
 
 
 class _Connector(aiohttp.TCPConnector):
-    """The same, with connections that know when they are good for another request."""
+    """aiohttp's connector, with connections of the class `Connection`."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
@@ -60,24 +63,25 @@ class _Connector(aiohttp.TCPConnector):
 class Connection(ResponseHandler):
     """aiohttp's side of one connection, with three rules more.
 
-    A head has a limit in all. What follows the head of a status that has no body is dropped with the connection;
-    aiohttp would take it for the next reply. And a kept connection on which anything has come or waits to be read, most
-    likely its end, is not used again: not one byte of the request has been written then, so another may be taken.
+    A reply's head has a limit in all, MAX_HEAD_BYTES. Bytes after the head of a status that has no body are dropped,
+    and the connection is closed; aiohttp would take them for the next reply. A kept connection is not used again if
+    anything has come on it or waits to be read, which most likely is its end. No byte of the request has been written
+    then, so it is safe to send it on another connection.
     """
 
     def __init__(self, loop: Any) -> None:
         super().__init__(loop=loop)
-        self._head: bytearray | None = None  # what has come of a reply's head; None: it has come, or none is awaited
-        self._over = False  # what comes now belongs to no reply
+        self._head: bytearray | None = None  # what has come of a reply's head; None: no head is awaited
+        self._over = False  # bytes that come now belong to no reply
         self._good_until = 0.0
 
     def set_response_params(self, **params: Any) -> None:
-        """A request is about to be written."""
+        """Expect a reply's head, because a request is about to be written."""
         self._head = bytearray()
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come."""
+        """Take bytes that have come: drop what belongs to no reply, and limit the head."""
         if self._head is None:
             if not self._over:
                 super().data_received(data)
@@ -89,7 +93,7 @@ class Connection(ResponseHandler):
         self._limit_head()
 
     def feed_data(self, data: Any, size: int = 0) -> None:
-        """A head has come whole."""
+        """Note that a head is complete, and until when the connection may be used again."""
         message = data[0]
         self._head = bytearray() if 100 < message.code < 200 else None
         announced = _ANNOUNCED.search(message.headers.get("Keep-Alive", ""))
@@ -98,7 +102,7 @@ class Connection(ResponseHandler):
         super().feed_data(data, size)
 
     def is_connected(self) -> bool:
-        """Whether it can be used; asked before it is used again."""
+        """Return whether the connection can be used. aiohttp asks this before it uses a kept one."""
         return (
             super().is_connected() and not self.should_close and now_s() < self._good_until and not self._has_unread()
         )
