@@ -1,1 +1,1 @@
-"""What says that a group is complete: events as warehouses send them, read strictly."""
+"""Events that say that a shipment group is complete, as warehouse systems send them. They are read strictly."""

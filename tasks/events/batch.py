@@ -1,4 +1,7 @@
-"""Bytes that hold one event, or a JSON array of events: each is an event or a rejection with an identity of its own."""
+"""Reads bytes that hold one event, or a JSON array of events.
+
+Each event of an array has an identity of its own, so one that is wrong does not stop the others.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +17,16 @@ MAX_BATCH_BYTES = 1024 * 1024
 MAX_BATCH_EVENTS = 1000
 _ARRAY = re.compile(rb"[ \t\n\r]*\[")
 _BLANKS = re.compile(r"[ \t\n\r]*")
-# Finds where an element ends; what it is `parse` decides, more strictly.
+# It only finds where an element ends. `parse` then reads the element, more strictly.
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One event's bytes, as they came, the identity that its place gives it, and what they are."""
+    """One event of the bytes.
+
+    `body`: its bytes, as they came. `identity`: the id that its place gives it. `event`: what was read from it.
+    """
 
     body: bytes
     identity: str
@@ -28,10 +34,11 @@ class Element:
 
 
 def read(body: bytes, *, source: str, event_id: str, types: EventTypes, use_subject: bool = False) -> list[Element]:
-    """Read one event, or each of an array; at least one element, and never raises. Arguments as of `parse`.
+    """Return one element, or one for each event of an array. There is at least one. It never raises.
 
-    An array's elements are known as `EVENT_ID/0`, `EVENT_ID/1`, …, as in a JSON pointer. An array that is too large, or
-    not JSON as a whole, is one rejection: nobody can tell where its elements end.
+    The arguments are those of `tasks.events.event.parse`. The elements of an array are known as `EVENT_ID/0`,
+    `EVENT_ID/1` and so on, so the same bytes read twice have the same identities. An array that is too large, or is not
+    JSON as a whole, is one rejection, because nobody can tell where its elements end.
     """
 
     def element(text: bytes, identity: str) -> Element:
@@ -48,12 +55,15 @@ def read(body: bytes, *, source: str, event_id: str, types: EventTypes, use_subj
 
 
 def is_array(body: bytes) -> bool:
-    """Whether the bytes begin as a JSON array does."""
+    """Return whether the bytes begin like a JSON array."""
     return _ARRAY.match(body) is not None
 
 
 def split(body: bytes) -> list[bytes]:
-    """The elements of a JSON array, each as it stands there. Raises ValueError that says what is wrong."""
+    """Return the elements of a JSON array, each as its bytes stand there.
+
+    Raises ValueError that says what is wrong: more than MAX_BATCH_BYTES or MAX_BATCH_EVENTS, no element, or not JSON.
+    """
     if len(body) > MAX_BATCH_BYTES:
         raise ValueError(f"{len(body)} bytes, the limit is {MAX_BATCH_BYTES}; send smaller batches")
     try:

@@ -1,4 +1,7 @@
-"""CloudEvents 1.0 in binary mode: attributes and data apart. It is made one JSON document, as in structured mode."""
+"""Turns a CloudEvent 1.0 in binary mode into one in structured mode.
+
+In binary mode attributes and data come apart; in structured mode they are one JSON document.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,12 @@ from collections.abc import Mapping
 
 
 def structured(attributes: Mapping[str, str], data: bytes) -> bytes:
-    """The same event in structured mode; without data where there are no bytes of it.
+    """Return the same event in structured mode, as JSON. Without data bytes it has no data.
 
-    Data that are text stay text, so that people can read them; `group_named` reads them as what they hold. An attribute
-    `data`, which must not be, stands beside the data and so makes the event ambiguous, not silently another one.
+    `attributes`: the event's attributes by name. `data`: its bytes. Data that are text stay text, so that people can
+    read them, and `group_named` reads what the text holds. Other data become `data_base64`. An attribute that is called
+    `data` is not allowed; it is kept beside `data_base64`, so the event is ambiguous and rejected, never silently
+    changed.
     """
     document = dict(attributes)
     if data:

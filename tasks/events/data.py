@@ -1,4 +1,4 @@
-"""What an event's data say: the group that they name, or why they name none."""
+"""Reads an event's data: which group they name, or why they name none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DATA_NAMES = frozenset({"data", "database64", "dataref"})
 _ACCEPTED = 'accepted is "data": {"reference": "sg_1"}'
 
 Reference = Annotated[str, Field(pattern=REFERENCE_PATTERN)]
-# CloudEvents 1.0, "Type System": a String holds no control characters and no lone surrogates.
+# A String holds no control characters and no lone surrogates (CloudEvents 1.0, "Type System").
 _TEXT_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]+\Z"
 Text = Annotated[str, Field(min_length=1, max_length=512, pattern=_TEXT_PATTERN)]
 _WORDS = {
@@ -27,7 +27,7 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The group that data name."""
+    """The group that the data name. `reference` has 1 to 128 characters of `A-Z a-z 0-9 _ -`."""
 
     reference: str
     custom_reference: str | None = None
@@ -35,7 +35,10 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Unnamed:
-    """Why data name no group. `silent`: they hold nothing that is called a reference, not even a wrong one."""
+    """Why the data name no group.
+
+    `problems`: one `field: problem` line each. `silent`: the data have no field `reference`, not even a wrong one.
+    """
 
     problems: tuple[str, ...]
     silent: bool = False
@@ -48,15 +51,15 @@ class _Data(BaseModel):
 
 
 def misplaced(names: list[str]) -> Unnamed:
-    """Why an event names no group whose data stand in fields of these names."""
+    """Return why an event names no group when its data may stand in the fields `names`, where closer does not look."""
     return Unnamed((f"data.reference: missing; there may be data in {fields(names)}; {_ACCEPTED}",), silent=True)
 
 
 def group_named(data: Any, data_base64: Any) -> Named | Unnamed:
-    """The group that an event's data name; at least one of the two is there.
+    """Return the group that an event's data name. At least one of the two arguments is not None.
 
-    `data_base64`, or `data` that are a string, are read as what they hold: JSON text of an object. That is done once,
-    never again for what was found inside.
+    `data_base64`, and `data` that are a string, are read as JSON text of an object. That is done once only, and never
+    for what is found inside.
     """
     if data is not None and data_base64 is not None:
         return Unnamed(("data: stand beside data_base64; only one of the two may be",))
@@ -70,27 +73,28 @@ def group_named(data: Any, data_base64: Any) -> Named | Unnamed:
 
 
 def elsewhere(document: dict[str, Any]) -> list[str]:
-    """The fields of a CloudEvent that may hold its data under another name.
+    """Return the names of those fields of a CloudEvent that may hold its data.
 
-    `dataref` says where they are (an extension of CloudEvents). An attribute is neither an object nor a list.
+    These are `data`, `data_base64`, and `dataref` (an extension of CloudEvents) in any spelling, and fields whose value
+    is an object or a list, or text that begins like one. An attribute of CloudEvents is neither.
     """
     return [name for name, value in document.items() if value is not None and _may_be_data(name, value)]
 
 
 def content(data: Any, data_base64: Any) -> Any:
-    """What an event's data hold. Raises ValueError when it is neither JSON nor JSON's text."""
+    """Return what an event's data hold. Raises ValueError for a text that is not JSON, and for wrong Base64."""
     held = data if data_base64 is None else _decoded(data_base64)
     return load(held) if isinstance(held, str | bytes) else held
 
 
 def problem(detail: Any) -> str:
-    """One line for one thing that pydantic found."""
+    """Return one `field: problem` line for one error of pydantic's (`ValidationError.errors()`)."""
     where = ".".join(str(part) for part in detail["loc"]) or "event"
     return f"{where}: {in_words(detail)}"
 
 
 def in_words(detail: Any) -> str:
-    """What pydantic found, without the pattern that a text does not match: nobody reads it at night."""
+    """Return pydantic's message. A text that does not match a pattern is explained in words, without the pattern."""
     return str(_WORDS.get(detail.get("ctx", {}).get("pattern"), detail["msg"]))
 
 

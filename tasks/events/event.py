@@ -1,4 +1,4 @@
-"""A "group complete" event: bytes in, a `GroupComplete` or a `Rejection` out."""
+"""Reads one "group complete" event: bytes come in, a `GroupComplete` or a `Rejection` goes out."""
 
 from __future__ import annotations
 
@@ -34,9 +34,10 @@ _TEXT: TypeAdapter[str] = TypeAdapter(Text, config=ConfigDict(strict=True, regex
 
 @dataclass(frozen=True, slots=True)
 class GroupComplete:
-    """A shipment group that its warehouse system has finished. (`source`, `event_id`) identifies the event.
+    """An event that says that a shipment group is complete.
 
-    `type`: what the event called itself, if anything.
+    `source` and `event_id` together identify it: a second event with both the same is a duplicate. `time`: as the event
+    gives it. `type`: what the event calls itself, None if it has no type; it does not count when events are compared.
     """
 
     reference: str
@@ -50,9 +51,10 @@ class GroupComplete:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why bytes are not an event: one `field: problem` line for each thing that is wrong.
+    """Why bytes are not an event.
 
-    `refused_type`: the type that is not accepted, where that is one of the problems.
+    `problems`: one `field: problem` line for each thing that is wrong. `refused_type`: the event's type, if it is not
+    one of those that are accepted.
     """
 
     problems: tuple[str, ...]
@@ -63,7 +65,7 @@ class Rejection:
 
 
 class _CloudEvent(BaseModel):
-    """CloudEvents 1.0, JSON format, structured mode: required and used attributes only."""
+    """The required and used attributes of CloudEvents 1.0, JSON format, structured mode. Others are ignored."""
 
     model_config = ConfigDict(strict=True, regex_engine="python-re")
     specversion: Literal["1.0"]
@@ -75,7 +77,7 @@ class _CloudEvent(BaseModel):
     traceparent: Any = None
     data: Any = None
     data_base64: Any = None
-    reference: Any = None  # an extension: it must not name another group
+    reference: Any = None  # an extension attribute; it must not name another group than the data
 
 
 class _Bare(BaseModel):
@@ -92,11 +94,12 @@ class _Identified(_Bare):
 def parse(
     body: bytes, *, source: str, event_id: str, types: EventTypes, use_subject: bool = False
 ) -> GroupComplete | Rejection:
-    """Read one event; never raises.
+    """Read one event. It never raises.
 
-    `source` and `event_id` identify a bare `{"reference": …}` event that does not bring both itself: pass the name of
-    the stream and the entry's id, so that the same entry read twice is the same event. `types`: which types say that a
-    group is complete. `use_subject`: an operator has said that the subject names the group where the data name none.
+    `source`, `event_id`: the identity of a bare `{"reference": …}` event that does not bring both itself. Pass the
+    stream's name and the entry's id, so that the same entry read twice is the same event. `types`: the types that say
+    that a group is complete. `use_subject`: take the subject for the reference where the data have none; only an
+    operator may ask for that.
     """
     if len(body) > MAX_EVENT_BYTES:
         return Rejection((f"event: {len(body)} bytes, the limit is {MAX_EVENT_BYTES}",))
@@ -112,7 +115,7 @@ def parse(
 
 
 def is_reference(text: object) -> bool:
-    """Whether `text` is a safe path segment of the API (1 to 128 characters of `A-Za-z0-9_-`)."""
+    """Return whether `text` is a safe path segment of the API: 1 to 128 characters of `A-Z a-z 0-9 _ -`."""
     return isinstance(text, str) and _REFERENCE.match(text) is not None
 
 
@@ -128,7 +131,10 @@ def _is_bare(document: dict[str, Any]) -> bool:
 
 
 def _bare(document: dict[str, Any], source: str, event_id: str, types: EventTypes) -> GroupComplete | Rejection:
-    """With only one of `id` and `source` the entry is the identity: neither is unique without the other."""
+    """Read an event without an envelope.
+
+    It needs both `id` and `source` to have an identity of its own, because neither is unique without the other.
+    """
     if document.get("reference") is None:
         missing = f"reference: missing; the event has {fields(document)}"
         return Rejection((f'{missing}; accepted is {{"reference": "sg_1"}}',))
@@ -149,7 +155,10 @@ def _bare(document: dict[str, Any], source: str, event_id: str, types: EventType
 
 
 def _told_types(document: dict[str, Any], *, named: bool) -> dict[str, Any]:
-    """The fields of a bare event that tell its type. `type` may be anything, but in an event with an identity."""
+    """Return the fields of a bare event that tell its type.
+
+    `type` counts only in an event with an identity of its own; elsewhere it may mean anything.
+    """
     names = (*_BARE_TYPES, "type") if named else _BARE_TYPES
     return {name: document[name] for name in names if name in document}
 
@@ -184,7 +193,11 @@ def _group_complete(
 
 
 def _group(event: _CloudEvent, document: dict[str, Any], *, use_subject: bool) -> Named | Unnamed:
-    """The group that the event names: its data do, and only without any data its subject."""
+    """Return the group that the event names.
+
+    Its data name it. The subject counts only if there are no data, or if an operator asked for it and the data name
+    none.
+    """
     group = _by_data(event, document)
     if group is None:
         group = _by_subject(event.subject, document)
@@ -196,7 +209,7 @@ def _group(event: _CloudEvent, document: dict[str, Any], *, use_subject: bool) -
 
 
 def _by_data(event: _CloudEvent, document: dict[str, Any]) -> Named | Unnamed | None:
-    """What the data say, wherever they stand; None where there are none at all."""
+    """Return what the data say, in whatever field they stand; None if there are no data."""
     if event.data is not None or event.data_base64 is not None:
         return group_named(event.data, event.data_base64)
     names = elsewhere(document)
@@ -218,5 +231,5 @@ def _unused(event: _CloudEvent) -> Iterator[str]:
 
 
 def _trace(traceparent: object) -> str | None:
-    """W3C Trace Context 3.2: a traceparent that cannot be parsed is ignored."""
+    """Return the traceparent; None for one that cannot be parsed, which is ignored (W3C Trace Context, 3.2)."""
     return traceparent if isinstance(traceparent, str) and _TRACEPARENT.match(traceparent) else None

@@ -1,4 +1,4 @@
-"""Which types of events say that a group is complete."""
+"""Decides which types of events say that a group is complete."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-# What `closer publish` sends: accepted whatever the setting names, for somebody has asked for exactly this group.
+# The type of events that `closer publish` sends. It is always accepted, because somebody asked for exactly this group.
 OWN_TYPE = "closer.group.complete"
 _COMPLETE = frozenset({"complete", "completed"})
 _NOT_QUITE = frozenset({"not", "non", "un", "in", "partial", "partially", "partly", "almost", "nearly"})
@@ -19,9 +19,11 @@ _VERSION = re.compile(r"v?\d+\Z")
 
 @dataclass(frozen=True, slots=True)
 class EventTypes:
-    """The types that are accepted: those that a pattern matches, or, without patterns, those that the rule accepts.
+    """The types that are accepted.
 
-    A pattern is a type, or a glob over the whole type (`*`, `?`, `[…]`), in the same case.
+    `patterns`: a type is accepted if one of them matches it; without patterns, if `says_complete` accepts it. A pattern
+    is a type, or a glob over the whole type (`*`, `?`, `[…]`); case counts. `further`: types that an operator accepts,
+    too.
     """
 
     patterns: tuple[str, ...] = ()
@@ -36,7 +38,7 @@ class EventTypes:
         return cls(patterns)
 
     def accept(self, event_type: str) -> bool:
-        """Whether an event of this type says that a group is complete."""
+        """Return whether an event of this type says that a group is complete."""
         if event_type == OWN_TYPE or event_type in self.further:
             return True
         if not self.patterns:
@@ -44,26 +46,31 @@ class EventTypes:
         return any(fnmatchcase(event_type, pattern) for pattern in self.patterns)
 
     def also(self, event_type: str) -> EventTypes:
-        """These types, and one more."""
+        """Return these types with one more."""
         return replace(self, further=(*self.further, event_type))
 
     def problem(self, event_type: str) -> str:
-        """Why a type that is not accepted is not, and what to do if it ought to be."""
+        """Return why this type is not accepted, and what to do if it means complete."""
         if self.patterns:
             return f'type: "{event_type}" is not in CLOSER_EVENT_TYPES; if it means complete, name it there, too'
         return f'type: "{event_type}" is not taken for complete; if it means complete, name it in CLOSER_EVENT_TYPES'
 
     def setting(self, event_type: str, seen: Iterable[str] = ()) -> str:
-        """The variable, for a shell, as it would accept this type and those of `seen` that are accepted now."""
+        """Return the variable, ready for a shell, with which this type is accepted from now on.
+
+        `seen`: types that have come. Without patterns so far, those of them that are accepted now are named, too, so
+        that setting the variable refuses none of them.
+        """
         kept = self.patterns or tuple(pattern(one) for one in seen if one != OWN_TYPE and self.accept(one))
         return "CLOSER_EVENT_TYPES=" + shlex.quote(",".join([*kept, pattern(event_type)]))
 
 
 @lru_cache(maxsize=1024)
 def says_complete(event_type: str) -> bool:
-    """The rule: the last word is complete or completed, and no word before it takes that back.
+    """Return whether a type's last word is complete or completed, and the word before it does not deny that.
 
-    A version or the word `event` at the end does not count.
+    A version or the word `event` at the end does not count. `group.complete.v1` says so; `group.partially-completed`
+    does not.
     """
     found = [word.lower() for word in words(event_type)]
     while found and (found[-1] == "event" or _VERSION.match(found[-1])):
@@ -72,7 +79,7 @@ def says_complete(event_type: str) -> bool:
 
 
 def words(event_type: str) -> Iterator[str]:
-    """The words of a type: split at what is neither letter nor digit, and at a change of case."""
+    """Yield the words of a type. It is split where a character is not a letter or digit, and where the case changes."""
     word = ""
     for before, char, after in zip(" " + event_type, event_type, event_type[1:] + " ", strict=False):
         if word and (not char.isalnum() or _begins(before, char, after)):
@@ -85,7 +92,10 @@ def words(event_type: str) -> Iterator[str]:
 
 
 def pattern(event_type: str) -> str:
-    """A pattern that matches this type; where a comma would end it, or a blank be cut off, it takes any character."""
+    """Return a pattern that matches this type.
+
+    Commas and blanks cannot stand in the setting, so the pattern has `?` in their place, which matches any character.
+    """
     return re.sub(r"[,\s]", "?", glob.escape(event_type))
 
 

@@ -1,4 +1,4 @@
-"""JSON as events hold it: read strictly, with words for what is wrong, and for what was found instead."""
+"""Reads JSON strictly, and says in words what is wrong and what was found instead."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ _NAME_LENGTH = 40
 
 
 def load(text: bytes | str) -> Any:
-    """Read one JSON value. Raises ValueError that says what is wrong and where; depth and digits are bounded."""
+    """Return one JSON value.
+
+    Raises ValueError that says what is wrong and where: not UTF-8, not JSON, a key that stands twice in one object, NaN
+    or Infinity, too deep, or a number with too many digits.
+    """
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8")
         return json.loads(decoded, object_pairs_hook=_unique, parse_constant=_no_constant)
@@ -19,7 +23,7 @@ def load(text: bytes | str) -> Any:
 
 
 def wrong(error: Exception) -> str:
-    """What is wrong with a text that is not JSON."""
+    """Return in words why a text is not JSON. `error`: what the parser raised."""
     if isinstance(error, UnicodeDecodeError):
         return f"not UTF-8 at byte {error.start}"
     if isinstance(error, json.JSONDecodeError):
@@ -30,7 +34,7 @@ def wrong(error: Exception) -> str:
 
 
 def found(value: Any) -> str:
-    """What a value is, in words; of an object, which fields it has."""
+    """Return in words what a value is; for an object, which fields it has."""
     match value:
         case dict():
             return fields(value)
@@ -47,7 +51,7 @@ def found(value: Any) -> str:
 
 
 def fields(names: Any) -> str:
-    """The names of fields, the first few of them, each cut to a readable length."""
+    """Return the names of fields in words: the first eight, each cut at 40 characters, and how many more there are."""
     shown = [str(name)[:_NAME_LENGTH] for name in names]
     if not shown:
         return "no field"
@@ -56,7 +60,7 @@ def fields(names: Any) -> str:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a repeated key: with two references in one event nobody can tell which group is meant."""
+    """Return the object. Raises ValueError for a repeated key: with two references nobody knows which is meant."""
     document = dict(pairs)
     if len(document) != len(pairs):
         raise ValueError("the same key stands twice in one object")
