@@ -9,7 +9,7 @@ UNREADABLE = "an address that cannot be read"
 # These separate the parts of an address, so in a user or a password each must be written as %XX (RFC 3986, 3.2.1).
 ESCAPES = "/ as %2F, ? as %3F, # as %23, @ as %40, [ as %5B, ] as %5D"
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 _ANOTHER = re.compile(r";(?=[A-Za-z][A-Za-z0-9+.-]*://)")
 _ADDRESS = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
@@ -42,7 +42,7 @@ def api_address(url: str) -> str:
     """
     parts = urlsplit(url)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    port = "" if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
+    port = "" if parts.port in (None, DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
     return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
 
 

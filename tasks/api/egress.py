@@ -8,15 +8,16 @@ from __future__ import annotations
 import os
 import re
 import ssl
-import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import getproxies_environment
 
 import aiohttp
 import httpx
 
-from tasks.api.address import ESCAPES, is_readable
+from tasks.api.address import DEFAULT_PORTS, ESCAPES, is_readable
 from tasks.api.loopback import is_loopback
+from tasks.api.no_proxy import is_exempt
 from tasks.errors import ConfigurationError
 
 _HOST = re.compile(rb"[A-Za-z0-9._-]+|[0-9a-fA-F:.]+")
@@ -31,23 +32,23 @@ class Proxy(httpx.Proxy):
 
 
 def proxy_of(base_url: str) -> Proxy | None:
-    """Return the proxy that the environment (HTTPS_PROXY, NO_PROXY …) names for this address, None for none.
+    """Return the proxy that the environment names for this address; None when it is called directly.
 
-    A value without a scheme is an HTTP proxy, as it is for curl. This machine itself is always called directly, because
-    a proxy's "localhost" is another machine.
+    It is HTTPS_PROXY's, else ALL_PROXY's, unless NO_PROXY names the host. One without a scheme is an HTTP proxy, as it
+    is for curl. This machine itself is always called directly, because a proxy's "localhost" is another machine.
 
-    Raises ConfigurationError when the proxy cannot be used, and when `base_url` is without TLS: the proxy could read
-    the API key. The message does not repeat the proxy's address, which may hold a password.
+    Raises ConfigurationError when the proxy cannot be used, and when the address has no TLS: the proxy would read the
+    API key then. The message does not repeat the proxy's address, which may hold a password.
     """
-    parts = urlsplit(base_url)
-    given = urllib.request.getproxies().get(parts.scheme)
-    if not given or is_loopback(parts.hostname or "") or urllib.request.proxy_bypass(parts.hostname or ""):
+    parts, given = urlsplit(base_url), getproxies_environment()
+    host, port = parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme]
+    name, proxy = next(((name, given[name].strip()) for name in (parts.scheme, "all") if given.get(name)), ("", ""))
+    if not proxy or _stays_here(host) or _is_exempt(host, port, given.get("no", "")):
         return None
-    address = given if "://" in given else f"http://{given}"
+    address = proxy if "://" in proxy else f"http://{proxy}"
     if problem := _without_tls(parts.scheme) or _proxy_problem(address):
         raise ConfigurationError(
-            f"{_variable(parts.scheme)}: {problem}; set it to http://HOST:PORT, or unset it, or name {parts.hostname} "
-            "in NO_PROXY"
+            f"{_variable(name)}: {problem}; set it to http://HOST:PORT, or unset it, or name {host} in NO_PROXY"
         )
     return _with_credentials_in_headers(httpx.Proxy(address))
 
@@ -86,6 +87,21 @@ def _files(folder: str) -> list[Path]:
     return list(Path(folder).iterdir())
 
 
+def _stays_here(host: str) -> bool:
+    """Return whether the host is this machine. RFC 6761, 6.3: so is every name under `localhost`."""
+    return is_loopback(host) or host.removesuffix(".").endswith(".localhost")
+
+
+def _is_exempt(host: str, port: int, no_proxy: str) -> bool:
+    try:
+        return is_exempt(host, port, no_proxy)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{_variable('no')}: {error}; write a host, a host and its port, an address, or a network such as "
+            "10.0.0.0/8, with commas between"
+        ) from None
+
+
 def _proxy_problem(address: str) -> str | None:
     """Return what is wrong with a proxy's address, in words that do not repeat it; None if nothing is."""
     try:
@@ -110,7 +126,7 @@ def _with_credentials_in_headers(proxy: httpx.Proxy) -> Proxy:
     return Proxy(proxy.url, headers=headers)
 
 
-def _variable(scheme: str) -> str:
-    """Return the name of the variable that is in force. The one in small letters wins, as in curl."""
-    small = f"{scheme}_proxy"
+def _variable(kind: str) -> str:
+    """Return the name of the variable that was read. The one in small letters wins, as everywhere."""
+    small = f"{kind}_proxy"
     return small if os.environ.get(small) else small.upper()

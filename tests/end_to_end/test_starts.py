@@ -63,6 +63,8 @@ def wrong(words: str, **variables: str) -> Fault:
 
 FAULTS = {
     "socks proxy": wrong("cannot use a socks5 proxy", HTTPS_PROXY=f"socks5://u:{SECRET}@proxy:1080"),
+    "socks proxy for all": wrong("cannot use a socks5h proxy", ALL_PROXY=f"socks5h://u:{SECRET}@proxy:1080"),
+    "network in NO_PROXY": wrong("10.0.0.0/33", NO_PROXY="10.0.0.0/33", HTTPS_PROXY="http://proxy:3128"),
     "proxy's port": wrong("cannot be read", https_proxy=f"http://u:{SECRET}@proxy:99999"),
     "no certificates": wrong("No such file", SSL_CERT_FILE="/missing.pem"),
     "certificates that are none": wrong("NO_CERTIFICATE", SSL_CERT_FILE="/etc/hostname"),

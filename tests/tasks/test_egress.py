@@ -33,9 +33,10 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
         ("proxy.corp", "http://proxy.corp"),
         ("10.0.0.1:3128", "http://10.0.0.1:3128"),
         (f"user:{SECRET}@proxy.corp:3128", "http://proxy.corp:3128"),
+        (" http://proxy.corp:3128\n", "http://proxy.corp:3128"),
     ],
 )
-@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
 def test_a_proxy_that_is_used(monkeypatch: pytest.MonkeyPatch, name: str, given: str, used: str) -> None:
     """A proxy is used as it is given; without a scheme it is an HTTP proxy, as for curl."""
     monkeypatch.setenv(name, given)
@@ -60,9 +61,10 @@ def test_a_proxy_that_is_used(monkeypatch: pytest.MonkeyPatch, name: str, given:
         "http://:3128",
         "://",
         "http://a b",
+        '"http://proxy:3128"',
     ],
 )
-@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
 def test_a_proxy_that_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, given: str) -> None:
     """What cannot be a proxy is refused by the name of its variable, which says what to set; no password is told."""
     monkeypatch.setenv(name, given)
@@ -74,7 +76,16 @@ def test_a_proxy_that_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, giv
     assert SECRET not in str(raised.value)
 
 
-@pytest.mark.parametrize("variables", [{}, {"HTTP_PROXY": "socks5://x"}, {"HTTPS_PROXY": ""}])
+def test_the_schemes_own_proxy_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ALL_PROXY counts only where no variable names a proxy for the scheme; then nothing is wrong with it either."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://proxy:1080")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.corp:3128")
+    proxy = proxy_of(API)
+    assert proxy is not None
+    assert str(proxy.url) == "http://proxy.corp:3128"
+
+
+@pytest.mark.parametrize("variables", [{}, {"HTTP_PROXY": "socks5://x"}, {"HTTPS_PROXY": ""}, {"ALL_PROXY": " "}])
 def test_no_proxy(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
     """Without a proxy for this scheme there is none, and a wrong one for another scheme does no harm."""
     for name, value in variables.items():
@@ -86,6 +97,20 @@ def test_a_host_that_no_proxy_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy that would be refused is not looked at for a host that needs none."""
     monkeypatch.setenv("HTTPS_PROXY", "socks5://x")
     monkeypatch.setenv("NO_PROXY", "api.sorted.com")
+    assert proxy_of(API) is None
+
+
+@pytest.mark.parametrize("entry", ["10.0.0.0/33", "http://api.sorted.com", "host:port", "host:99999", "10.0.0.0/8:443"])
+@pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
+def test_an_entry_that_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, entry: str) -> None:
+    """An entry of NO_PROXY that cannot be read is named, unless it makes no difference."""
+    monkeypatch.setenv(name, f"other.corp,{entry}")
+    assert proxy_of(API) is None
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.corp:3128")
+    with pytest.raises(ConfigurationError) as raised:
+        proxy_of(API)
+    assert str(raised.value).startswith(f"{name}: the entry '{entry}' cannot be read")
+    monkeypatch.setenv(name, f"{entry},api.sorted.com")
     assert proxy_of(API) is None
 
 

@@ -97,16 +97,20 @@ async def test_no_proxy_reads_an_api_without_tls(
     assert reply.failure is Failure.CONNECT
 
 
-LOOPBACK = ["127.0.0.1", "127.8.9.10", "localhost", "LOCALHOST", "localhost.", "[::1]", "[::ffff:127.0.0.1]"]
+LOOPBACK = [
+    "127.0.0.1", "127.8.9.10", "localhost", "LOCALHOST", "localhost.", "api.localhost", "[::1]", "[::ffff:127.0.0.1]",
+    "127.1", "2130706433", "0x7f.0.0.1", "0.0.0.0", "0", "[::]",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("host", LOOPBACK)
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_this_machine_is_called_directly(monkeypatch: pytest.MonkeyPatch, scheme: str, host: str) -> None:
-    """A loopback address means this machine; through a proxy it would mean the proxy's."""
+    """A loopback address, however it is written, means this machine; through a proxy it would mean the proxy's."""
     monkeypatch.setenv(f"{scheme}_proxy", "http://proxy.corp:3128")
+    monkeypatch.setenv("ALL_PROXY", "socks5://proxy.corp:1080")
     assert proxy_of(f"{scheme}://{host}:8083/pro") is None
-    assert scheme == "http" or proxy_of("https://localhost.corp/pro") is not None
+    assert scheme == "http" or all(proxy_of(f"https://{far}/pro") for far in ("localhost.corp", "128.1", "1.127.0.0"))
 
 
 async def test_calls_to_this_machine(
@@ -117,6 +121,51 @@ async def test_calls_to_this_machine(
     standin.script.append(CLOSED)
     assert await client(standin.url).close(REF) == Reply(200, Body(reference=REF))
     assert not proxy.heard
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+async def test_a_proxy_is_used(
+    standin: StandIn, client: Callable[[str], SortedApi], monkeypatch: pytest.MonkeyPatch, variable: str, scheme: str
+) -> None:
+    """A call arrives through the proxy, also when the way to the proxy is TLS, and its connection is kept."""
+    async with tunnel(urlsplit(standin.url).port or 0, server_tls() if scheme == "https" else None) as running:
+        monkeypatch.setenv(variable, f"{scheme}://me:{ENCODED}@localhost:{running.port}")
+        standin.script.extend([CLOSED] * 2)
+        api = client(API_URL)
+        for _ in range(2):
+            assert await api.close(REF) == Reply(200, Body(reference=REF))
+        assert len(running.asked) == 1
+        assert API_KEY.encode() not in running.heard
+        await api.aclose()
+
+
+@pytest.mark.parametrize(
+    ("url", "no_proxy", "through"),
+    [
+        ("https://api.test:8443/pro", "api.test:8443", False),
+        ("https://api.test:8443/pro", "api.test:443", True),
+        ("https://api.test/pro", "10.0.0.0/8, .test", False),
+        ("https://api.test/pro", "10.0.0.0/8, .tes", True),
+        ("https://127.0.0.1:1/pro", "", False),
+    ],
+)
+async def test_no_proxy_variable(
+    standin: StandIn,
+    proxy: Tunnel,
+    client: Callable[[str], SortedApi],
+    monkeypatch: pytest.MonkeyPatch,
+    url: str,
+    no_proxy: str,
+    through: bool,
+) -> None:
+    """A host that NO_PROXY names, and this machine, are called directly; the proxy hears of the others only."""
+    monkeypatch.setenv("https_proxy", f"http://{proxy.place}")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    standin.script.append(CLOSED)
+    reply = await client(url).close(REF)
+    assert isinstance(reply, Reply) is through  # nobody resolves `api.test`, and nobody listens at port 1
+    assert bool(proxy.asked) is through
 
 
 UNESCAPED = [

@@ -61,8 +61,8 @@ class Tunnel:
 
 
 @asynccontextmanager
-async def tunnel(target: int) -> AsyncIterator[Tunnel]:
-    """A proxy that listens; whatever it is asked for, it leads to this port."""
+async def tunnel(target: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[Tunnel]:
+    """A proxy that listens, with TLS if told to; whatever it is asked for, it leads to this port."""
     proxy = Tunnel()
     serving: list[asyncio.Task[None] | None] = []
 
@@ -71,7 +71,7 @@ async def tunnel(target: int) -> AsyncIterator[Tunnel]:
         with suppress(asyncio.IncompleteReadError):
             await proxy.serve(reader, writer, target)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
         yield proxy
