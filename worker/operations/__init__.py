@@ -1,1 +1,1 @@
-"""What an operator may see and do. No printing here: the command line and the console are doors to the same rooms."""
+"""What an operator may see and do. Nothing is printed here: each door (command line, console, API) does that itself."""

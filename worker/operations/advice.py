@@ -1,4 +1,7 @@
-"""In plain words: what each failure means and what to do about it, and the same for each state of the gate."""
+"""Says in plain words what each failure means and what to do about it. It says the same for each state of the gate.
+
+The doors, the docs and a test share these texts.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,10 @@ from worker.operations.step import Step
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """`meaning`: what has happened; `remedy`: what to do, in order; `first`: what to begin with.
+    """What an operator should know and do.
 
-    `last_resort`: what helps when nothing else does, where there is such a thing.
+    `meaning`: what has happened. `remedy`: what to do, in order. `first`: the step to begin with. `last_resort`: a step
+    that helps when nothing else does; None if there is none.
     """
 
     meaning: str
@@ -25,7 +29,7 @@ class Advice:
     last_resort: Step | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The advice as other programs see it."""
+        """Return the advice as other programs see it. `last_resort` is left out if there is none."""
         given = {"meaning": self.meaning, "remedy": self.remedy, "first": self.first.as_json()}
         return given | ({"last_resort": self.last_resort.as_json()} if self.last_resort else {})
 
@@ -40,6 +44,7 @@ class Advice:
 
 
 def _for_all(verb: Verb, reason: Reason, *, lock: bool = False) -> Step:
+    """Return the step that does `verb` to all closures that failed for this reason."""
     return Step(verb, Selection(filter=Filter(reasons=(reason,))), lock=lock)
 
 

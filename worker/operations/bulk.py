@@ -1,4 +1,7 @@
-"""Bulk actions on failed closures: exactly those that were looked up, in chunks, each step audited."""
+"""Re-queues or discards failed closures in bulk: exactly those that were looked up, in chunks, each step audited.
+
+A crash between two chunks is safe. The audit has what was changed so far, and running the action again does the rest.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ from worker.operations.operator import Verb
 
 T = TypeVar("T")
 
-CHUNK = 200  # a few milliseconds of the store's time
-# An attempt's history tells whether one group or a few were named, or a filter chose it.
+CHUNK = 200  # closures in one step, which takes a few milliseconds of the store's time
+# Attempts note the trigger `requeue` where at most this many groups were named, and else `bulk`.
 _BULK = 20
 DONE = {Verb.REQUEUE: "requeued", Verb.DISCARD: "discarded"}
 
@@ -29,8 +32,9 @@ DONE = {Verb.REQUEUE: "requeued", Verb.DISCARD: "discarded"}
 class BulkOptions:
     """How a long action goes on.
 
-    `rate`: at most so many in a second, 0: no limit. `stop`: looked at between two chunks. `progress`: told how many
-    more are done. `confirmed`: the count that the operator has repeated, where that is needed.
+    `why`: the operator's reason, for the audit. `rate`: the most items per second, 0 for no limit. `stop`: when it is
+    set, the action ends before its next chunk. `progress`: called after each chunk with the number of its items.
+    `confirmed`: the count that the operator has repeated, where the guard asks for that.
     """
 
     why: str
@@ -40,7 +44,10 @@ class BulkOptions:
     confirmed: int | None = None
 
     async def chunks(self, items: Sequence[T], most: int) -> AsyncIterator[Sequence[T]]:
-        """The items in chunks of at most `most`, no sooner than the rate allows; ends early when told to stop."""
+        """Yield the items in chunks of at most `most`, no faster than the rate allows. End early when told to stop.
+
+        With a rate a chunk has no more items than one second allows.
+        """
         size = max(1, min(most, int(self.rate))) if self.rate else most
         due = time.monotonic()
         for start in range(0, len(items), size):
@@ -52,7 +59,7 @@ class BulkOptions:
             due += len(chunk) / self.rate if self.rate else 0.0
 
     async def _stopped(self, wait_s: float) -> bool:
-        """Wait that long, or until told to stop; whether it was."""
+        """Wait so many seconds, or until told to stop. Return whether that was told."""
         if wait_s > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
@@ -61,7 +68,10 @@ class BulkOptions:
 
 
 class BulkResult:
-    """What a bulk action came to."""
+    """What a bulk action came to.
+
+    `matched`: how many closures were chosen. `changed`: how many were changed. `skipped`: the others by why, counted.
+    """
 
     def __init__(self, verb: Verb, frozen: FrozenSelection) -> None:
         self.verb = verb
@@ -71,17 +81,17 @@ class BulkResult:
 
     @property
     def stopped(self) -> bool:
-        """Whether it was interrupted, and the rest was not touched."""
+        """Whether the action was interrupted, so that some closures were not looked at."""
         return self.changed + self.skipped.total() < self.matched
 
     def as_json(self) -> dict[str, Any]:
-        """The result as other programs see it (field names are a promise)."""
+        """Return the result as other programs see it. The names of the fields are a promise."""
         done = {"matched": self.matched, DONE[self.verb]: self.changed, "skipped": dict(self.skipped), "dry_run": False}
         return done | ({"stopped": True} if self.stopped else {})
 
 
 def dry_run(frozen: FrozenSelection) -> dict[str, Any]:
-    """What an action would come to, as other programs see it."""
+    """Return what the action would come to, as other programs see it. Nothing is changed."""
     done = {"matched": frozen.matched, DONE[frozen.verb]: 0, "skipped": frozen.skipped, "dry_run": True}
     return done | {"eligible": len(frozen.eligible)}
 
@@ -89,10 +99,10 @@ def dry_run(frozen: FrozenSelection) -> dict[str, Any]:
 async def requeue(
     context: OperatorContext, frozen: FrozenSelection, bulk: BulkOptions, *, lock: bool = False
 ) -> BulkResult:
-    """Queue failed closures again, each with a new deadline and its history kept.
+    """Queue failed closures again. Each gets a new deadline and keeps its history.
 
-    `lock`: lock a group that is open, and then close it. Raises Refused and StoreUnavailable; running it again does
-    the rest.
+    `lock`: lock a group that is open before it is closed. Raises Refused, StoreUnavailable and LedgerBroken. When it is
+    interrupted, running it again does the rest.
     """
     trigger = "bulk" if len(frozen.eligible) > _BULK or not frozen.selection.references else "requeue"
     change = partial(context.ledger.requeue, trigger=trigger, lock=lock)
@@ -100,7 +110,10 @@ async def requeue(
 
 
 async def discard(context: OperatorContext, frozen: FrozenSelection, bulk: BulkOptions) -> BulkResult:
-    """Give up failed closures for good. Raises Refused and StoreUnavailable; running it again does the rest."""
+    """Give up failed closures for good.
+
+    Raises Refused, StoreUnavailable and LedgerBroken. When it is interrupted, running it again does the rest.
+    """
     return await _in_chunks(context, Verb.DISCARD, frozen, bulk, context.ledger.discard, {})
 
 
@@ -112,6 +125,7 @@ async def _in_chunks(
     change: Callable[..., Awaitable[list[Operated]]],
     options: dict[str, Any],
 ) -> BulkResult:
+    """Announce the action in the audit, then change chunk after chunk. Each step counts there what it changed."""
     context.guard(verb, frozen, bulk.why, confirmed=bulk.confirmed)
     result = BulkResult(verb, frozen)
     if not frozen.matched:

@@ -1,4 +1,4 @@
-"""What every operation works with: the connections, and what is said when there is no store."""
+"""Holds what every operation works with: who acts, the connections, the ledger and the settings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ from worker.store.connect import Redis, connect
 
 @dataclass(frozen=True, slots=True)
 class OperatorContext:
-    """Who acts, one connection pool to the store, the ledger behind it, and the settings."""
+    """What every operation is given.
+
+    `operator`: who acts. `redis`: one pool of connections to the store. `ledger`, `catalogue`: the fleet's ledger
+    behind it, to change and to look things up. `settings`: this process's own; where the fleet has a policy, that
+    counts instead.
+    """
 
     operator: Operator
     settings: Settings
@@ -29,17 +34,17 @@ class OperatorContext:
 
     @classmethod
     def of(cls, operator: Operator, settings: Settings, redis: Redis) -> OperatorContext:
-        """On a connection pool that somebody else closes."""
+        """Make a context on a pool of connections that the caller closes."""
         return cls(operator, settings, redis, ledger_of(settings, redis), catalogue_of(settings, redis))
 
     def guard(
         self, verb: Verb, selection: Chosen | None = None, why: str = "", *, confirmed: int | None = None
     ) -> None:
-        """Raises Refused when the operator may not do this; every operation asks it first."""
+        """Raises Refused when the operator may not do this. Every operation calls it first. Arguments as of `guard`."""
         guard(self.operator, verb, selection, why, confirmed=confirmed)
 
     async def stream(self) -> str:
-        """The stream that events come on: the fleet's, or ours before any worker has started.
+        """Return the stream that events come on: the fleet's, or the one in our settings before any worker has started.
 
         Raises StoreUnavailable.
         """
@@ -47,7 +52,7 @@ class OperatorContext:
         return policy.stream if policy else self.settings.events_stream
 
     async def types(self) -> EventTypes:
-        """The types of events that are accepted: the fleet's, or ours before any worker has started.
+        """Return the accepted types of events: the fleet's, or those in our settings before any worker has started.
 
         Raises StoreUnavailable.
         """
@@ -55,30 +60,37 @@ class OperatorContext:
         return policy.types if policy else self.settings.accepted_types
 
     async def older_ledger_waits(self) -> bool:
-        """Whether the ledger of an older release waits in the store for this fleet's first worker to move it.
+        """Return whether an older release's ledger waits in the store until this fleet's first worker moves it.
 
         Raises StoreUnavailable.
         """
         return await self.ledger.policy.read() is None and await self.older_ledger()
 
     async def older_ledger(self) -> bool:
-        """Whether this is the default fleet, and the store has a ledger of an older release.
+        """Return whether this is the default fleet and the store has a ledger of an older release.
 
         Raises StoreUnavailable.
         """
         return self.ledger.namespace.is_default and await OldLedger(self.redis).exists()
 
     async def now_ms(self) -> int:
-        """The time by the store's clock, which alone counts. Raises StoreUnavailable."""
+        """Return the time by the store's clock, in ms since the epoch. No other clock counts.
+
+        Raises StoreUnavailable.
+        """
         return await self.catalogue.now_ms()
 
     def key(self, name: str) -> str:
-        """A key of closer's in the store."""
+        """Return the full name of one of the fleet's keys in the store."""
         return self.ledger.prefix + name
 
 
 class StoreAway(StoreUnavailable):
-    """The store cannot be asked. `address`: the one that was tried; `embedded`: because none is set."""
+    """The store cannot be asked.
+
+    `address`: the one that was tried, without secrets. `embedded`: whether it is the embedded store's, because
+    CLOSER_REDIS_URL is not set. `problem`: the error itself.
+    """
 
     def __init__(self, text: str, address: str, *, embedded: bool) -> None:
         why = "the embedded store, because CLOSER_REDIS_URL is not set" if embedded else "CLOSER_REDIS_URL"
@@ -90,7 +102,7 @@ class StoreAway(StoreUnavailable):
 
 @asynccontextmanager
 async def open_context(operator: Operator, settings: Settings) -> AsyncIterator[OperatorContext]:
-    """Connect. Raises StoreAway, which tells which address was tried."""
+    """Connect to the store, and close the connections at the end. Raises StoreAway when the store fails meanwhile."""
     redis = connect(settings)
     try:
         yield OperatorContext.of(operator, settings, redis)

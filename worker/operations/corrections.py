@@ -1,4 +1,7 @@
-"""Corrections of rejected bytes before they are read again; none throws away what may name another group."""
+"""Corrects rejected bytes before they are read again.
+
+No correction throws away anything that may name another group, because that group would never be closed.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +16,25 @@ Correct = Callable[[bytes], bytes]
 
 
 class NotCorrected(CloserError):
-    """To set a field would throw something away that may name another group; it takes a correction by hand."""
+    """Setting the field would throw away something that may name another group. It needs a correction by hand."""
 
 
-# Set on several events, these would make them one event, or events of one group or kind.
+# Setting one of these on several events would make them the same event, or events of one group or type.
 _OF_ONE_EVENT = frozenset({"reference", "subject", "type", "event", "event_type", "eventType", "id"})
 _WHOLE = frozenset({"data", "data_base64"})
 
 
 def of_one_event(path: str) -> bool:
-    """Whether a field tells one event from another, so that it must not be set on several."""
+    """Return whether a field tells one event from another. Such a field must not be set on several events."""
     return path in _WHOLE or path.rpartition(".")[2] in _OF_ONE_EVENT
 
 
 def set_field(path: str, value: str) -> Correct:
-    """A correction that puts a string at a dotted path; `reference` goes where the event's kind has it.
+    """Return a correction that puts the string `value` at a dotted path.
 
-    Bytes that hold no object give way to a bare event. The correction raises NotCorrected where it would throw away an
-    array, or something that is broken and may hold more than one event.
+    The path `reference` means the place that the kind of event has for it: `data.reference` in a CloudEvent. Bytes that
+    hold no object become a bare event. The correction raises NotCorrected for an array, and for broken JSON that may
+    hold more than one event.
     """
 
     def correct(body: bytes) -> bytes:
@@ -50,7 +54,7 @@ def set_field(path: str, value: str) -> Correct:
 
 
 def corrections(given: Sequence[Correct]) -> Correct:
-    """Several corrections, one after the other; none leaves the bytes as they are."""
+    """Return one correction that does these one after the other. Without any it leaves the bytes as they are."""
 
     def correct(body: bytes) -> bytes:
         for one in given:
@@ -61,7 +65,10 @@ def corrections(given: Sequence[Correct]) -> Correct:
 
 
 def _object(value: Any) -> dict[str, Any]:
-    """The object that a value is, or that a text holds; an empty one where nothing is thrown away by that."""
+    """Return the object that a value is, or that a text holds, or an empty one for a value that cannot name a group.
+
+    Raises NotCorrected for all others.
+    """
     if isinstance(value, str | bytes):
         return _object(_loaded(value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value))
     if isinstance(value, dict):
@@ -72,7 +79,10 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _decoded(data_base64: Any) -> Any:
-    """What `data_base64` hold, so that what is corrected stands in `data` alone; else what stands there."""
+    """Return the bytes that `data_base64` holds, so that the corrected data stand in `data` alone.
+
+    What is not Base64 is returned as it is.
+    """
     try:
         return base64.b64decode(data_base64) if isinstance(data_base64, str) else data_base64
     except ValueError:

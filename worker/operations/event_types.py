@@ -1,4 +1,4 @@
-"""The types of events that come: which are accepted, how many events of the others wait, and what to do about them."""
+"""Finds the types of events that come and are not accepted: how many events of each wait, and what to do about them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from worker.operations.step import Step
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Rejected events of one type: if it means complete, `setting` accepts it from now on, `step` closes these.
+    """The rejected events of one type that wait for a decision.
 
-    There is no `setting` where the type is accepted by now.
+    `events`: how many they are. `setting`: the variable that accepts this type from now on, ready for a shell; None if
+    the type is accepted by now.
     """
 
     type: str
@@ -24,12 +25,12 @@ class Waiting:
 
     @property
     def step(self) -> Step:
-        """What has these events closed after all."""
+        """The step that closes the groups of these events, if the type means complete."""
         return Step(Verb.ACCEPT_TYPE, event_type=self.type)
 
 
 def waiting(summary: Summary, types: EventTypes) -> list[Waiting]:
-    """The types whose events wait, those of which there are most first."""
+    """Return the types whose events wait, the most frequent first. `types`: those that are accepted."""
     ordered = sorted(summary.waiting_types.items(), key=lambda item: (-item[1], item[0]))
     return [
         Waiting(name, number, None if types.accept(name) else types.setting(name, summary.seen_types))
@@ -39,7 +40,10 @@ def waiting(summary: Summary, types: EventTypes) -> list[Waiting]:
 
 
 async def setting_for(context: OperatorContext, event_type: str) -> str | None:
-    """The setting with which new events of this type are accepted; None when they are. Raises StoreUnavailable."""
+    """Return the setting with which new events of this type are accepted, None if they already are.
+
+    Raises StoreUnavailable.
+    """
     types = await context.types()
     if types.accept(event_type):
         return None
@@ -48,5 +52,5 @@ async def setting_for(context: OperatorContext, event_type: str) -> str | None:
 
 
 def uncounted(summary: Summary) -> int:
-    """How many events wait whose types were too many to be counted one by one."""
+    """Return how many events wait whose types are not counted one by one, because there are too many types."""
     return summary.waiting_types.get("", 0) if summary.rejected else 0

@@ -1,4 +1,4 @@
-"""What a check of the set-up found, one line for each thing that was looked at."""
+"""Holds what a check of the set-up found: one line for each thing that was looked at."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from worker.operations.step import Step
 
 
 class Finding(StrEnum):
-    """How serious it is."""
+    """How serious a line is. WARNING: closer works, but an operator should know. WRONG: something does not work."""
 
     OK = "ok"
     WARNING = "warning"
@@ -18,7 +18,10 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One thing that was looked at; `remedy` and `step` are what to do, where there is something to do."""
+    """One thing that was looked at.
+
+    `name`: what it is. `message`: what was found. `remedy`, `step`: what to do; None if there is nothing to do.
+    """
 
     name: str
     finding: Finding

@@ -1,4 +1,7 @@
-"""A selection that was looked up: exactly these closures, whatever matches it later."""
+"""Looks up a selection once and freezes it: exactly these closures are acted upon, whatever matches the filter later.
+
+So what the operator has seen and confirmed is what is done.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ _CHUNK = 200
 
 @dataclass(frozen=True, slots=True)
 class FrozenSelection:
-    """What was chosen for one verb, as it was when it was looked up: nothing that comes later is acted upon.
+    """What was chosen for one verb, as it was when it was looked up.
 
-    `selection` has absolute times. `eligible`: those in a state that the verb acts upon. `skipped`: the others, counted
-    by why not.
+    `selection`: what the operator asked for, with absolute times. `eligible`: the references in a state that the verb
+    acts upon. `skipped`: how many are in each other state, or `unknown`.
     """
 
     verb: Verb
@@ -29,31 +32,35 @@ class FrozenSelection:
 
     @property
     def matched(self) -> int:
-        """How many were chosen."""
+        """How many closures were chosen, eligible or not."""
         return len(self.eligible) + sum(self.skipped.values())
 
     @property
     def everything(self) -> bool:
-        """Whether nothing was asked for in particular."""
+        """Whether the operator gave neither references nor conditions."""
         return self.selection.everything
 
     @property
     def size(self) -> int | None:
-        """How many would be acted upon."""
+        """How many closures would be acted upon."""
         return len(self.eligible)
 
     def check(self) -> None:
-        """Raises Refused when the selection is against a rule in itself."""
+        """Raises Refused when the selection itself breaks a rule."""
         self.selection.check()
 
     def named(self) -> dict[str, Any]:
-        """The selection for the audit."""
+        """Return the selection as the audit keeps it: the references (see `named`), or the filter."""
         references = self.selection.references
         return named(references, "references") if references else self.selection.as_json()
 
 
 async def freeze(context: OperatorContext, verb: Verb, selection: Selection, why: str = "") -> FrozenSelection:
-    """Look up what is chosen, and which of it the verb acts upon. Raises Refused before, and StoreUnavailable."""
+    """Look up what is chosen, and which of it the verb acts upon.
+
+    `why`: the operator's reason, which the guard may ask for. Raises Refused, before anything is looked up, and
+    StoreUnavailable.
+    """
     context.guard(verb, selection, why)
     selection = selection.at(await context.now_ms())
     known = await (_named(context, selection) if selection.references else _matching(context, selection))

@@ -1,4 +1,4 @@
-"""Opening or shutting the gate by hand."""
+"""Shuts and opens the gate by hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from worker.operations.refusal import Refused, Rule
 
 
 async def pause(context: OperatorContext, *, why: str) -> Gate:
-    """Make no more calls until somebody resumes; audited in the same step. Raises Refused and StoreUnavailable."""
+    """Stop all calls of the fleet until somebody resumes, and return the gate.
+
+    The audit's entry is written in the same step. Raises Refused, also while an older release's ledger waits to be
+    moved, and StoreUnavailable.
+    """
     context.guard(Verb.PAUSE, why=why)
     if await context.older_ledger_waits():
         raise Refused(
@@ -22,9 +26,10 @@ async def pause(context: OperatorContext, *, why: str) -> Gate:
 
 
 async def resume(context: OperatorContext, *, why: str, override_retry_after: bool = False) -> Gate:
-    """End a pause and probe at once; audited in the same step. What still stands is in the gate that is returned.
+    """End a pause, make the next probe due at once, and return the gate with the reasons that still shut it.
 
-    A Retry-After of the API stands until its end, unless `override_retry_after`. Raises Refused and StoreUnavailable.
+    The audit's entry is written in the same step. A Retry-After of the API counts until its end, unless
+    `override_retry_after` ends it. Raises Refused and StoreUnavailable.
     """
     context.guard(Verb.OVERRIDE if override_retry_after else Verb.RESUME, why=why)
     who = context.operator

@@ -1,4 +1,7 @@
-"""The ledger's keys: one that another program has made, of another kind, stops every script that needs it."""
+"""Finds keys of the ledger that another program has replaced by a key of another type.
+
+Each script that needs such a key fails, before its first write.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ KINDS: dict[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """A key of the ledger's that is not of its kind."""
+    """A key of the ledger's name that has another type. `kind`: the type it has. `needed`: the type it should have."""
 
     key: str
     kind: str
@@ -35,9 +38,12 @@ class ForeignKey:
 
 
 async def foreign_keys(context: OperatorContext) -> list[ForeignKey]:
-    """The keys of the ledger's that hold something else. Raises StoreUnavailable."""
+    """Return the ledger's keys that have another type than they should.
+
+    It is empty where the store does not answer the command that tells types. Raises StoreUnavailable.
+    """
     kinds = await context.ledger.kinds(list(KINDS))
-    if kinds is None:  # workers do without this command
+    if kinds is None:  # the store forbids the command TYPE, which workers do not need
         return []
     pairs = zip(KINDS.items(), kinds, strict=True)
     return [

@@ -1,4 +1,4 @@
-"""Pages of closures that match, and how many have something in common."""
+"""Lists the closures that match a filter, page by page, and counts them by what they have in common."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Closures counted by what they have in common (None: those without it); `now_ms` is the store's time."""
+    """Closures counted by one value that they have in common.
+
+    `counts`: by that value; None stands for the closures that have none. `now_ms`: the time by the store's clock (ms).
+    """
 
     counts: dict[str | None, Group]
     now_ms: int
@@ -24,9 +27,10 @@ class Groups:
 async def pages(
     context: OperatorContext, filter_: Filter, *, limit: int, order: Order, cursor: Cursor | None
 ) -> AsyncIterator[tuple[Page, int]]:
-    """Up to `limit` closures, a page at a time, each with the store's time: a long list takes no more memory.
+    """Yield up to `limit` closures, a page of at most 500 at a time, each with the store's time (ms since the epoch).
 
-    Raises Refused and StoreUnavailable.
+    So a long list takes no more memory than a page. `cursor`: where to begin, None for the beginning. Raises Refused
+    and StoreUnavailable.
     """
     context.guard(Verb.LIST)
     now_ms = await context.now_ms()
@@ -41,7 +45,7 @@ async def pages(
 
 
 async def groups(context: OperatorContext, filter_: Filter, by: GroupBy) -> Groups:
-    """Closures that match, counted by `by`. Raises Refused and StoreUnavailable."""
+    """Return the closures that match, counted by `by`. Raises Refused and StoreUnavailable."""
     context.guard(Verb.LIST)
     now_ms = await context.now_ms()
     return Groups(await context.catalogue.groups(filter_.query(now_ms), by), now_ms)

@@ -1,4 +1,4 @@
-"""A time as people write it. Pure: the time now comes in as an argument, and it is the store's."""
+"""Reads a time as people write it. Pure: the present time comes in as an argument, and it is the store's."""
 
 from __future__ import annotations
 
@@ -15,24 +15,28 @@ _CLOCK = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A time as it was written: `2h` ago, the last `03:00` in UTC, or ISO 8601. `ms` says when that is."""
+    """A time as it was written.
+
+    It may be an age (`30m`, `2h`, `1d`), a time of day in UTC (`03:00`, the last one), or ISO 8601, in UTC if it has no
+    zone. `ms` tells when that is.
+    """
 
     text: str
 
     @classmethod
     def parse(cls, text: str) -> Moment:
-        """Raises ValueError, with the ways to write one, when it is not a time."""
+        """Read a time. Raises ValueError, with the ways to write one, when it is not one."""
         if not (_AGO.fullmatch(text) or _CLOCK.fullmatch(text) or _iso(text)):
             raise ValueError(f"{text!r} is not a time: write 30m, 2h or 1d (ago), 03:00 (UTC), or 2026-01-31T03:00Z")
         return cls(text)
 
     @classmethod
     def at(cls, ms: int) -> Moment:
-        """The time of so many milliseconds since the epoch."""
+        """Return the moment that is `ms` milliseconds after the epoch."""
         return cls(iso(ms))
 
     def ms(self, now_ms: int) -> int:
-        """Milliseconds since the epoch; `now_ms` is the time by the store's clock."""
+        """Return when it is, in ms since the epoch. `now_ms`: the time by the store's clock, in the same unit."""
         now = datetime.fromtimestamp(now_ms / 1000, UTC)
         if ago := _AGO.fullmatch(self.text):
             return max(0, round(now_ms - float(ago[1]) * _UNITS_S[ago[2]] * 1000))

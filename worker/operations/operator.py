@@ -1,7 +1,7 @@
-"""Who may do what: the table of verbs and roles, and the one guard that every operation asks before it begins.
+"""Decides who may do what: the table of verbs and roles, and the one guard that every operation asks before it begins.
 
-Doors (the command line, later the console and the API) hold no rule. They say who the operator is, and put a refusal
-into their own words.
+Doors (the command line, later the console and the API) hold no rule of safety. They say who the operator is, and put a
+refusal into their own words.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ from typing import Protocol
 from tasks.closure import State
 from worker.operations.refusal import Refused, Rule
 
-_NAME_LIMIT = 100  # characters that the audit keeps of a name
+_NAME_LIMIT = 100  # so many characters of a name are kept in the audit
 
 
 class Role(StrEnum):
-    """What somebody is trusted with. Whoever reaches the store can do all, so the command line is `ADMIN`."""
+    """What somebody is trusted with.
+
+    EMITTER: to publish events. VIEWER: to look. OPERATOR: to look and to act. ADMIN: everything. The command line is
+    always ADMIN, because whoever reaches the store can do everything anyway.
+    """
 
     EMITTER = "emitter"
     VIEWER = "viewer"
@@ -26,7 +30,7 @@ class Role(StrEnum):
 
 
 class Verb(StrEnum):
-    """Everything that can be asked for. The audit keeps these words."""
+    """Everything that an operator can ask for. The audit keeps these words."""
 
     PUBLISH = "publish"
     STATUS = "status"
@@ -50,7 +54,7 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Who acts, with which role, and through which door (`cli`, `console`, `api`)."""
+    """Who acts. `name`: a person or a program. `door`: through which door (`cli`, `console`, `api`)."""
 
     name: str
     role: Role
@@ -58,7 +62,7 @@ class Operator:
 
     @property
     def signature(self) -> str:
-        """The name as the audit keeps it: at most 100 characters."""
+        """The name as the audit keeps it: without blanks at its ends, at most 100 characters."""
         return self.name.strip()[:_NAME_LIMIT]
 
 
@@ -66,9 +70,10 @@ class Operator:
 class Permission:
     """Who may do one thing, and under which conditions.
 
-    `why_needed`: the operator must give a reason. `chosen`: they must say which closures or rejected events. `states`:
-    only closures in these states are acted upon. `most`: how many an operator may act upon at once; an admin may more.
-    `confirm_over`: an operator must repeat the count when there are more.
+    `roles`: who may. `changes`: whether it changes anything, so that the audit needs a name. `why_needed`: the operator
+    must give a reason. `chosen`: the operator must say which closures or rejected events, never all. `states`: only
+    closures in these states are acted upon. `most`: how many one action may act upon, unless an admin does it.
+    `confirm_over`: above this number the operator must repeat the count, unless an admin does it.
     """
 
     roles: frozenset[Role]
@@ -114,22 +119,23 @@ class Chosen(Protocol):
 
     @property
     def everything(self) -> bool:
-        """Whether nothing was asked for in particular."""
+        """Whether the operator gave no condition at all."""
 
     @property
     def size(self) -> int | None:
         """How many would be acted upon; None before they were looked up."""
 
     def check(self) -> None:
-        """Raises Refused when the choice is against a rule in itself."""
+        """Raises Refused when the choice itself breaks a rule."""
 
 
 def guard(
     operator: Operator, verb: Verb, selection: Chosen | None = None, why: str = "", *, confirmed: int | None = None
 ) -> None:
-    """Let an operator go on, or raise Refused. `confirmed`: the count that they have repeated.
+    """Return if the operator may do this; raise Refused, which names the rule, if not.
 
-    Ask it twice where closures are looked up first: with what was chosen, and with what was found.
+    `selection`: what was chosen. `why`: the operator's reason. `confirmed`: the count that the operator has repeated.
+    If closures are looked up first, call it twice: with what was chosen before, and with what was found after.
     """
     permission = PERMISSIONS[verb]
     if operator.role not in permission.roles:

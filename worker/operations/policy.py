@@ -1,4 +1,4 @@
-"""What the whole fleet goes by: the API that the ledger is for, and moving it to another address."""
+"""Checks which API the ledger is for, and moves the ledger to another address."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from worker.operations.operator import Verb
 
 
 async def refuse_other_api(context: OperatorContext) -> None:
-    """For whoever calls the API. Raises ForeignApi when the ledger is for another one than the settings name."""
+    """Raises ForeignApi when the ledger is for another API than the settings name. Call it before each call of the API.
+
+    Raises StoreUnavailable, too.
+    """
     ours, ledgers = api_address(context.settings.api_base_url), await context.ledger.policy.api()
     if ledgers not in (None, ours):
         raise ForeignApi(str(ledgers), ours)
 
 
 async def move_api(context: OperatorContext, *, why: str) -> tuple[str | None, str]:
-    """Make the ledger one for the API that the settings name; returns the address before, and the one now.
+    """Make the API that the settings name the ledger's, and return the address before (None for none) and now.
 
-    Raises Refused; CloserError while workers are alive that may call another one; and StoreUnavailable.
+    Raises Refused; CloserError while workers are alive that may call another API, because they would close groups
+    there; and StoreUnavailable.
     """
     context.guard(Verb.MOVE_API, why=why)
     before, now = await context.ledger.policy.api(), api_address(context.settings.api_base_url)

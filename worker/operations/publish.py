@@ -1,4 +1,4 @@
-"""Publishing events by hand: all are checked before the first is sent."""
+"""Publishes events by hand. All lines are checked before the first event is sent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BATCH = 500
 
 @dataclass(slots=True)
 class Batch:
-    """Events to be sent, as JSON, and what is wrong with the lines that closer would reject."""
+    """`events`: what is to be sent, as JSON. `wrong`: what is wrong with each line that closer would reject."""
 
     events: list[bytes] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -28,9 +28,11 @@ class Batch:
 def prepare(
     lines: Iterable[tuple[str, bytes]], *, source: str, types: EventTypes, event_id: str | None = None
 ) -> Batch:
-    """Make an event of each line: a reference, or an event or an array of them in JSON.
+    """Make an event of each line. A line holds a reference, or an event in JSON, or an array of events.
 
-    Each comes with words for where it stands. `types`: those that are accepted; others are wrong.
+    `lines`: pairs of words that say where the line stands, and its bytes. Blank lines are passed over. `source`: the
+    source of events that are made of references. `event_id`: their id; None for a new one each. `types`: the types that
+    are accepted; an event of another type is wrong.
     """
     batch = Batch()
     for where, line in lines:
@@ -46,7 +48,10 @@ def prepare(
 
 
 def cloud_event(reference: str, source: str, event_id: str | None) -> bytes:
-    """A CloudEvents 1.0 event for a group; without an id it gets one that no other event has."""
+    """Return a CloudEvents 1.0 event for a group, as JSON.
+
+    `event_id`: its id; None for one that no other event has.
+    """
     return json.dumps(
         {
             "specversion": "1.0",
@@ -60,7 +65,11 @@ def cloud_event(reference: str, source: str, event_id: str | None) -> bytes:
 
 
 async def send(context: OperatorContext, events: Sequence[bytes]) -> str:
-    """Put the events on the stream, in order; returns which stream. Raises Refused and StoreUnavailable."""
+    """Append the events to the stream, in order, and return the stream's name.
+
+    They are sent 500 at a time. After a crash in between, publishing all of them again closes no group twice. Raises
+    Refused and StoreUnavailable.
+    """
     context.guard(Verb.PUBLISH)
     stream = await context.stream()
     for start in range(0, len(events), _BATCH):

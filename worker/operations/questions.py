@@ -1,4 +1,4 @@
-"""Asking the API for the states of groups, within the fleet's rate limit and while the gate allows it."""
+"""Asks the API for the states of groups, within the fleet's rate limit and only while the gate allows it."""
 
 from __future__ import annotations
 
@@ -17,29 +17,36 @@ from tasks.verdict import group_state
 from worker.operations.operator import Verb
 from worker.operations.step import CouldNot, GateShut, Step
 
-WAITED_FOR_S = 60.0  # a Retry-After that ends so soon is waited for; a longer one ends the asking
+WAITED_FOR_S = 60.0  # a Retry-After of at most this length is waited for; a longer one ends the asking
 _IN_FLIGHT = 10
 
 Says = Literal["closed", "open"]
 
 
 class Questions:
-    """Asks one question after the other. `ended` tells why no more are asked; empty while they are."""
+    """Asks for the states of groups, at most ten at the same time.
+
+    `ended`: why no more questions are asked, "" while they are.
+    """
 
     def __init__(self, ledger: Ledger, api: SortedApi, *, rate_limit: float, while_shut: bool = False) -> None:
-        """`rate_limit`: the fleet's, in calls a second, 0: none. `while_shut`: ask though the fleet stands still."""
+        """`rate_limit`: the fleet's calls per second, 0 for no limit. `while_shut`: ask although the gate is shut.
+
+        A Retry-After of the API is respected even then.
+        """
         self._ledger = ledger
         self._api = api
         self._rate_limit = rate_limit
-        # Never against the API's own wish to be left alone.
+        # `throttled` is never ignored: the API itself has asked to hold back.
         self._passed_over = set(REASONS) - {"throttled"} if while_shut else set()
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
         self.ended = ""
 
     async def ask(self, references: Sequence[str]) -> list[Says | str | None]:
-        """What the API says of each: its state, or why that cannot be told; None: it was not asked any more.
+        """Return what the API says of each group: its state, or why that cannot be told, or None if it was not asked.
 
-        Raises StoreUnavailable; GateShut; and CloserError when the API refuses the key: asking on would be useless.
+        Raises StoreUnavailable; GateShut; and CouldNot when the API refuses the key, because each further question
+        would fail.
         """
         answers = await asyncio.gather(*map(self._one, references), return_exceptions=True)
         for answer in answers:
@@ -52,7 +59,7 @@ class Questions:
             try:
                 return await self._question(reference)
             except CloserError as error:
-                self.ended = str(error)  # those that wait for their turn are not asked any more
+                self.ended = str(error)  # the questions that wait for their turn are then not asked
                 raise
 
     async def _question(self, reference: str) -> Says | str | None:
@@ -65,19 +72,22 @@ class Questions:
         return read_state(reply, reference)
 
     async def _allowed(self) -> bool:
-        """Wait for the next call that the rate limit allows; False when no more are to be made."""
+        """Wait for the next call that the rate limit allows. Return False when no more calls are to be made."""
         while not self.ended:
             wait_s, gate = await self._ledger.gate.slot(self._rate_limit, while_shut=self._passed_over)
             if wait_s:
                 await asyncio.sleep(wait_s)
-                gate = await self._ledger.gate.look()  # it may have been shut meanwhile
+                gate = await self._ledger.gate.look()  # the gate may have been shut meanwhile
             if self._passed_over.issuperset(one.reason for one in gate.standing):
                 return not self.ended
             await self._wait_for(gate)
         return False
 
     async def _wait_for(self, gate: Gate) -> None:
-        """Wait until a Retry-After is over, or end the asking. Raises GateShut for any other reason."""
+        """Wait until a Retry-After of at most a minute is over; a longer one ends the asking.
+
+        Raises GateShut for any other reason that shuts the gate.
+        """
         for standing in gate.standing:
             if standing.until_ms is None and standing.reason not in self._passed_over:
                 raise GateShut(standing)
@@ -89,7 +99,7 @@ class Questions:
             await asyncio.sleep(max(left_s, 0.0))
 
     async def _tell_fleet(self, reply: Reply | NoReply) -> None:
-        """What the API asks of us it asks of all."""
+        """Hold the whole fleet back when the API asks this caller to wait. End the asking after a 429."""
         if hold_s := throttle_s(reply):
             await self._ledger.gate.throttle(hold_s)
         if isinstance(reply, Reply) and reply.status == 429 and reply.code != "conflict":
@@ -97,7 +107,7 @@ class Questions:
 
 
 def read_state(reply: Reply | NoReply, reference: str) -> Says | str:
-    """`closed`, `open` (whether locked or not), or why it cannot be told."""
+    """Return `closed`, `open` (locked or not), or in words why the reply does not tell."""
     match group_state(reply, reference):
         case "closed":
             return "closed"

@@ -1,4 +1,4 @@
-"""Reading rejected bytes again, under the rules that hold now and those that an operator adds."""
+"""Reads rejected bytes again, under the rules that are in force now and those that an operator adds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from worker.operations.dead_letter_selection import DeadLetterSelection
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How rejected bytes are read again; see `tasks.events.event.parse`."""
+    """How rejected bytes are read again. The fields are arguments of `tasks.events.event.parse`.
+
+    `stream`: the source of events that bring none. `types`: the accepted types. `use_subject`: whether the subject may
+    name the group.
+    """
 
     stream: str
     types: EventTypes
@@ -20,13 +24,16 @@ class Reading:
 
     @classmethod
     async def of(cls, context: OperatorContext, selection: DeadLetterSelection) -> Reading:
-        """How these are read: with one more type, or by their subject, where that was chosen."""
+        """Return how the chosen events are read: with one more type, or by their subject, if the selection says so.
+
+        Raises StoreUnavailable.
+        """
         types = await context.types()
         types = types.also(selection.accept_type) if selection.accept_type else types
         return cls(await context.stream(), types, selection.use_subject)
 
     def read(self, body: bytes, origin: str) -> list[batch.Element]:
-        """The event, or the events of an array."""
+        """Return the event, or each event of an array. `origin`: the id of events that bring none."""
         return batch.read(
             body, source=self.stream, event_id=origin, types=self.types, use_subject=self.use_subject
         )  # fmt: skip

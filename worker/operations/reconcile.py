@@ -1,4 +1,7 @@
-"""Reconciling: the API is asked for the true state of groups, and the ledger is put right where it disagrees."""
+"""Reconciles the ledger with the API: it asks for the true state of groups, and corrects closures that differ.
+
+A crash in between is safe. Each chunk is corrected and counted in one step, and running it again asks for all of them.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,18 @@ from worker.operations.operator import Verb
 from worker.operations.policy import refuse_other_api
 from worker.operations.questions import Questions
 
-RATE = 50.0  # questions a second, where neither the operator nor CLOSER_RATE_LIMIT says how many
+RATE = 50.0  # questions per second, unless the operator gives a rate
 _CHUNK = 50
 _CONNECTIONS = 10
 
 
 class Findings:
-    """What the API said. `closed`, `reopened`: references that the ledger had wrong; put right unless a dry run."""
+    """What the API said.
+
+    `asked`: how many groups have been asked for. `agree`: for how many the ledger was right. `closed`, `reopened`: the
+    references for which it was wrong; in a dry run they are not corrected. `unclear`: groups that were not corrected,
+    by why. `ended`: why it ended early, "" if it did not.
+    """
 
     def __init__(self, frozen: FrozenSelection, *, dry_run: bool) -> None:
         self.matched = frozen.matched
@@ -35,15 +43,15 @@ class Findings:
         self.closed: list[str] = []
         self.reopened: list[str] = []
         self.unclear: Counter[str] = Counter()
-        self.ended = ""  # why it ended before every group had been asked for
+        self.ended = ""
 
     @property
     def stopped(self) -> bool:
-        """Whether it ended or was interrupted before every group had been asked for."""
+        """Whether it ended, or was interrupted, before every group had been asked for."""
         return self.asked + self.skipped.total() < self.matched
 
     def as_json(self) -> dict[str, Any]:
-        """The findings as other programs see them."""
+        """Return the findings as other programs see them."""
         shown = {
             "matched": self.matched, "asked": self.asked, "agree": self.agree,
             "mended": {"closed": len(self.closed), "reopened": len(self.reopened)},
@@ -61,13 +69,14 @@ async def reconcile(
     while_shut: bool = False,
     dry_run: bool = False,
 ) -> Findings:
-    """Ask for each group; one that is closed counts as closed, one that is not, and should be, as failed.
+    """Ask for each group. The closure of a group that is closed becomes closed; a wrongly closed one becomes failed.
 
-    `while_shut`: ask although the gate is shut. Without a rate in `bulk` it asks for `RATE` groups a second at most,
-    and never for more than the fleet's rate limit allows. It ends early when the API asks to hold back.
+    `while_shut`: ask although the gate is shut. `dry_run`: correct nothing. Without a rate in `bulk` it asks for at
+    most `RATE` groups per second; the fleet's rate limit holds in any case. It ends early when the API asks to hold
+    back.
 
-    Raises Refused, StoreUnavailable, ConfigurationError (ForeignApi, no key), GateShut, and CouldNot when the API
-    refuses the key: asking on would be useless.
+    Raises Refused, StoreUnavailable, ConfigurationError (also ForeignApi, or when there is no key), GateShut, and
+    CouldNot when the API refuses the key.
     """
     context.guard(Verb.VERIFY, frozen, bulk.why, confirmed=bulk.confirmed)
     api = api_of(context.settings, connections=_CONNECTIONS)
@@ -90,7 +99,7 @@ async def _ask_for_all(
     if frozen.eligible and not dry_run:
         audit_id = await audit.announce(context, action, frozen.matched, frozen.skipped)
     async for chunk in bulk.chunks(frozen.eligible, _CHUNK):
-        await refuse_other_api(context)  # it may have been moved meanwhile
+        await refuse_other_api(context)  # somebody may have moved the ledger meanwhile
         closures = [closure for closure in await context.ledger.read(chunk) if closure]
         wrong, others = _compare(closures, await questions.ask([closure.reference for closure in closures]))
         if len(closures) < len(chunk):
@@ -110,7 +119,10 @@ async def _ask_for_all(
 
 
 def _compare(closures: Sequence[Closure], said: Sequence[str | None]) -> tuple[list[Observation], Counter[str]]:
-    """Where the ledger is wrong, and the others counted: "agree", or why it cannot be told."""
+    """Return the closures for which the ledger is wrong, and count the others: "agree", or why it cannot be told.
+
+    A group that was not asked for is in neither.
+    """
     wrong, others = [], Counter[str]()
     for closure, says in zip(closures, said, strict=True):
         if says is None:

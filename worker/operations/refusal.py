@@ -1,4 +1,4 @@
-"""A refusal: what an operator asked for is against a rule of safety. Each door says it in its own words."""
+"""Defines a refusal: what an operator asked for breaks a rule of safety. Each door says it in its own words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tasks.errors import CloserError
 
 
 class Rule(StrEnum):
-    """The rules that are guarded; each refusal names the one that it follows from."""
+    """The rules that are guarded. Each refusal names the one that was broken."""
 
     NOT_PERMITTED = "not_permitted"
     NAMELESS = "nameless"
@@ -31,7 +31,7 @@ class Rule(StrEnum):
 
 
 class Refused(CloserError):
-    """Nothing was done. `rule` and `data` say why, for a door to phrase; the text says it for any door."""
+    """Nothing was done. `rule`, `data`: why, as values for a door to phrase. The text says it for any door."""
 
     def __init__(self, rule: Rule, text: str, **data: Any) -> None:
         super().__init__(text)
@@ -39,5 +39,5 @@ class Refused(CloserError):
         self.data = data
 
     def as_json(self) -> dict[str, Any]:
-        """The refusal as other programs see it."""
+        """Return the refusal as other programs see it."""
         return {"rule": self.rule.value, "message": str(self)} | self.data

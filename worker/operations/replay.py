@@ -1,6 +1,6 @@
-"""Replaying rejected events: they are read again, after a correction or under other rules, and received.
+"""Replays rejected events: they are read again, after a correction or under other rules, and received.
 
-What would come of it is planned first, for all of them; nothing is received of a plan that loses a group.
+The whole replay is planned first. A plan that would lose a group is refused, and nothing of it is received.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ _RECEIVED_AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a replay would come to: the events of each rejected one; `still_wrong`: by id, what is wrong then, too."""
+    """What a replay would come to.
+
+    `ready`: each rejected event that can now be received, with the events in it. `still_wrong`: by the rejected event's
+    id, what is still wrong with it.
+    """
 
     selection: DeadLetterSelection
     ready: list[tuple[DeadLetter, list[GroupComplete]]] = field(default_factory=list)
@@ -46,32 +50,32 @@ class Plan:
 
     @property
     def everything(self) -> bool:
-        """Whether nothing was asked for in particular."""
+        """Whether the operator gave no condition at all."""
         return self.selection.everything
 
     @property
     def size(self) -> int | None:
-        """How many would be replayed."""
+        """How many rejected events would be replayed."""
         return len(self.ready)
 
     def check(self) -> None:
-        """Raises Refused when the subject is used, and the operator has not seen which groups it names."""
+        """Raises Refused when the subject is used and the operator has not been shown which groups it names."""
         self.selection.check()
         if self.selection.use_subject and not self.selection.shown:
             raise Refused(Rule.SUBJECT_NOT_SHOWN, "a subject is used only after it was shown which groups it names")
 
     def named(self) -> dict[str, Any]:
-        """Which rejected events these are, for the audit."""
+        """Return the ids of the rejected events and the options, as the audit keeps them."""
         ids = [one.rejected_id for one, _ in self.ready] + list(self.still_wrong)
         options = {name: value for name, value in self.selection.as_json().items() if name not in ("rejected", "count")}
         return named(ids, "rejected") | options
 
     def groups(self) -> Counter[str]:
-        """The groups that would be closed, and how many events name each."""
+        """Return the groups that would be closed, and how many events name each."""
         return Counter(event.reference for _, events in self.ready for event in events)
 
     def as_json(self) -> dict[str, Any]:
-        """The plan as other programs see it."""
+        """Return the plan as other programs see it."""
         groups = dict(self.groups())
         wrong = {rejected_id: list(problems) for rejected_id, problems in self.still_wrong.items()}
         return {"dry_run": True, "matched": self.matched, "groups": groups, "still_rejected": wrong}
@@ -79,7 +83,11 @@ class Plan:
 
 @dataclass(slots=True)
 class Replayed:
-    """What a replay came to: how many rejected events were replayed, and what the events in them came to."""
+    """What a replay came to.
+
+    `matched`: how many rejected events were chosen. `replayed`: how many of them were replayed. `received`: what the
+    events in them came to (`new`, `duplicate` …), counted. `still_wrong`: as in `Plan`.
+    """
 
     matched: int
     replayed: int = 0
@@ -87,7 +95,7 @@ class Replayed:
     still_wrong: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The result as other programs see it."""
+        """Return the result as other programs see it."""
         return {
             "matched": self.matched,
             "replayed": self.replayed,
@@ -99,10 +107,10 @@ class Replayed:
 async def plan(
     context: OperatorContext, selection: DeadLetterSelection, edit: Correct | None = None
 ) -> tuple[Plan, list[DeadLetter]]:
-    """Choose rejected events and read each again after its corrections; `edit` corrects one by hand.
+    """Choose rejected events, read each again after its corrections, and return the plan and what was chosen.
 
-    Returns what would come of it, and what was chosen. Raises Refused, CouldNot, StoreUnavailable; and CloserError
-    when fewer groups would be closed than were named before.
+    `edit`: a correction by hand, which comes last. Raises Refused, StoreUnavailable, CouldNot when nothing matches, and
+    CloserError when fewer groups would be closed than the events named before.
     """
     chosen = await choose(context, selection)
     given = [set_field(path, value) for path, value in selection.fields]
@@ -113,7 +121,10 @@ async def plan(
 def read_again(
     chosen: Iterable[DeadLetter], reading: Reading, correct: Correct, selection: DeadLetterSelection
 ) -> Plan:
-    """Read each again after `correct`. Raises CloserError when fewer groups would be closed than were named before."""
+    """Read each rejected event again after `correct`, and return the plan.
+
+    Raises CloserError when fewer groups would be closed than the events named before.
+    """
     planned = Plan(selection)
     for one in chosen:
         elements = reading.read(_corrected(one, correct), one.origin)
@@ -128,10 +139,10 @@ def read_again(
 
 
 async def replay(context: OperatorContext, planned: Plan, bulk: BulkOptions) -> Replayed:
-    """Receive the events of a plan, then take them off the rejected ones.
+    """Receive the events of a plan, then take them off the rejected ones. What is still wrong stays rejected.
 
-    A crash in between repeats: the event keeps its identity, so the ledger finds a duplicate. What is still not an
-    event stays. Raises Refused and StoreUnavailable.
+    A crash in between is safe: a repeat receives the same identities, which the ledger knows as duplicates. Raises
+    Refused and StoreUnavailable.
     """
     context.guard(planned.selection.verb, planned, bulk.why, confirmed=bulk.confirmed)
     result = Replayed(planned.matched, still_wrong=planned.still_wrong)
@@ -162,7 +173,10 @@ def _problems(element: batch.Element, *, several: bool) -> Iterable[str]:
 
 
 def _must_lose_none(planned: Plan) -> None:
-    """Two events that named two groups must not name one afterwards: the other group would never be closed."""
+    """Raises CloserError when the events name fewer groups after the correction than before.
+
+    Otherwise a group that only one of them named would never be closed.
+    """
     before = {name for one, _ in planned.ready for name in names(one.body)}
     after = planned.groups()
     if len(after) < len(before):
@@ -177,7 +191,7 @@ def _must_lose_none(planned: Plan) -> None:
 
 
 def names(body: bytes) -> set[str]:
-    """What rejected bytes call their groups: one name for each event in them that could mean another group."""
+    """Return what rejected bytes call their groups: a name for each event in them that could mean another group."""
     try:
         texts: Sequence[bytes] = batch.split(body) if batch.is_array(body) else [body]
     except ValueError:
@@ -186,7 +200,7 @@ def names(body: bytes) -> set[str]:
 
 
 def _name(text: bytes) -> str:
-    """Its reference, however wrong; else its data; else its subject; else all of it."""
+    """Return an event's reference, even a wrong one; else its data; else its subject; else the whole event."""
     try:
         return _name_in(json.loads(text))
     except (ValueError, RecursionError):

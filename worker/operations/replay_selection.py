@@ -1,4 +1,4 @@
-"""Looking up which rejected events are to be replayed."""
+"""Looks up which rejected events are to be replayed."""
 
 from __future__ import annotations
 
@@ -18,18 +18,22 @@ from worker.operations.step import CouldNot, Step
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Events of one type from one source."""
+    """The events of one type from one source."""
 
     source: str
     type: str
 
     def as_json(self, found: list[DeadLetter]) -> dict[str, Any]:
-        """The kind, and how many rejected events are of it."""
+        """Return the kind, and how many rejected events are of it."""
         return {"source": self.source, "type": self.type, "events": len(found)}
 
 
 class SeveralKinds(Refused):
-    """Subjects are used for one kind of events at a time, and these are more."""
+    """The chosen events are of several kinds.
+
+    Subjects are used for one kind at a time, because each kind gives its subject a meaning of its own. `kinds`: the
+    events by their kind.
+    """
 
     def __init__(self, kinds: dict[Kind, list[DeadLetter]]) -> None:
         shown = [kind.as_json(found) for kind, found in kinds.items()]
@@ -39,9 +43,9 @@ class SeveralKinds(Refused):
 
 
 async def choose(context: OperatorContext, selection: DeadLetterSelection) -> list[DeadLetter]:
-    """The rejected events of a selection, oldest first but for those that are named by their ids.
+    """Return the rejected events of a selection: in the order given if ids were given, else oldest first.
 
-    Raises Refused, SeveralKinds among them; CouldNot when one that is named is not there, or none matches; and
+    Raises Refused (also SeveralKinds); CouldNot when one that was named is not there, or none matches; and
     StoreUnavailable.
     """
     context.guard(selection.verb, selection)
@@ -76,7 +80,7 @@ async def _by_subject(context: OperatorContext, selection: DeadLetterSelection) 
 
 
 def _kinds(one: DeadLetter, reading: Reading) -> Iterator[Kind]:
-    """The kind of an event that becomes one when its subject is used; nothing of any other."""
+    """Yield the kind of a rejected event that becomes an event when its subject is used. For others yield nothing."""
     before, after = (replace(reading, use_subject=use).read(one.body, one.origin) for use in (False, True))
     if len(after) == 1 and isinstance(before[0].event, Rejection) and isinstance(after[0].event, GroupComplete):
         yield Kind(after[0].event.source, after[0].event.type or "")

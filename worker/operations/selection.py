@@ -1,4 +1,4 @@
-"""Which closures an operator means: references, or all that match a filter. Values, with JSON both ways."""
+"""Says which closures an operator means: references, or all that match a filter. Both are read and written as JSON."""
 
 from __future__ import annotations
 
@@ -18,13 +18,16 @@ T = TypeVar("T")
 _SEVERAL = {"state": "states", "reason": "reasons", "status": "statuses", "code": "codes", "source": "sources"}
 _TIMES = ("since", "until")
 _SINGLE = {"attempts_over": int, "prefix": str, "text": str}
-NAMED_MOST = 1000  # references that the audit keeps; of more it keeps the first few, and how many they are
+NAMED_MOST = 1000  # the most ids that one entry of the audit keeps
 _NAMED_FIRST = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Conditions on closures. All that are given must hold; of several values of one, any."""
+    """Conditions on closures. Each that is given must hold; one that has several values holds for any of them.
+
+    The conditions are those of `tasks.ledger.catalogue.Query`, with times as they were written.
+    """
 
     states: tuple[State, ...] = ()
     reasons: tuple[Reason, ...] = ()
@@ -39,16 +42,19 @@ class Filter:
 
     @property
     def everything(self) -> bool:
-        """Whether every closure matches. An empty text or prefix is in all: a shell's unset variable is one."""
+        """Whether every closure matches.
+
+        An empty text or prefix is no condition, because every closure has it; a shell's unset variable gives one.
+        """
         return replace(self, prefix=self.prefix or None, text=self.text or None) == Filter()
 
     def at(self, now_ms: int) -> Filter:
-        """The same with absolute times, as they are when it is `now_ms` by the store's clock."""
+        """Return the filter with absolute times. `now_ms`: the time by the store's clock (ms since the epoch)."""
         since, until = (moment and Moment.at(moment.ms(now_ms)) for moment in (self.since, self.until))
         return replace(self, since=since, until=until)
 
     def query(self, now_ms: int) -> Query:
-        """What the ledger is asked, when it is `now_ms` by the store's clock."""
+        """Return the ledger's query. `now_ms`: the time by the store's clock (ms since the epoch)."""
         since_ms, until_ms = (moment.ms(now_ms) if moment else None for moment in (self.since, self.until))
         return Query(
             self.states, self.reasons, self.statuses, self.codes, self.sources, since_ms, until_ms,
@@ -56,7 +62,7 @@ class Filter:
         )  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:
-        """Only the conditions that are given."""
+        """Return the conditions that are given, and no others."""
         found: dict[str, Any] = {name: list(map(str, getattr(self, field))) for name, field in _SEVERAL.items()}
         found |= {name: moment.text for name in _TIMES if (moment := getattr(self, name))}
         found |= {name: getattr(self, name) for name in _SINGLE}
@@ -80,28 +86,28 @@ _ALL = Filter()
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """References, or all that match a filter."""
+    """Which closures: those with these references, or, without references, all that match the filter."""
 
     references: tuple[str, ...] = ()
     filter: Filter = _ALL
 
     @classmethod
     def of(cls, references: Sequence[str], filter_: Filter = _ALL) -> Selection:
-        """Each reference once, in their order."""
+        """Make a selection with each reference once, in the order given."""
         return cls(tuple(dict.fromkeys(references)), filter_)
 
     @property
     def everything(self) -> bool:
-        """Whether nothing was asked for in particular."""
+        """Whether there are neither references nor conditions."""
         return not self.references and self.filter.everything
 
     @property
     def size(self) -> int | None:
-        """Not known before they are looked up."""
+        """None, because the closures have not been looked up."""
         return None
 
     def check(self) -> None:
-        """Raises Refused when references and filters are mixed, or a reference cannot be one."""
+        """Raises Refused when references and a filter are mixed, or when something is not a reference."""
         if self.references and self.filter != _ALL:
             raise Refused(Rule.MIXED, "give references or filters, not both")
         for reference in self.references:
@@ -110,11 +116,11 @@ class Selection:
                 raise Refused(Rule.NOT_A_REFERENCE, text, reference=reference)
 
     def at(self, now_ms: int) -> Selection:
-        """The same with absolute times, as they are when it is `now_ms` by the store's clock."""
+        """Return the selection with absolute times. `now_ms`: the time by the store's clock (ms since the epoch)."""
         return replace(self, filter=self.filter.at(now_ms))
 
     def as_json(self) -> dict[str, Any]:
-        """`{"references": […]}` or `{"filter": {…}}`."""
+        """Return `{"references": […]}` or `{"filter": {…}}`."""
         return {"references": list(self.references)} if self.references else {"filter": self.filter.as_json()}
 
     @classmethod
@@ -128,7 +134,7 @@ class Selection:
 
 
 def texts(value: Any) -> tuple[str, ...]:
-    """A list of texts, and at least one, as it came in JSON. Raises ValueError for anything else."""
+    """Return a list from JSON that holds at least one text. Raises ValueError for anything else."""
     found = tuple(of_type(str, one) for one in of_type(list, value))
     if not found:
         raise ValueError("a list is empty; leave it out")
@@ -136,14 +142,17 @@ def texts(value: Any) -> tuple[str, ...]:
 
 
 def of_type(kind: type[T], value: Any) -> T:
-    """A value that came in JSON. Raises ValueError when it is of another type."""
+    """Return a value from JSON. Raises ValueError when it is not exactly of this type."""
     if type(value) is not kind:
         raise ValueError(f"{kind.__name__} is needed, this is {type(value).__name__}")
     return value
 
 
 def named(ids: Sequence[str], what: str) -> dict[str, Any]:
-    """Ids for the audit, which is never shortened: all of them, or of thousands the first few and how many they are."""
+    """Return ids as the audit keeps them, under the name `what`.
+
+    The audit is never shortened. So of more than NAMED_MOST ids it keeps the first 20 and their number.
+    """
     if len(ids) <= NAMED_MOST:
         return {what: list(ids)}
     return {what: list(ids[:_NAMED_FIRST]), "count": len(ids)}

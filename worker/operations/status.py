@@ -1,4 +1,4 @@
-"""The whole at a glance: the gate, closures, failures, events and workers."""
+"""Sums up everything for `closer status`: the gate, closures, failures, events and workers."""
 
 from __future__ import annotations
 
@@ -17,31 +17,36 @@ from worker.operations.context import OperatorContext
 from worker.operations.event_types import Waiting, waiting
 from worker.operations.operator import Verb
 
-_SILENT_S = 20.0  # four signs of life missed
-_FORGOTTEN_S = 3600.0  # as in heartbeat.lua
+_SILENT_S = 20.0  # a sign comes every 5 s, so four have been missed
+_FORGOTTEN_S = 3600.0  # heartbeat.lua forgets a worker after the same time
 _LATELY, _LATELY_MS = 5, 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A worker that gave a sign of life within the last hour."""
+    """A worker that gave a sign of life within the last hour. `age_s`: how long ago that was (s)."""
 
     sign: Heartbeat
     age_s: float
 
     @property
     def alive(self) -> bool:
-        """Whether its last sign of life is fresh."""
+        """Whether its last sign of life is at most 20 s old."""
         return self.age_s <= _SILENT_S
 
     def as_json(self) -> dict[str, Any]:
-        """What it says of itself, and how long ago."""
+        """Return what the worker says of itself, and how long ago it said so."""
         return {"name": self.sign.name, "age_s": self.age_s, "seen_at": iso(self.sign.at_ms)} | dict(self.sign.said)
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Everything that an operator sees first. `workers_key`: the key in the store that holds the signs of life."""
+    """Everything that an operator sees first.
+
+    `workers`: those of the last hour, by name. `unreadable_workers`: the names of those whose sign of life cannot be
+    read. `waiting`: the types of rejected events. `policy`: None before any worker has started. `workers_key`: the
+    store's key that holds the signs of life. `lately`: the last notices, newest first.
+    """
 
     summary: Summary
     workers: list[Worker]
@@ -57,21 +62,21 @@ class Status:
         return self.summary.gate
 
     def workers_with(self, key: SuspendedKey) -> list[str]:
-        """The names of the workers that are alive and have this key."""
+        """Return the names of the workers that are alive and have this API key."""
         return [worker.sign.name for worker in self.workers if worker.alive and worker.sign.said.get("key") == key.key]
 
     def differs(self, worker: Worker) -> list[str]:
-        """The settings in which a worker that is alive differs from the fleet's policy."""
+        """Return the settings in which a living worker differs from the fleet's policy."""
         return self.policy.differs(worker.sign.said.get("policy")) if self.policy and worker.alive else []
 
     @property
     def oldest_open_age_s(self) -> float | None:
-        """For how long the oldest group that is neither closed nor given up has waited."""
+        """How long the oldest unfinished closure has waited (s), None if there is none."""
         oldest = self.summary.oldest_open_ms
         return None if oldest is None else max(0.0, (self.summary.now_ms - oldest) / 1000)
 
     def as_json(self) -> dict[str, Any]:
-        """The status as other programs see it (field names are a promise)."""
+        """Return the status as other programs see it. The names of the fields are a promise."""
         summary = self.summary
         return {
             "at": iso(summary.now_ms),
@@ -95,7 +100,7 @@ class Status:
 
 
 async def status(context: OperatorContext) -> Status:
-    """Count everything. Raises Refused and StoreUnavailable."""
+    """Count everything, and change nothing. Raises Refused and StoreUnavailable."""
     context.guard(Verb.STATUS)
     policy = await context.ledger.policy.read()
     summary = await context.catalogue.summary(policy.stream if policy else context.settings.events_stream)
@@ -109,7 +114,7 @@ async def status(context: OperatorContext) -> Status:
 
 
 async def _lately(context: OperatorContext, now_ms: int) -> list[Notice]:
-    """The last few notices of the last day, newest first; none where another program has taken their key."""
+    """Return the last five notices of the last 24 hours, newest first; none if another program has taken their key."""
     with suppress(LedgerBroken):  # `closer check` names the key
         notices = await context.ledger.notices.latest(_LATELY)
         return [one for one in notices if isinstance(one, Notice) and abs(now_ms - one.at_ms) < _LATELY_MS]
@@ -117,5 +122,5 @@ async def _lately(context: OperatorContext, now_ms: int) -> list[Notice]:
 
 
 def _age_s(summary: Summary, sign: Heartbeat) -> float:
-    """How old it is, at least: one "of the future" is from before the store's clock was set back."""
+    """Return how old a sign is (s). One that seems to be of the future was written before the clock was set back."""
     return abs(summary.now_ms - sign.at_ms) / 1000

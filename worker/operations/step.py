@@ -1,4 +1,4 @@
-"""What to do next, as a value, and what could not be done. A door makes a command, a link or a button of a step."""
+"""Says what to do next as a value. A door makes a command, a link or a button of it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from worker.operations.selection import Selection, of_type
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing to do. `selection`: for which closures; `event_type`: for which rejected events.
+    """One thing to do.
 
-    `lock`: closures are re-queued to be locked first.
+    `selection`: for which closures. `event_type`: for which rejected events. `lock`: lock the groups before they are
+    closed.
     """
 
     verb: Verb
@@ -25,7 +26,7 @@ class Step:
     lock: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """The step as other programs see it."""
+        """Return the step as other programs see it, without what is not set."""
         given = {
             "verb": self.verb.value, "selection": self.selection and self.selection.as_json(),
             "event_type": self.event_type, "lock": self.lock or None,
@@ -47,7 +48,7 @@ class Step:
 
 
 class CouldNot(CloserError):
-    """An operation could not be done; `step` is what to look at next, where there is something."""
+    """An operation could not be done. `step`: what to look at next, None if there is nothing."""
 
     def __init__(self, text: str, step: Step | None = None) -> None:
         super().__init__(text)
@@ -55,7 +56,7 @@ class CouldNot(CloserError):
 
 
 class GateShut(CloserError):
-    """The gate is shut, and nobody said to ask all the same."""
+    """The gate is shut, so the API was not asked. `standing`: the reason."""
 
     def __init__(self, standing: Standing) -> None:
         why = f": {standing.why}" if standing.why else ""

@@ -1,4 +1,4 @@
-"""One closure's story: what happened to it, what operators did, what that means, and what to do."""
+"""Tells one closure's story: what happened to it, what operators did, what that means, and what to do."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from worker.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One closure, and what operators did to it, with the audit's entry where it is known."""
+    """One closure, and each operator's action on it with the audit's entry; None where that entry is not there."""
 
     closure: Closure
     actions: list[tuple[OperatorAction, audit.Announced | None]]
 
     @property
     def advice(self) -> Advice | None:
-        """What its failure means, and what to do; None when it has not failed."""
+        """What its failure means and what to do, None if it has not failed."""
         return FAILURES[self.closure.reason] if self.closure.reason else None
 
     @property
     def first_step(self) -> Step | None:
-        """What to begin with, for this closure alone."""
+        """The step to begin with, for this closure alone; None if there is nothing to do."""
         if self.closure.damaged:
             return Step(Verb.PUBLISH, Selection((self.closure.reference,)))
         if self.advice is None:
@@ -39,7 +39,7 @@ class Story:
         return replace(first, selection=Selection((self.closure.reference,))) if first.selection else first
 
     def as_json(self) -> dict[str, Any]:
-        """The closure with its history, as other programs see it."""
+        """Return the closure with its history, its actions and the advice, as other programs see it."""
         advice, first = self.advice, self.first_step
         return self.closure.as_json() | {
             "history": [attempt.as_json() for attempt in self.closure.history],
@@ -51,7 +51,7 @@ class Story:
 
 
 async def story(context: OperatorContext, reference: str) -> Story | None:
-    """One closure's story, or None when the ledger does not know it. Raises Refused and StoreUnavailable."""
+    """Return one closure's story, None if the ledger does not know it. Raises Refused and StoreUnavailable."""
     context.guard(Verb.SHOW, Selection((reference,)))
     (closure,) = await context.ledger.read([reference])
     if closure is None:
@@ -61,7 +61,7 @@ async def story(context: OperatorContext, reference: str) -> Story | None:
 
 
 def curl(settings: Settings, reference: str) -> str:
-    """The close call as a command, with the key left out: the shell puts it in."""
+    """Return the close call as a shell command. It names the variable CLOSER_API_KEY and never holds the key."""
     return (
         f"curl -i -X POST '{settings.api_base_url.rstrip('/')}/shipment_groups/{reference}/close' \\\n"
         f"  -H \"x-api-key: $CLOSER_API_KEY\" -H 'x-api-version: {settings.api_version}' \\\n"

@@ -1,4 +1,7 @@
-"""Other programs' consumer groups on the stream of events: an entry stays until each of them has read it."""
+"""Finds other programs' consumer groups that keep events on the stream.
+
+An entry stays in the store until each group has read and acknowledged it.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,15 @@ from dataclasses import dataclass
 from tasks.ledger.event_stream import StreamGroup
 from worker.operations.context import OperatorContext
 
-_BEHIND_S = 60.0  # a group that reads at all is not this far behind while ours has read everything
+_BEHIND_S = 60.0  # while ours has read everything, a group that still reads is not this far behind
 
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """A group that keeps events in the store: how many it has not read or acknowledged, and how old the oldest is."""
+    """A group that keeps events in the store.
+
+    `events`: how many it has not read or not acknowledged. `oldest_s`: the age of the oldest of them (s).
+    """
 
     group: str
     stream: str
@@ -28,7 +34,10 @@ class Behind:
 
 
 async def behind(context: OperatorContext) -> list[Behind]:
-    """The groups that do not read, though ours has read everything. Raises StoreUnavailable."""
+    """Return the groups that keep events more than a minute old, although ours has read everything.
+
+    While our own group has events to read, it returns none. Raises StoreUnavailable.
+    """
     stream = await context.stream()
     now_ms = await context.now_ms()
     found = [_behind(stream, group, now_ms) for group in await context.ledger.events.groups(stream)]
