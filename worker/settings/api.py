@@ -1,4 +1,4 @@
-"""The settings of the Sorted API."""
+"""The settings of the Sorted API: its address, its key, and how it is called."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasks.errors import ConfigurationError
 
 
 class ApiSettings(BaseSettings):
-    """Where the API is, and how it is called."""
+    """Where the API is, and how it is called. The address is checked with all other settings, see `Settings`."""
 
     api_base_url: str = Field("https://api.sorted.com/pro", description="Where the Sorted API is.")
     api_key: SecretStr | None = Field(None, description="The key sent as `x-api-key`; needed by workers.")
@@ -32,7 +32,7 @@ class ApiSettings(BaseSettings):
         return key
 
     def need_api_key(self) -> SecretStr:
-        """The API key. Raises ConfigurationError when it is not set."""
+        """Return the API key. Raises ConfigurationError when it is not set."""
         if self.api_key is None:
             raise ConfigurationError("CLOSER_API_KEY is not set: it is the key that the Sorted API knows you by")
         return self.api_key

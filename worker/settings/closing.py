@@ -1,4 +1,4 @@
-"""The settings of closing: how many calls, how often, and for how long."""
+"""The settings of closing: how many calls are made, how often, and for how long."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Seconds = Annotated[float, Field(gt=0, le=30 * 86_400)]
 
 
 class ClosingSettings(BaseSettings):
-    """Limits and pauses of attempts."""
+    """Limits and pauses of attempts. Seconds may be fractions, up to 30 days."""
 
     concurrency: int = Field(100, ge=1, le=10_000, description="Close calls in flight in one process.")
     retry_base: Seconds = Field(5.0, description="The shortest pause before another attempt (s).")

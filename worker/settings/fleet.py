@@ -1,4 +1,4 @@
-"""The settings of the fleet: its name, and the events that it takes in."""
+"""The settings of the fleet: its namespace, and the events that it takes in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from tasks.namespace import DEFAULT_NAMESPACE, NAMESPACE_PATTERN, Namespace
 
 
 class FleetSettings(BaseSettings):
-    """Which fleet this is, and which events mean complete."""
+    """Which fleet this is, and which events mean complete.
+
+    Once a worker has started, the stream and the types stand in the fleet's policy in the store, and commands go by
+    that.
+    """
 
     namespace: str = Field(
         DEFAULT_NAMESPACE.name,
@@ -58,5 +62,5 @@ class FleetSettings(BaseSettings):
 
     @property
     def accepted_types(self) -> EventTypes:
-        """Which types of events say that a group is complete."""
+        """The types of events that say that a group is complete."""
         return EventTypes.of(self.event_types) if self.event_types else EventTypes()

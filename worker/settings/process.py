@@ -1,4 +1,4 @@
-"""The settings of one process: who acts with it, and what it logs."""
+"""The settings of one process: who acts with it, and how it logs."""
 
 from __future__ import annotations
 

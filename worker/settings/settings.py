@@ -22,7 +22,11 @@ _SECRET = {"api_key", "redis_url", "broker_url"}
 
 # pydantic lists the fields of the last base first: so the README's table begins with the API.
 class Settings(ProcessSettings, ClosingSettings, FleetSettings, StoreSettings, ApiSettings):
-    """All settings, with their defaults and allowed values."""
+    """All settings, with their defaults and allowed values.
+
+    Two of them may contradict each other: the lease must be longer than a call takes, and the longest pause must not be
+    shorter than the shortest. An empty variable counts as unset.
+    """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", env_ignore_empty=True)
 
@@ -48,7 +52,10 @@ class Settings(ProcessSettings, ClosingSettings, FleetSettings, StoreSettings, A
 
 
 def load(**overrides: Any) -> Settings:
-    """Read the settings. Raises ConfigurationError that names every wrong variable and what it may be."""
+    """Read the settings from the environment. `overrides`: values that count instead of variables.
+
+    Raises ConfigurationError that names every wrong variable and what it may be. It repeats no key and no address.
+    """
     try:
         return Settings(**overrides)
     except ValidationError as error:
@@ -57,7 +64,7 @@ def load(**overrides: Any) -> Settings:
 
 
 def unknown_variables() -> list[str]:
-    """Return the variables named CLOSER_* that mean nothing. They are most likely misspelt."""
+    """Return the variables named CLOSER_* that are not settings. They are most likely misspelt."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
 
