@@ -1,8 +1,8 @@
-"""Which faults the simulated API has: pure functions of (seed, reference, call number).
+"""Decides which faults the simulated API has, by pure functions of the seed, the reference and the number of the call.
 
-A fault of a *group* is drawn once for each reference and stays. A fault of a *call* is drawn for each (reference,
-call number); a group's calls are counted from 1 over all endpoints. The draws depend neither on the clock nor on
-the order in which groups are called, so a run can be repeated exactly.
+The fault of a *group* is drawn once for each reference and stays. The fault of a *call* is drawn for each reference and
+number of a call; a group's calls are counted from 1 over all endpoints. Neither the clock nor the order in which groups
+are called changes a draw, so a run can be repeated exactly.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def _rate(what: str) -> Any:
 
 
 class Faults(BaseModel):
-    """How often each fault happens. Rates are shares in 0..1 of all groups, or of all calls.
+    """How often each fault happens. A rate is a share of all groups, or of all calls, from 0 to 1.
 
-    A group has at most one fault, and so has a call. So the rates of each kind add up to 1 at most.
+    A group has at most one fault, and so has a call. So the rates of each kind add up to at most 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -66,8 +66,8 @@ class Faults(BaseModel):
 class Settings(BaseModel):
     """The settings that can be changed while the simulator runs.
 
-    `outage` overrules all faults: every call answers 500, never gets an answer, or loses its connection.
-    `api_key` is the only key accepted; None accepts any that is not empty.
+    `outage` overrules all faults. With `500` every call answers 500, with `hang` it never gets an answer, with `refuse`
+    it loses its connection. `api_key`: the only key that is accepted; None accepts any that is not empty.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,9 +77,10 @@ class Settings(BaseModel):
     faults: Faults = Faults()
 
     def changed(self, changes: Mapping[str, Any]) -> Settings:
-        """These settings with `changes` on top; `faults` may be a part of them, the other rates stay.
+        """Return these settings with changes.
 
-        Raises pydantic.ValidationError, naming each wrong entry.
+        `changes` may hold only some of the `faults`; the others stay as they are. Raises pydantic.ValidationError that
+        names each wrong entry.
         """
         merged = {**self.model_dump(), **changes}
         if isinstance(merged["faults"], Mapping):
@@ -88,13 +89,13 @@ class Settings(BaseModel):
 
 
 def draw(seed: int, purpose: str, reference: str, call: int = 0) -> float:
-    """A number in [0, 1), evenly spread. The same arguments always give the same number."""
+    """Return a number in [0, 1), evenly spread. The same arguments always give the same number."""
     digest = blake2b(f"{seed}/{purpose}/{reference}/{call}".encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
 
 
 def group_fault(faults: Faults, seed: int, reference: str) -> GroupFault | None:
-    """The fault that this group has for good, or None."""
+    """Return the fault that this group has for good, or None."""
     left = draw(seed, "group", reference)
     for name in GROUP_FAULTS:
         left -= getattr(faults, name)
@@ -104,7 +105,7 @@ def group_fault(faults: Faults, seed: int, reference: str) -> GroupFault | None:
 
 
 def call_fault(faults: Faults, seed: int, reference: str, call: int) -> CallFault | None:
-    """The fault of a group's n-th call (`call` counts from 1), or None."""
+    """Return the fault of a group's call, or None. `call`: its number, from 1."""
     left = draw(seed, "call", reference, call)
     for name in CALL_FAULTS:
         left -= getattr(faults, name)
@@ -114,7 +115,7 @@ def call_fault(faults: Faults, seed: int, reference: str, call: int) -> CallFaul
 
 
 def latency_s(faults: Faults, seed: int, reference: str, call: int) -> float:
-    """Seconds that a group's n-th call takes."""
+    """Return how long a group's call takes (s). `call`: its number, from 1."""
     if not faults.latency_jitter_s:
         return faults.latency_s
     return faults.latency_s + faults.latency_jitter_s * draw(seed, "latency", reference, call)

@@ -1,4 +1,4 @@
-"""The simulated API's shipment groups: the record of each, and the calls in total."""
+"""Keeps the simulated API's shipment groups: the record of each, and the calls in total."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ STATES: tuple[State, ...] = ("open", "locked", "closed")
 
 @dataclass(slots=True)
 class Group:
-    """One shipment group and what was done to it; times are UTC.
+    """One shipment group and what was done to it. Times are in UTC.
 
-    `calls` counts the calls at all endpoints. `close_calls` counts every close that arrived, also those that
-    failed. `effective_closes` counts how often a call really closed the group, which is at most once.
+    `calls`: how many came at all endpoints. `close_calls`: every close that arrived, also those that failed.
+    `effective_closes`: how often a call really closed the group, which is at most once.
     """
 
     reference: str
@@ -37,7 +37,7 @@ class Group:
     effective_closes: int = 0
 
     def move(self, target: State, now: datetime) -> None:
-        """Go to `target`. The caller has checked that the API allows it."""
+        """Change the state to `target`. The caller has checked that the API allows it."""
         self.state = target
         if target == "closed":
             self.closed = now
@@ -46,15 +46,19 @@ class Group:
             self.locked = now if target == "locked" else None
 
     def as_json(self) -> dict[str, Any]:
-        """The record for another process, times in ISO 8601."""
+        """Return the record for another process. Times are ISO 8601."""
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
         return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values}
 
 
 class Groups:
-    """Every group by reference, and the calls in total by (endpoint, status)."""
+    """Holds every group by reference, and counts the calls by endpoint and status."""
 
     def __init__(self, seed: int = 0, unknown: Literal["locked", "missing"] = "locked") -> None:
+        """`seed`: faults are drawn from it.
+
+        `unknown`: whether a group that is asked for and was not added is created as locked, or does not exist.
+        """
         self.seed = seed
         self.unknown = unknown
         self.calls: Counter[tuple[Endpoint, str]] = Counter()
@@ -70,10 +74,10 @@ class Groups:
         custom_reference: str | None = None,
         fault: GroupFault | None = None,
     ) -> Group:
-        """Put a group in place before anything asks for it; its fault is the given one and never drawn.
+        """Create a group before anything asks for it. Its fault is the given one; none is drawn.
 
-        Raises ValueError when the reference exists, or when a group that is not closed has that custom
-        reference: it is unique among open groups, and `version` counts its uses (API page, create groups).
+        Raises ValueError when the reference exists, or when a group that is not closed has this custom reference. It is
+        unique among groups that are not closed, and `version` counts its uses (API page, create groups).
         """
         if reference in self._by_reference:
             raise ValueError(f"group {reference} exists already")
@@ -90,7 +94,7 @@ class Groups:
         return group
 
     def get(self, reference: str, faults: Faults) -> Group:
-        """The group of this reference, made on demand with the fault that the seed gives it."""
+        """Return the group of this reference. An unknown one is created, with the fault that the seed gives it."""
         return self._by_reference.get(reference) or self._appear(reference, faults)
 
     def _appear(self, reference: str, faults: Faults) -> Group:
@@ -99,13 +103,16 @@ class Groups:
         return self.add(reference, state, fault=fault)
 
     def get_custom(self, custom_reference: str, version: str) -> Group | None:
-        """The group by the customer's own name; `version` is a number or `latest`."""
+        """Return the group by the customer's own name, None if there is none.
+
+        `version`: a number, or `latest`.
+        """
         namesakes = self._by_custom.get(custom_reference, [])
         index = len(namesakes) if version == "latest" else int(version)
         return namesakes[index - 1] if 1 <= index <= len(namesakes) else None
 
     def arrived(self, endpoint: Endpoint, group: Group | None) -> int:
-        """Note a call; its number within the group, from 1 (0 without a group)."""
+        """Count a call, and return its number within the group, from 1; 0 without a group."""
         self.last_call = datetime.now(UTC)
         self.first_call = self.first_call or self.last_call
         if group is None:
@@ -115,11 +122,14 @@ class Groups:
         return group.calls
 
     def records(self) -> dict[str, Group]:
-        """Every record by reference; the dictionary is a copy, the records are the living ones."""
+        """Return every record by reference. The dictionary is a copy; the records still change."""
         return self._by_reference.copy()
 
     def summary(self) -> dict[str, Any]:
-        """Totals: groups by state, calls by endpoint and status ("dropped": no reply was sent), closes."""
+        """Return the totals: groups by state, calls by endpoint and status, and closes.
+
+        It also tells when the first and the last call came. The status `dropped` means that no reply was sent.
+        """
         records = self.records().values()
         states = Counter(group.state for group in records)
         calls: dict[str, dict[str, int]] = {}

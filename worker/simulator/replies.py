@@ -1,6 +1,6 @@
-"""The replies of the simulated API: the documented ones, and those of gateways that go wrong.
+"""Makes the replies of the simulated API: the documented ones, and those of gateways that go wrong.
 
-The facts come from the "Shipments" API pages (PRO v2). Where a detail is made up here, a comment says so.
+The facts come from the "Shipments" API pages (PRO v2). A comment says so where a detail is made up here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from worker.simulator.script import DROPPED, Answer, Endpoint, Reply
 
 TARGET: dict[Endpoint, State] = {"close": "closed", "lock": "locked", "unlock": "open"}
 
-# Documented only as "a child code for processing"; this name is ours, and nothing should match on it.
+# The API page says only "a child code for processing". This name is made up, so nothing should depend on it.
 PROCESSING_CODE = "shipment_group_processing"
 
 UNCHANGED = Reply(304)
@@ -30,14 +30,17 @@ def _json(status: int, content: object, headers: dict[str, str] | None = None) -
 
 
 def error(status: int, code: str, message: str, child: str = "", subject: str = "") -> Reply:
-    """The documented error body; `child` is the code of its one detail, `subject` that detail's property."""
+    """Return the documented error body.
+
+    `child`: the code of its one detail, "" for no detail. `subject`: the property that this detail is about.
+    """
     details = [{"property": subject, "code": child, "message": message}] if child else []
     body = {"correlation_id": str(uuid4()), "code": code, "message": message, "details": details}
     return _json(status, {**body, "_links": None})
 
 
 def check_headers(headers: Mapping[str, str], api_key: str | None) -> Reply | None:
-    """The refusal that the headers earn, or None (API page, authentication and versions)."""
+    """Return the refusal for these headers, None if they are right (API page, authentication and versions)."""
     given = headers.get("x-api-key")
     if not given or (api_key is not None and given != api_key):
         return error(401, "unauthorised", "The API key is missing or wrong")
@@ -47,7 +50,7 @@ def check_headers(headers: Mapping[str, str], api_key: str | None) -> Reply | No
 
 
 def refusal(group: Group, call: int, faults: Faults) -> Reply | None:
-    """What a group's own fault makes of its n-th call, at every endpoint alike; None: nothing."""
+    """Return what a group's own fault answers to its call, at any endpoint; None if the call goes on."""
     match group.fault:
         case "gone":
             return error(410, "gone", f"Shipment group {group.reference} was removed")
@@ -65,9 +68,9 @@ def refusal(group: Group, call: int, faults: Faults) -> Reply | None:
 
 
 def change(group: Group, endpoint: Endpoint, base_url: str) -> Reply:
-    """Close, lock or unlock the group (the API pages of these).
+    """Close, lock or unlock the group, and return the reply (the API pages of these endpoints).
 
-    200: done now. 304: the group is in that state already. 409: it cannot get there.
+    200: done now. 304: the group is in that state already. 409: it cannot get into that state from its own.
     """
     target = TARGET[endpoint]
     if group.state == target:
@@ -81,7 +84,7 @@ def change(group: Group, endpoint: Endpoint, base_url: str) -> Reply:
 
 
 def resource_result(group: Group, done: str, base_url: str) -> dict[str, Any]:
-    """The documented body of a success; its link can be followed here."""
+    """Return the documented body of a success. Its link works here."""
     href = f"{base_url}/shipment_groups/{group.reference}"
     return {
         "reference": group.reference,
@@ -92,7 +95,7 @@ def resource_result(group: Group, done: str, base_url: str) -> dict[str, Any]:
 
 
 def describe(group: Group) -> Reply:
-    """The shipment group object (API page, get shipment group); our groups hold one shipment."""
+    """Return the shipment group object (API page, get shipment group). Our groups hold one shipment."""
     record = group.as_json()
     shown = ("reference", "custom_reference", "version", "state", "created", "locked", "closed")
     shipments = ["sp_" + group.reference.removeprefix("sg_")]
@@ -100,7 +103,7 @@ def describe(group: Group) -> Reply:
 
 
 def faulty(fault: CallFault, faults: Faults) -> Answer:
-    """The reply of a call with this fault. The API documents none of these; gateways and proxies send them."""
+    """Return the answer to a call with this fault. The API documents none of these; gateways and proxies send them."""
     match fault:
         case "error_500":
             return error(500, "internal_server_error", "Something went wrong (simulated)")

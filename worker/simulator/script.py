@@ -1,4 +1,4 @@
-"""What a script is: it sees each call of the simulated API and says what comes back.
+"""Defines what a script is: it sees each call of the simulated API and decides what comes back.
 
 A script is an async function of the call and of the simulator's own reply:
 
@@ -19,7 +19,7 @@ Endpoint = Literal["close", "lock", "unlock", "get", "get_custom", "other"]
 
 
 class Reply(NamedTuple):
-    """An HTTP reply. Without a body it has no content type either."""
+    """An HTTP reply. Without a body it has no content type."""
 
     status: int
     body: bytes | None = None
@@ -28,9 +28,10 @@ class Reply(NamedTuple):
 
 
 class Raw(NamedTuple):
-    """These bytes in place of a reply, whatever HTTP makes of them.
+    """Bytes that are sent in place of a reply, whether they are valid HTTP or not.
 
-    With `end` the connection is closed after them. With `every_s` they drip: one byte, then so many seconds.
+    `end`: close the connection after them. `every_s`: send one byte, then wait so many seconds, and so on; 0 sends all
+    at once.
     """
 
     sent: bytes = b""
@@ -39,7 +40,7 @@ class Raw(NamedTuple):
 
 
 class Hang(NamedTuple):
-    """No reply, for as long as the client waits."""
+    """No reply comes, for as long as the client waits."""
 
 
 Answer = Reply | Raw | Hang
@@ -50,9 +51,9 @@ DROPPED = Raw()
 class Call:
     """One request as it arrived.
 
-    `endpoint` is "other" when the path is none of the API's; `reference` is then the path. `number` counts the
-    group's calls at all endpoints from 1 (0 without a group), `connection` the connections. `at` is seconds of
-    the monotonic clock, `on` seconds since 1970.
+    `endpoint`: "other" if the path is not one of the API's; then `reference` is the path. `number`: counts the group's
+    calls at all endpoints, from 1; 0 without a group. `connection`: the number of the connection, from 1. `at`: seconds
+    on the monotonic clock. `on`: seconds since 1970.
     """
 
     endpoint: Endpoint

@@ -1,7 +1,7 @@
 """A simulated Sorted API on real HTTP: it answers as documented, goes wrong as told, and counts every call.
 
-Under the base path (`/pro`) it speaks the documented API. Under `/_simulator` other processes read its records
-and change its settings.
+Under the base path (`/pro`) it speaks the documented API. Under `/_simulator` other processes read its records and
+change its settings.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ STOP_LIMIT_S = 2.0
 
 
 class Simulator:
-    """The simulated API. Fill `groups` before or while it runs; `configure` changes the settings at any time.
+    """The simulated API. `groups` may be filled before it runs or meanwhile; `configure` changes settings at any time.
 
-    The same seed and faults give every group and every call the same fate in each run. A `script` decides each
+    The same seed and faults give every group and every call the same fate in each run. A `script` decides about each
     call before the faults do, and may ask for the simulator's own reply (see `script.py`).
     """
 
@@ -50,6 +50,10 @@ class Simulator:
         script: Script | None = None,
         stop_limit_s: float = STOP_LIMIT_S,
     ) -> None:
+        """`api_key`: the only key that is accepted; None for any. `unknown`: how a group that nobody has added is made.
+
+        `base_path`: the path before the API's own. `stop_limit_s`: how long calls may take to end when it stops (s).
+        """
         self.groups = Groups(seed, unknown)
         self.settings = Settings(api_key=api_key, faults=faults or Faults())
         self.script = script
@@ -65,9 +69,10 @@ class Simulator:
         return self._connections.count
 
     async def start(self, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None) -> str:
-        """Listen, and return the base URL; port 0 takes a free one, `tls` makes it https.
+        """Listen, and return the base URL.
 
-        Raises OSError when it cannot listen, and RuntimeError when it runs already.
+        `port`: 0 takes a free one. `tls`: makes it https. Raises OSError when it cannot listen, and RuntimeError when
+        it is running.
         """
         if self._runner is not None:
             raise RuntimeError(f"the simulator runs already at {self.base_url}")
@@ -83,13 +88,13 @@ class Simulator:
         return self.base_url
 
     async def stop(self) -> None:
-        """Stop listening. Calls that are under way get `stop_limit_s` seconds. The records stay."""
+        """Stop listening. Calls in flight get `stop_limit_s` seconds to end. The records stay."""
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
 
     def configure(self, **changes: Any) -> Settings:
-        """Change `outage`, `api_key` or (some of the) `faults` from now on; safe from any thread.
+        """Change `outage`, `api_key`, or some or all of the `faults`, from now on. It may be called from any thread.
 
         Groups that exist keep their own fault. Raises pydantic.ValidationError.
         """
@@ -97,7 +102,7 @@ class Simulator:
         return self.settings
 
     def records(self) -> dict[str, Group]:
-        """Every group's record by reference."""
+        """Return every group's record by reference."""
         return self.groups.records()
 
     def _app(self) -> web.Application:
@@ -115,7 +120,7 @@ class Simulator:
 
     @web.middleware
     async def _unknown_path(self, request: web.Request, handler: WebHandler) -> web.StreamResponse:
-        """A script sees also the paths and methods that the API does not have."""
+        """Give a script also the paths and methods that the API does not have."""
         if self.script is None or request.match_info.http_exception is None:
             return await handler(request)
         return await self._serve("other", request)
@@ -175,7 +180,7 @@ class Simulator:
                 assert_never(outage)
 
     async def _act(self, endpoint: Endpoint, group: Group, call: int) -> Answer:
-        """Wait, then take effect or go wrong. The effect comes also when the client has gone meanwhile."""
+        """Wait, then take effect or go wrong. The call takes effect even if the client has gone meanwhile."""
         faults, seed = self.settings.faults, self.groups.seed
         delay_s = latency_s(faults, seed, group.reference, call)
         if delay_s:
@@ -216,9 +221,10 @@ async def _call(endpoint: Endpoint, number: int, connection: int, request: web.R
 def run_in_thread(
     simulator: Simulator | None = None, *, host: str = "127.0.0.1", port: int = 0, timeout_s: float = 10.0
 ) -> Iterator[tuple[str, Simulator]]:
-    """Run a simulator beside synchronous code. Yields its base URL and itself, and stops it at the end.
+    """Run a simulator in a thread, beside synchronous code. Yield its base URL and itself, and stop it at the end.
 
-    `timeout_s` bounds the start, and the stop. Raises OSError when it cannot listen, TimeoutError when late.
+    `timeout_s`: the limit for its start, and for its stop. Raises OSError when it cannot listen, and TimeoutError when
+    it is too late.
     """
     simulator = simulator or Simulator()
     loop = asyncio.new_event_loop()

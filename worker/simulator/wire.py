@@ -1,4 +1,4 @@
-"""How an answer of the simulated API reaches the client: as an HTTP reply, as bytes, or not at all."""
+"""Brings an answer of the simulated API to the client: as an HTTP reply, as bytes, or not at all."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Connections:
         self._numbers: WeakKeyDictionary[asyncio.BaseTransport, int] = WeakKeyDictionary()
 
     def number(self, request: web.BaseRequest) -> int:
-        """The number of this request's connection (0 when the client has gone already)."""
+        """Return the number of this request's connection, 0 when the client has gone already."""
         if request.transport is None:
             return 0
         if request.transport not in self._numbers:
@@ -60,7 +60,7 @@ class _RawResponse(web.Response):
 
 
 async def response(request: web.BaseRequest, answer: Answer, lasts: Callable[[], bool]) -> web.Response:
-    """The answer for aiohttp to send. A hang ends when `lasts` no longer holds."""
+    """Return the answer for aiohttp to send. A hang ends when `lasts` returns False."""
     match answer:
         case Reply(status, None, _, headers):
             return web.Response(status=status, headers=headers)
@@ -79,7 +79,7 @@ async def response(request: web.BaseRequest, answer: Answer, lasts: Callable[[],
 
 
 async def hang(request: web.BaseRequest, lasts: Callable[[], bool]) -> None:
-    """Wait while `lasts` holds and the client waits, HANG_LIMIT_S at most."""
+    """Wait while `lasts` returns True and the client waits, for at most HANG_LIMIT_S seconds."""
     for _ in range(int(HANG_LIMIT_S / HANG_LOOK_S)):
         if request.transport is None or not lasts():
             break
