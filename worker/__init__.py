@@ -1,1 +1,1 @@
-"""The running process: intake, sweep, gate, and the operators' doors."""
+"""The running process: intake, dispatch, attempts, store and broker; and the operations and the command line."""

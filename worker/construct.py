@@ -1,4 +1,7 @@
-"""Builds the ledger, its catalogue and the client of the API from the settings, for worker, commands and operations."""
+"""Builds the ledger, its catalogue and the API's client from the settings.
+
+The worker, the commands and the operations all get them here, so that none is built in another way.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,23 @@ if TYPE_CHECKING:
 
 
 def ledger_of(settings: Settings, redis: Redis) -> Ledger:
-    """The fleet's ledger in the store behind `redis`."""
+    """Return the fleet's ledger in the store that `redis` is connected to."""
     api = api_address(settings.api_base_url)
     return Ledger(redis, deadline_s=settings.retry_deadline, namespace=settings.fleet, api=api)
 
 
 def catalogue_of(settings: Settings, redis: Redis) -> Catalogue:
-    """What may be looked up in the same ledger."""
+    """Return the catalogue of the same ledger, which looks things up and changes nothing."""
     return Catalogue(redis, namespace=settings.fleet)
 
 
 def api_of(settings: Settings, *, connections: int) -> SortedApi:
-    """A client of the API with at most so many connections. Raises ConfigurationError when there is no key."""
-    from tasks.api.client import SortedApi  # it loads slowly, and most commands make no call
+    """Return a client of the API.
+
+    `connections`: how many it may have at the same time. Raises ConfigurationError when there is no key, or when the
+    proxy or the certificates cannot be used.
+    """
+    from tasks.api.client import SortedApi  # this import is slow, and most commands make no call
 
     return SortedApi(
         base_url=settings.api_base_url,

@@ -84,7 +84,7 @@ def test_what_cannot_be_known_is_no_difference() -> None:
 def test_rejected_events_are_counted_as_well() -> None:
     """An entry that is not an event and was not put aside is missing, though no group is lost."""
     bad = replace(report(CLOSED, 1), rejected=1)
-    assert "0 entries are no events, but 1 were rejected" in "\n".join(bad.complaints())
+    assert "0 entries are not events, but 1 were rejected" in "\n".join(bad.complaints())
 
 
 def test_the_numbers_add_up() -> None:

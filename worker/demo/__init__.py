@@ -1,1 +1,1 @@
-"""The simulated API and the sample events that the demo, the benches and the tests use."""
+"""The demo: closer at work on this machine, against the simulated API."""

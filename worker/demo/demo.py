@@ -1,4 +1,7 @@
-"""The demo: an embedded store, a simulated API and a real worker process play one scenario in a temporary folder."""
+"""Plays the demo: an embedded store, the simulated API and a real worker process, all in a temporary folder.
+
+Nothing outside this machine is called, and no other closer's store or settings are used.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ from worker.simulator.server import Simulator, run_in_thread
 from worker.store.connect import connect
 from worker.store.embedded import EmbeddedStore
 
-# Short pauses: what takes minutes with a real API takes seconds here.
+# These pauses are short, so that what takes minutes with a real API takes seconds here.
 _WORKER = {
     "CLOSER_RETRY_BASE": "0.2",
     "CLOSER_RETRY_CAP": "1",
@@ -45,11 +48,14 @@ _CHUNK = 500
 
 
 class DemoFailed(CloserError):
-    """The demo could not be played to its end; the text names the worker's log."""
+    """The demo did not come to its end. The text names the worker's log."""
 
 
 def play(scenario: Scenario, view: View) -> Report:
-    """Play it. Raises DemoFailed. Nothing is left behind but, of a failure, the worker's log."""
+    """Play the scenario, show its course in `view`, and return the report.
+
+    Raises DemoFailed. Everything is removed at the end, but for the worker's log where something went wrong.
+    """
     with _folder() as folder:
         settings = load(data_dir=folder / "store")
         simulator = Simulator(seed=scenario.seed, api_key=secrets.token_hex(16), faults=scenario.faults)
@@ -64,6 +70,7 @@ def play(scenario: Scenario, view: View) -> Report:
 def _publish_and_watch(
     scenario: Scenario, settings: Settings, store: redis.Redis, simulator: Simulator, folder: Path, view: View
 ) -> Report:
+    """Publish all entries, wait until nothing is left to do, and compare the ledger with the API's records."""
     with _worker(folder, _environment(settings, simulator)) as worker:
         started = time.monotonic()
         for entry in scenario.entries:
@@ -79,7 +86,7 @@ def _publish_and_watch(
 
 
 def _look(scenario: Scenario, settings: Settings, simulator: Simulator, seconds: float) -> Look:
-    """All numbers of one moment: the ledger gives them in one step."""
+    """Return all numbers of one moment. The ledger counts its own in one step, so they fit together."""
     summary = asyncio.run(_summary(settings))
     return Look(
         seconds,
@@ -102,7 +109,7 @@ async def _summary(settings: Settings) -> Summary:
 
 
 def _check(worker: subprocess.Popen[bytes], look: Look, folder: Path) -> None:
-    """Raises DemoFailed when the worker has died, or when it takes too long."""
+    """Raises DemoFailed when the worker has died, or when the demo takes longer than 60 s and 0.03 s per group."""
     if worker.poll() is not None:
         words = (folder / "worker.log").read_text(errors="replace").split("\n")
         last = next((line for line in reversed(words) if line), "none")
@@ -144,9 +151,9 @@ def _kept_log(folder: Path) -> Path:
 
 
 def _keep_log(folder: Path) -> Path:
-    """Save the worker's log from the end of the folder; where it is then.
+    """Save the worker's log before the folder is deleted, and return its new path.
 
-    It is moved: to copy it would follow a link that another user had put there.
+    It is moved. A copy would follow a link that another user had put in its place.
     """
     log, kept = folder / "worker.log", _kept_log(folder)
     if log.exists():
@@ -156,7 +163,7 @@ def _keep_log(folder: Path) -> Path:
 
 @contextmanager
 def _store(settings: Settings) -> Iterator[redis.Redis]:
-    """The embedded store and a client of it."""
+    """Yield a client of an embedded store, which runs meanwhile."""
     embedded = EmbeddedStore(settings)
     try:
         embedded.start()
@@ -166,12 +173,15 @@ def _store(settings: Settings) -> Iterator[redis.Redis]:
             yield store
     finally:
         embedded.stop()
-        shutil.rmtree(settings.socket_path.parent, ignore_errors=True)  # not in the folder if that has a long name
+        shutil.rmtree(settings.socket_path.parent, ignore_errors=True)  # it is elsewhere if the name is long
 
 
 @contextmanager
 def _worker(folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker in a session of its own: Ctrl-C is for the demo, which then stops it."""
+    """Run a worker meanwhile. Raises DemoFailed when it does not stop in 10 s.
+
+    It is in a session of its own, so Ctrl-C reaches only the demo, which then stops the worker.
+    """
     with os.fdopen(private.open_file(folder / "worker.log", os.O_WRONLY | os.O_CREAT), "wb") as log:
         worker = subprocess.Popen(
             [sys.executable, "-m", "worker", "worker"],
@@ -189,7 +199,10 @@ def _worker(folder: Path, environment: dict[str, str]) -> Iterator[subprocess.Po
 
 
 def _environment(settings: Settings, simulator: Simulator) -> dict[str, str]:
-    """This process's environment without a word for another closer, and without proxies: all is on this machine."""
+    """Return the worker's environment: this process's own, without `CLOSER_*` variables and without proxies.
+
+    The demo must not reach another closer, and everything it calls is on this machine.
+    """
     inherited = {
         name: value
         for name, value in os.environ.items()

@@ -1,4 +1,4 @@
-"""How the demo goes: a live table on a terminal, plain lines in a pipe, nothing when only the result is wanted."""
+"""Shows the course of the demo: a live table on a terminal, plain lines in a pipe, or nothing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ _LINE_EVERY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The demo at one moment, as the store and the simulated API tell it. `shut`: why the gate is shut, or empty."""
+    """The demo at one moment, as the store and the simulated API tell it.
+
+    `seconds`: since the start. `groups`: how many were published. `backlog`: events not taken in yet. `states`:
+    closures by state. `unfinished`: closures that have not ended. `calls`: so far. `shut`: why the gate is shut, "" if
+    it is open.
+    """
 
     seconds: float
     groups: int
@@ -30,12 +35,12 @@ class Look:
 
     @property
     def ended(self) -> int:
-        """Groups of which the ledger knows the end."""
+        """How many groups are closed or failed in the ledger."""
         return self.states["closed"] + self.states["failed"]
 
     @property
     def over(self) -> bool:
-        """Nothing is left to be done: what has no end now has been lost."""
+        """Whether nothing is left to be done. A group that has not ended by then is lost."""
         return not self.backlog and not self.unfinished
 
 
@@ -43,25 +48,25 @@ class View(Protocol):
     """Shows one look after the other."""
 
     def show(self, look: Look) -> None:
-        """Show this one."""
+        """Show this look."""
 
 
 class Silence:
-    """Shows nothing."""
+    """Shows nothing. It is used when only the result is wanted."""
 
     def show(self, look: Look) -> None:
         """Show nothing."""
 
 
 class Lines:
-    """A plain line now and then, when something has changed."""
+    """Prints a plain line now and then."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._last: Look | None = None
 
     def show(self, look: Look) -> None:
-        """One line, a second after the last one at the earliest, and one at the end."""
+        """Print a line, at most one per second, and one at the end."""
         last = self._last
         if last and not look.over and look.seconds - last.seconds < _LINE_EVERY_S:
             return
@@ -71,13 +76,13 @@ class Lines:
 
 
 class LiveTable:
-    """A table that is drawn anew in its place."""
+    """Draws a table again and again in the same place."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
 
     def show(self, look: Look) -> None:
-        """Draw it; `live` decides when."""
+        """Draw the table. `live` decides when it appears."""
         table = Table(box=None, show_header=False, padding=(0, 2))
         table.add_column(justify="left")
         table.add_column(justify="right")
@@ -90,7 +95,7 @@ class LiveTable:
 
 @contextmanager
 def view(console: Console) -> Iterator[View]:
-    """What suits this console."""
+    """Yield the view that suits this console."""
     if not console.is_terminal:
         yield Lines(console)
         return

@@ -1,4 +1,4 @@
-"""What a demo came to: the ledger and the simulated API's own records, compared group by group."""
+"""Compares the ledger with the simulated API's own records, group by group, and reports what the demo came to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.simulator.faults import call_fault
 from worker.simulator.groups import Group
 
 Calls = Counter[tuple[Any, str]]
-# What an operator does about a failure of the kinds that the demo plays.
+# By reason: what an operator does about a failure that the demo plays.
 _NEXT = {
     "not_locked": "lock the group at Sorted, then publish it again: a new event queues it again",
     "not_found": "compare the reference with Sorted's; publish the right one",
@@ -25,9 +25,11 @@ _NEXT = {
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`closures`: what the ledger holds for each published group (None: nothing); `records`: the API's own.
+    """What a demo came to.
 
-    `worker_log` is there after the demo only when something is wrong.
+    `closures`: the ledger's closure of each published group, None if it has none. `records`: the API's own. `calls`: by
+    endpoint and status. `rejected`: how many entries were rejected. `seconds`: how long the demo took. `worker_log`:
+    where the log is; it is kept only if something is wrong.
     """
 
     scenario: Scenario
@@ -40,13 +42,13 @@ class Report:
 
     @property
     def lost(self) -> list[str]:
-        """Groups of which the ledger does not know the end."""
+        """The groups that are neither closed nor failed in the ledger."""
         ended = (State.CLOSED, State.FAILED)
         return [ref for ref, closure in self.closures.items() if closure is None or closure.state not in ended]
 
     @property
     def failed(self) -> dict[str, int]:
-        """How many failed, by reason."""
+        """How many closures failed, by reason."""
         reasons = Counter(closure.reason.value for closure in self._ended() if closure.reason)
         return dict(sorted(reasons.items()))
 
@@ -56,20 +58,20 @@ class Report:
         said = (self._differs(ref, closure) for ref, closure in self.closures.items())
         wrong = [text for text in said if text]
         if self.rejected != self.scenario.garbage:
-            wrong.append(f"{self.scenario.garbage} entries are no events, but {self.rejected} were rejected")
+            wrong.append(f"{self.scenario.garbage} entries are not events, but {self.rejected} were rejected")
         return wrong
 
     @property
     def good(self) -> bool:
-        """Nothing is lost, and both sides tell the same."""
+        """Whether nothing is lost and both sides agree."""
         return not self.lost and not self.disagreements
 
     def count(self, outcome: Outcome) -> int:
-        """How many were closed with this outcome."""
+        """Return how many groups were closed with this outcome."""
         return sum(closure.outcome is outcome for closure in self._ended())
 
     def as_json(self) -> dict[str, Any]:
-        """The numbers for other programs; `published` counts groups, and is the sum of what follows up to `lost`."""
+        """Return the numbers for other programs. `published` counts groups: it is the sum of those up to `lost`."""
         return {
             "published": len(self.closures),
             "closed": self.count(Outcome.CLOSED),
@@ -81,7 +83,7 @@ class Report:
         }
 
     def lines(self) -> Iterator[str]:
-        """The summary for people."""
+        """Yield the summary for people."""
         duplicates = len(self.scenario.entries) - self.rejected - len(self.closures) + self.closures_missing
         yield f"Published        {len(self.scenario.entries)} events about {len(self.closures)} groups"
         yield f"  received       {len(self.closures) - self.closures_missing}"
@@ -100,14 +102,14 @@ class Report:
 
     @property
     def closures_missing(self) -> int:
-        """Groups that the ledger does not know at all."""
+        """How many published groups the ledger does not know."""
         return sum(closure is None for closure in self.closures.values())
 
     def _ended(self) -> list[Closure]:
         return [closure for closure in self.closures.values() if closure is not None]
 
     def _differs(self, reference: str, closure: Closure | None) -> str:
-        """What is wrong with this group; empty when the ledger and the API agree."""
+        """Return what is wrong with this group, "" if the ledger and the API agree about it."""
         if closure is None:
             return ""
         record = self.records[reference]
@@ -121,9 +123,9 @@ class Report:
         return ""
 
     def _was_unclear(self, record: Group) -> bool:
-        """Whether a call was answered with a page of somebody else's.
+        """Return whether a call was answered with another program's page.
 
-        The group's state is asked for then. That it is closed does not tell whether this call has closed it.
+        The group's state is then asked for. If it is closed, nobody knows whether this call has closed it.
         """
         faults, seed = self.scenario.faults, self.scenario.seed
         drawn = (call_fault(faults, seed, record.reference, call) for call in range(1, record.calls + 1))
@@ -147,7 +149,7 @@ class Report:
         if not self.failed:
             return
         yield ""
-        yield "What an operator would do next, where this is no demo:"
+        yield "What an operator would do next if this were not a demo:"
         yield "  closer list --state failed"
         for reason in self.failed:
             reference = next(c.reference for c in self._ended() if c.reason and c.reason.value == reason)
@@ -162,7 +164,7 @@ class Report:
         yield from self.complaints()
 
     def complaints(self) -> Iterator[str]:
-        """What is wrong, and where the worker's log is; nothing when all is well."""
+        """Yield what is wrong, and where the worker's log is. Yield nothing if all is well."""
         yield from (f"LOST: {reference}" for reference in self.lost)
         yield from (f"WRONG: {text}" for text in self.disagreements)
         if not self.good:

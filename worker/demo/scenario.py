@@ -1,6 +1,6 @@
-"""What the demo plays: groups of every kind in place at the simulated API, and what is published about them.
+"""Draws what the demo plays: groups of every kind at the simulated API, and the events that are published about them.
 
-Everything is drawn from the seed: the same seed plays the same scenario.
+Everything is drawn from the seed, so the same seed gives the same scenario.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from worker.simulator.groups import Groups, State
 
 Entry = dict[EncodableT, EncodableT]
 
-# Shares of all groups; the rest closes at once. Each kind appears from so many groups on.
+# Shares of all groups. The rest closes at once. From _ALL_KINDS_FROM groups on, each kind appears.
 _SHARES: dict[GroupFault, float] = {
     "already_closed": 0.04,
     "unlocked": 0.03,
@@ -27,10 +27,10 @@ _SHARES: dict[GroupFault, float] = {
     "forbidden": 0.005,
 }
 _ALL_KINDS_FROM = 20
-_FORBIDDEN_MOST = 3  # five groups in a row refused with 403 would look like a lost permission, and stop the fleet
+_FORBIDDEN_MOST = 3  # five in a row that are refused with 403 look like a lost permission, and stop the fleet
 _START: dict[GroupFault, State] = {"unlocked": "open", "already_closed": "closed"}
 _BARE, _REPEATED, _GARBAGE = 0.1, 0.04, 0.01  # shares of events
-_THROTTLED = 3  # how many calls, more or less, are told to hold back: each stops the whole fleet for a second
+_THROTTLED = 3  # about how many calls get a 429, each of which stops the whole fleet for a second
 _SOURCE, _TYPE = "/warehouse/demo", "shipment-group.complete"
 _NO_EVENTS: tuple[Entry, ...] = (
     {"event": "<group>sg_1</group>"},
@@ -43,7 +43,11 @@ _NO_EVENTS: tuple[Entry, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`groups` by reference, with what is wrong with each; `entries` for the stream, in order; faults of calls."""
+    """What the demo plays.
+
+    `groups`: what is wrong with each group, by reference; None for nothing. `entries`: for the stream, in order.
+    `garbage`: how many of the entries are not events. `faults`: those of calls.
+    """
 
     seed: int
     groups: dict[str, GroupFault | None]
@@ -52,13 +56,16 @@ class Scenario:
     faults: Faults
 
     def place(self, groups: Groups) -> None:
-        """Put every group in place at the simulated API."""
+        """Create every group at the simulated API."""
         for reference, fault in self.groups.items():
             groups.add(reference, _START.get(fault, "locked") if fault else "locked", fault=fault)
 
 
 def draw_scenario(groups: int, seed: int) -> Scenario:
-    """A mixed scenario of so many groups."""
+    """Return a mixed scenario.
+
+    `groups`: how many there are. From 20 groups on, there is at least one of each kind.
+    """
     dice = random.Random(seed)
     references = [f"sg_{dice.randrange(10**32):032d}" for _ in range(groups)]
     faults = dict(zip(references, _kinds(groups, dice), strict=True))
@@ -80,7 +87,7 @@ def _kinds(groups: int, dice: random.Random) -> list[GroupFault | None]:
 
 
 def _events(reference: str, chance: Callable[[], float]) -> Iterator[Entry]:
-    """One event, bare or a CloudEvent; now and then the CloudEvent is delivered twice."""
+    """Yield the event of a group, bare or as a CloudEvent. Some CloudEvents come twice, as a duplicate."""
     if chance() < _BARE:
         yield {"event": json.dumps({"reference": reference})}
         return
