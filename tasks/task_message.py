@@ -14,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from tasks.envelope import Envelope, Unreadable, load_json
+from tasks.events.data import REFERENCE_SHAPE
 from tasks.events.event import is_reference
 
 TASK_NAME = "tasks.close_groups"
@@ -21,7 +22,6 @@ KEPT_BYTES = 1024 * 1024  # how much of a message that is put aside is kept
 _MOST_ASIDE = 100  # a message with more items that are not references is put aside as a whole
 _JSON = {"", "application/json", "text/json"}
 _NOT_ONE_LIST = "its arguments are not one list of references"
-_NEEDED = "1 to 128 characters of A-Z a-z 0-9 _ - are needed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,11 @@ def read(envelope: Envelope, now: datetime) -> TaskMessage:
         return put_aside(envelope.body, f"it cannot be read ({type(error).__name__})", task_id)
 
 
+def wrong_reference(index: int) -> str:
+    """Return what is wrong with the value at this place of the references, which is not one."""
+    return f"references[{index}]: {REFERENCE_SHAPE} are needed"
+
+
 def asides(kept: Any) -> list[Aside] | None:
     """Return what was put aside, from the second argument of `TaskMessage.arguments`; None if it is something else."""
     if not isinstance(kept, list) or not all(_is_pair(one) for one in kept):
@@ -133,9 +138,7 @@ def _taken(task_id: str, args: Any, kwargs: Any, body: bytes, too_early: str) ->
     good = [one for one in references if is_reference(one)]
     if len(references) - len(good) > _MOST_ASIDE or (too_early and len(good) > _MOST_ASIDE):
         return put_aside(body, too_early or f"references: {len(references) - len(good)} are not references", task_id)
-    wrong = [
-        _aside(one, f"references[{index}]: {_NEEDED}") for index, one in enumerate(references) if not is_reference(one)
-    ]
+    wrong = [_aside(one, wrong_reference(index)) for index, one in enumerate(references) if not is_reference(one)]
     if too_early:
         wrong += [_aside({"reference": one}, too_early) for one in good]
         good = []

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tasks.events.strict_json import fields, found, load
 
 REFERENCE_PATTERN = r"^[A-Za-z0-9_-]{1,128}\Z"
+REFERENCE_SHAPE = "1 to 128 characters of A-Z a-z 0-9 _ -"
 _DATA_NAMES = frozenset({"data", "database64", "dataref"})
 _ACCEPTED = 'accepted is "data": {"reference": "sg_1"}'
 
@@ -20,7 +21,7 @@ Reference = Annotated[str, Field(pattern=REFERENCE_PATTERN)]
 _TEXT_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]+\Z"
 Text = Annotated[str, Field(min_length=1, max_length=512, pattern=_TEXT_PATTERN)]
 _WORDS = {
-    REFERENCE_PATTERN: "1 to 128 characters of A-Z a-z 0-9 _ - are needed",
+    REFERENCE_PATTERN: f"{REFERENCE_SHAPE} are needed",
     _TEXT_PATTERN: "it holds a control character",
 }
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from tasks.events.data import (
     REFERENCE_PATTERN,
+    REFERENCE_SHAPE,
     Named,
     Reference,
     Text,
@@ -222,7 +223,7 @@ def _by_subject(subject: str | None, document: dict[str, Any]) -> Named | Unname
     if subject is None:
         missing = "data.reference: missing, and there is no subject either"
         return Unnamed((f"{missing}; the event has {fields(document)}",))
-    return Unnamed(("subject: names no group, 1 to 128 characters of A-Z a-z 0-9 _ - are needed",))
+    return Unnamed((f"subject: names no group, {REFERENCE_SHAPE} are needed",))
 
 
 def _unused(event: _CloudEvent) -> Iterator[str]:

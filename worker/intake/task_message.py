@@ -14,13 +14,12 @@ from tasks.events.batch import Element
 from tasks.events.event import GroupComplete, Rejection, is_reference
 from tasks.ledger.ledger import Ledger
 from tasks.outage_log import OutageLog
-from tasks.task_message import Aside
+from tasks.task_message import Aside, wrong_reference
 from worker.attempts.pool import AttemptPool
 from worker.intake.receive import receive_or_reject
 from worker.patience import pauses
 
 _log = logging.getLogger("closer.messages")
-_NEEDED = "1 to 128 characters of A-Z a-z 0-9 _ - are needed"
 _FOREIGN_S = 5.0  # by then a heartbeat has found that the ledger is for another API, and ends the process
 
 
@@ -109,7 +108,7 @@ class TaskMessages:
             return []
         for index, reference in enumerate(given):
             if not is_reference(reference):
-                await self._put_aside(reference, f"references[{index}]: {_NEEDED}", origin)
+                await self._put_aside(reference, wrong_reference(index), origin)
         return list(dict.fromkeys(reference for reference in given if is_reference(reference)))
 
     async def _put_aside(self, value: Any, problem: str, origin: str) -> None:

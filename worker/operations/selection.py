@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from tasks.closure import Reason, State
+from tasks.events.data import REFERENCE_SHAPE
 from tasks.events.event import is_reference
 from tasks.ledger.catalogue import Query
 from worker.operations.moment import Moment
@@ -112,7 +113,7 @@ class Selection:
             raise Refused(Rule.MIXED, "give references or filters, not both")
         for reference in self.references:
             if not is_reference(reference):
-                text = f"{reference!r} is not a reference: it needs 1 to 128 characters of A-Z a-z 0-9 _ -"
+                text = f"{reference!r} is not a reference: it needs {REFERENCE_SHAPE}"
                 raise Refused(Rule.NOT_A_REFERENCE, text, reference=reference)
 
     def at(self, now_ms: int) -> Selection:
