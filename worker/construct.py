@@ -1,4 +1,4 @@
-"""Builds the ledger, its catalogue and the API's client from the settings.
+"""Builds the ledger and the API's client from the settings.
 
 The worker, the commands and the operations all get them here, so that none is built in another way.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tasks.api.address import api_address
-from tasks.ledger.catalogue import Catalogue
 from tasks.ledger.ledger import Ledger
 from worker.settings import Settings
 from worker.store.connect import Redis
@@ -21,11 +20,6 @@ def ledger_of(settings: Settings, redis: Redis) -> Ledger:
     """Return the fleet's ledger in the store that `redis` is connected to."""
     api = api_address(settings.api_base_url)
     return Ledger(redis, deadline_s=settings.retry_deadline, namespace=settings.fleet, api=api)
-
-
-def catalogue_of(settings: Settings, redis: Redis) -> Catalogue:
-    """Return the catalogue of the same ledger, which looks things up and changes nothing."""
-    return Catalogue(redis, namespace=settings.fleet)
 
 
 def api_of(settings: Settings, *, connections: int) -> SortedApi:

@@ -1,25 +1,145 @@
-"""The audit's stream. An operator's action is announced here before anything changes. The stream is never trimmed."""
+"""The audit: every action of every operator, as entries of a stream.
+
+An action is announced before anything changes. The script that makes a change adds, in the same step, what it has
+changed (`lua/lib/audit.lua`). So an action that took effect always has its entry, however it ended.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from tasks.ledger.entries import Entries
+from tasks.history import iso
+from tasks.ledger.entries import Entries, texts, written_ms
 from tasks.ledger.scripts import Scripts
+from tasks.ledger.values import Unreadable
+
+_Row = dict[str, str]
 
 
-class AuditStream(Entries):
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What an operator is about to do. `name` and `why` are the operator's own words. `door`: the front end.
+
+    `selection`: which closures or rejected events, as JSON, with the action's options. An entry of an earlier release
+    has it in words instead: `in_words`. So have actions that select nothing.
+    """
+
+    name: str
+    action: str
+    selection: dict[str, Any] | None
+    why: str
+    door: str = ""
+    in_words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One action in the audit, and what came of it.
+
+    `matched`: how many closures or rejected events it was about. `changed`, `skipped`: what became of them so far;
+    those that were skipped are counted by why.
+    """
+
+    entry_id: str
+    action: Announced
+    matched: int
+    changed: int
+    skipped: dict[str, int]
+
+    @property
+    def at(self) -> str:
+        """When it was announced, ISO 8601."""
+        return iso(written_ms(self.entry_id))
+
+    @property
+    def unfinished(self) -> int:
+        """How many of those that matched it never came to. It was interrupted then."""
+        return max(0, self.matched - self.changed - sum(self.skipped.values()))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry as other programs see it."""
+        return {
+            "at": self.at, "by": self.action.name, "door": self.action.door or None, "action": self.action.action,
+            "selection": self.action.selection, "matched": self.matched, "changed": self.changed,
+            "skipped": self.skipped, "why": self.action.why, "id": self.entry_id,
+        }  # fmt: skip
+
+
+class Audit(Entries):
     """Appends to the audit and reads it. Every method may raise StoreUnavailable and LedgerBroken."""
 
     def __init__(self, scripts: Scripts) -> None:
         super().__init__(scripts, "audit")
 
-    async def append(self, fields: Mapping[str, str | int]) -> str:
-        """Append an entry with these fields, and return its id (`ms-number`, the store's time).
+    async def announce(self, action: Announced, matched: int, skipped: Mapping[str, int] | None = None) -> str:
+        """Write down what is about to be done, and return the entry's id (`ms-number`, the store's time).
 
-        The entry is written before the action starts, so a crash in between leaves an announcement without an effect.
+        A crash between this and the first change leaves an announcement without an effect.
         """
-        entry: dict[Any, Any] = dict(fields)
-        entry_id: Any = await self._scripts.ask(self._scripts.redis.xadd(self._key, entry))
-        return str(entry_id.decode())
+        fields = {
+            "by": action.name, "door": action.door, "action": action.action, "selection": json.dumps(action.selection),
+            "why": action.why, "matched": matched, "skipped": json.dumps(skipped or {}),
+        }  # fmt: skip
+        entry_id: bytes = await self._scripts.run("announce", *(word for pair in fields.items() for word in pair))
+        return entry_id.decode()
+
+    async def entries(self, *, since_ms: int = 0) -> AsyncIterator[AuditEntry | Unreadable]:
+        """Yield every action that was announced at `since_ms` (ms since the epoch) or later, newest first.
+
+        Results follow their announcement in the stream. Reading backwards yields them first, so they are collected
+        until it appears. An entry that is neither of the two is Unreadable: closer did not write it.
+        """
+        results: dict[str, list[_Row]] = {}
+        async for entry_id, fields in self._read("newest", "+", str(since_ms)):
+            row = texts(fields)
+            if "of" in row:
+                results.setdefault(row["of"], []).append(row)
+            elif "action" in row:
+                yield _entry(entry_id, row, results.pop(entry_id, []))
+            else:
+                yield Unreadable(entry_id)
+
+    async def announced(self, entry_ids: Iterable[str]) -> dict[str, Announced]:
+        """Return who did these actions, and why, by the ids that closures keep. Ids that are not there are left out."""
+        found = {}
+        for entry_id in set(entry_ids):
+            if entry := await self._get(entry_id):
+                found[entry_id] = _announced(texts(entry[1]))
+        return found
+
+
+def _announced(row: _Row) -> Announced:
+    by, action, why, door, words = (row.get(name, "") for name in ("by", "action", "why", "door", "filter"))
+    return Announced(by, action, _object(row.get("selection", "null")), why, door, words)
+
+
+def _entry(entry_id: str, row: _Row, results: Sequence[_Row]) -> AuditEntry:
+    skipped: Counter[str] = Counter()
+    for one in (row, *results):
+        skipped.update(_counts(one.get("skipped", "{}")))
+    changed = sum(_number(one.get("changed", "0")) for one in (row, *results))
+    matched = max(_number(row.get("matched", "0")), changed)  # what closer rebuilds is known only when it is done
+    return AuditEntry(entry_id, _announced(row), matched, changed, dict(skipped))
+
+
+def _counts(text: str) -> dict[str, int]:
+    """Return counts by what they count; nothing for what closer did not write."""
+    counts = _object(text) or {}
+    return counts if all(type(count) is int for count in counts.values()) else {}
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    """Return the JSON object in a field; None for anything else, for another program may write to the stream."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0

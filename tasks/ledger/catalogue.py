@@ -18,8 +18,9 @@ from tasks.closure import Closure, Reason, State
 from tasks.events.event import is_reference
 from tasks.ledger.codec import read_closure
 from tasks.ledger.gate import Gate
-from tasks.ledger.heartbeat import Heartbeat, Unreadable, read_heartbeat
+from tasks.ledger.heartbeat import Heartbeat, read_heartbeat
 from tasks.ledger.scripts import Scripts, translated
+from tasks.ledger.values import Unreadable
 from tasks.namespace import DEFAULT_NAMESPACE, Namespace
 
 _STRETCH = 1000

@@ -51,14 +51,8 @@ class EventStreams:
         await self._scripts.run("seen", *types)
 
     async def publish(self, stream: str, events: Sequence[bytes]) -> None:
-        """Put events on a stream, in order. After an error some of them may be on it."""
-        try:
-            async with self._scripts.redis.pipeline(transaction=False) as pipe:
-                for event in events:
-                    pipe.xadd(stream, {"event": event})
-                await pipe.execute()
-        except (RedisError, OSError) as error:
-            raise translated(error, self._scripts.prefix) from error
+        """Put events on a stream, in order, all of them or none."""
+        await self._scripts.run("publish", *events, keys=(stream,))
 
     async def groups(self, stream: str) -> list[StreamGroup]:
         """Return the consumer groups of a stream, including other programs'. Empty when there is no such stream."""

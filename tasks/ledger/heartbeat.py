@@ -9,6 +9,7 @@ from typing import Any
 
 from tasks.ledger.codec import NOT_OURS, compact_json
 from tasks.ledger.scripts import Scripts
+from tasks.ledger.values import Unreadable
 
 _LATEST_MS = 253_402_300_799_999  # the end of the year 9999, as in lua/lib/damage.lua
 
@@ -41,13 +42,6 @@ class Heartbeat:
             and all(type(count) is int for count in counts)
             and isinstance(self.trouble, str)
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """An entry that closer did not write or that this release cannot read. `name`: its name in the store."""
-
-    name: str
 
 
 def read_heartbeat(name: bytes, raw: bytes) -> Heartbeat | Unreadable:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
-from tasks.ledger.audit import AuditStream
+from tasks.ledger.audit import Audit
+from tasks.ledger.catalogue import Catalogue
 from tasks.ledger.closures import Closures
 from tasks.ledger.dead_letters import DeadLetters
 from tasks.ledger.event_stream import EventStreams
+from tasks.ledger.fleets import other_fleets
 from tasks.ledger.gate import GateControl
 from tasks.ledger.heartbeat import Heartbeats
 from tasks.ledger.inspection import Inspector
 from tasks.ledger.notices import Notices
+from tasks.ledger.old_prefix import OldLedger
 from tasks.ledger.policy import FleetPolicies
 from tasks.ledger.scripts import Scripts, translated
 from tasks.namespace import DEFAULT_NAMESPACE, Namespace
@@ -49,8 +53,9 @@ class Ledger(Closures):
         self.prefix = namespace.prefix
         scripts = Scripts(redis, namespace.prefix, deadline_s, clock, stopwatch, sleep)
         super().__init__(scripts, api)
+        self.catalogue = Catalogue(redis, namespace=namespace, clock=clock)
         self.gate = GateControl(scripts)
-        self.audit = AuditStream(scripts)
+        self.audit = Audit(scripts)
         self.dead_letters = DeadLetters(scripts)
         self.events = EventStreams(scripts, namespace.group)
         self.heartbeats = Heartbeats(scripts)
@@ -65,6 +70,33 @@ class Ledger(Closures):
         """
         name: bytes = await self._scripts.run("identify", uuid.uuid4().hex)
         return name.decode()
+
+    async def has_older(self) -> bool:
+        """Return whether this is the default fleet, and the store has the ledger of an older release.
+
+        Raises StoreUnavailable and LedgerBroken.
+        """
+        return self.namespace.is_default and await OldLedger(self.redis).exists()
+
+    async def other_fleets(self, stream: str) -> list[str]:
+        """Return the names of the consumer groups that other fleets of closer have on this stream.
+
+        Raises StoreUnavailable and LedgerBroken.
+        """
+        return await other_fleets(self.redis, stream, self.namespace)
+
+    async def store_info(self) -> dict[str, Any] | None:
+        """Return the store's INFO, or None where this user has no permission to ask.
+
+        Raises StoreUnavailable and LedgerBroken.
+        """
+        try:
+            told: dict[str, Any] = await self.redis.info("everything")
+        except NoPermissionError:
+            return None
+        except (RedisError, OSError) as error:
+            raise translated(error, self.prefix) from error
+        return told
 
     async def kinds(self, names: Sequence[str]) -> list[str] | None:
         """Return the type of each key by the store's TYPE command, "none" for a key that is not there.

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from tasks.history import iso
 from tasks.ledger.codec import compact_json
-from tasks.ledger.heartbeat import Unreadable
 from tasks.ledger.scripts import Scripts
+from tasks.ledger.values import Unreadable
 
 _CURSOR = re.compile(r"([0-9]{1,20}-[0-9]{1,20})/([0-9]{1,15})")
 _NUMBER = re.compile(rb"\d{1,15}")

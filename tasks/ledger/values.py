@@ -10,6 +10,13 @@ from tasks.api_health import ApiHealth
 from tasks.closure import Outcome, Reason, State
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An entry that closer did not write or that this release cannot read. `name`: its name in the store."""
+
+    name: str
+
+
 class Received(StrEnum):
     """What receiving an event did: a new closure, a failed one queued again, or nothing."""
 

@@ -87,3 +87,21 @@ def test_an_end_that_cannot_be_told(cli: Cli, store: redis.Redis) -> None:
     cli.sow(SEEDS)
     store.set(key_of("notices"), "x")
     assert cli("requeue", "--reason", "gone", "--yes", "--why", "x", operator="ann").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "action"),
+    [(("replay", "{id}"), "replay"), (("discard", "{id}"), "discard rejected")],
+    ids=["replay", "discard"],
+)
+def test_an_action_on_rejected_events_tells_its_end(
+    cli: Cli, store: redis.Redis, command: tuple[str, ...], action: str
+) -> None:
+    """So do replaying and discarding rejected events, with what they came to."""
+    store.xadd(key_of("rejected"), {"event": '{"reference": "sg_1"}', "problems": "[]"}, id="1-1")
+    cli("rejected", *(word.format(id="1-1") for word in command), "--why", "because", operator="ann")
+    [ended] = [one["fields"] for one in cli.json("status")["notices"] if one["kind"] == "action_ended"]
+    assert ended.pop("id")
+    assert ended == {
+        "action": action, "by": "ann", "why": "because", "matched": 1, "changed": 1, "stopped": False
+    }  # fmt: skip

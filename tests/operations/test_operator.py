@@ -215,7 +215,7 @@ async def test_a_second_front_end_gets_every_refusal(
     assert answer["refused"]["rule"] == rule
     assert answer["refused"]["message"]
     assert "--" not in answer["refused"]["message"]
-    assert await hatch.context.redis.xlen(key_of("audit")) == 0
+    assert await hatch.context.ledger.redis.xlen(key_of("audit")) == 0
     assert (await hatch.context.ledger.gate.look()).open
 
 
@@ -223,7 +223,7 @@ async def test_a_second_front_end_acts_on_failed_closures_only(hatch: Hatch) -> 
     """What is not failed is skipped, and the audit names the door."""
     answer = await hatch.ask("requeue", references=["sg_1", "closed", "never"])
     assert answer == {"matched": 3, "requeued": 1, "skipped": {"closed": 1, "unknown": 1}, "dry_run": False}
-    entries: Any = await hatch.context.redis.xrange(key_of("audit"))
+    entries: Any = await hatch.context.ledger.redis.xrange(key_of("audit"))
     assert entries[0][1][b"door"] == b"hatch"
 
 
@@ -245,7 +245,10 @@ def test_every_verb_has_a_command(verb: Verb) -> None:
 @pytest.mark.parametrize("verb", [Verb.DISCARD, Verb.REPLAY, Verb.DISCARD_REJECTED, Verb.OVERRIDE])
 def test_every_refusal_has_words(rule: Rule, verb: Verb) -> None:
     """The command line says each, whatever it is about."""
-    assert phrase.refusal(Refused(rule, "no: \x1b", verb=verb, field="x", events=2)).isprintable()
+    refused = Refused(rule, "no: \x1b", verb=verb, field="x", events=2, wrong=[f"line {n}: \x1b" for n in range(99)])
+    lines = phrase.refusal(refused).split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert len(lines) < 30
 
 
 def test_the_command_line_phrases_what_is_refused(cli: Cli) -> None:

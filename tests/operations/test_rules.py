@@ -14,6 +14,7 @@ from tasks.closure import State
 from tasks.errors import CloserError, ForeignApi
 from tasks.events.event import Rejection
 from tasks.events.event_type import EventTypes
+from tasks.ledger.audit import AuditEntry
 from tasks.ledger.policy import FleetPolicy
 from tests.support import API_KEY, STREAM, key_of
 from tests.tasks.book import Book
@@ -43,16 +44,16 @@ def context(any_store: Redis) -> OperatorContext:
 
 async def fail(context: OperatorContext, number: int) -> list[str]:
     """Make so many failed closures."""
-    book, references = Book(context.redis), [f"sg_{n:03d}" for n in range(number)]
+    book, references = Book(context.ledger.redis), [f"sg_{n:03d}" for n in range(number)]
     await book.receive(*references)
     for reference in references:
         await book.failed(reference)
     return references
 
 
-async def entries(context: OperatorContext) -> list[audit.AuditEntry]:
+async def entries(context: OperatorContext) -> list[AuditEntry]:
     """The audit, the newest first."""
-    return [entry async for entry in audit.entries(context)]
+    return [entry async for entry in audit.entries(context) if isinstance(entry, AuditEntry)]
 
 
 @pytest.mark.parametrize(
@@ -78,9 +79,20 @@ async def test_events_are_published_in_order(context: OperatorContext) -> None:
     """More than are sent at once stay in their order, and an event in JSON goes out as it is."""
     lines = [(str(n), json.dumps({"reference": f"sg_{n}"}).encode()) for n in range(1100)]
     made = publish.prepare(lines, source="s", types=EventTypes())
-    assert await publish.send(context, made.events) == STREAM
-    sent: Any = await context.redis.xrange(STREAM)
+    assert await publish.send(context, made) == STREAM
+    sent: Any = await context.ledger.redis.xrange(STREAM)
     assert [fields[b"event"] for _, fields in sent] == [line for _, line in lines]
+
+
+async def test_nothing_is_published_beside_a_wrong_line(context: OperatorContext) -> None:
+    """Whichever door made the events, one wrong line refuses all of them, and each wrong one is named."""
+    lines = [("line 1", b"sg_1"), ("line 2", b"bad ref"), ("line 3", b"{")]
+    made = publish.prepare(lines, source="s", types=EventTypes())
+    with pytest.raises(Refused, match="nothing was published: 2 lines are wrong") as raised:
+        await publish.send(context, made)
+    assert raised.value.rule is Rule.WRONG_LINES
+    assert [line.partition(":")[0] for line in raised.value.data["wrong"]] == ["line 2", "line 3"]
+    assert not await context.ledger.redis.exists(STREAM)
 
 
 async def test_an_unknown_id_among_rejected_events_discards_none(context: OperatorContext) -> None:
@@ -105,7 +117,7 @@ async def test_a_replay_that_would_lose_a_group_is_refused_whole(context: Operat
     with pytest.raises(CloserError, match="name 2 groups, but would close only 1"):
         await replay.plan(context, DeadLetterSelection(ids, edited=True), lambda _: b'{"reference": "sg_1"}')
     assert len([one async for one in dead_letters.newest(context)]) == 2
-    assert await context.redis.zcard(key_of("queued")) == 0
+    assert await context.ledger.redis.zcard(key_of("queued")) == 0
 
 
 async def test_what_is_still_wrong_stays_rejected(context: OperatorContext) -> None:
@@ -147,7 +159,7 @@ async def test_what_fails_later_is_not_acted_upon(context: OperatorContext) -> N
     first, _ = await fail(context, 2)
     frozen = await freeze(context, Verb.DISCARD, FAILED, "w")
     await context.ledger.requeue([first])
-    book = Book(context.redis)
+    book = Book(context.ledger.redis)
     await book.receive("sg_later")
     await book.failed("sg_later")
     result = await bulk.discard(context, frozen, WHY)
@@ -167,11 +179,11 @@ async def test_a_pause_and_its_end_are_audited_with_the_door(context: OperatorCo
 
 async def test_no_pause_beside_an_older_ledger(context: OperatorContext) -> None:
     """Before the first worker has moved an older ledger a pause is refused, and writes nothing."""
-    await context.redis.zadd("closer:agenda", {"sg_1": 1})
+    await context.ledger.redis.zadd("closer:agenda", {"sg_1": 1})
     with pytest.raises(Refused, match="older release") as refused:
         await gate.pause(context, why="upgrade")
     assert refused.value.rule is Rule.OLDER_LEDGER
-    assert not await context.redis.exists(key_of("gate"), key_of("audit"))
+    assert not await context.ledger.redis.exists(key_of("gate"), key_of("audit"))
     await context.ledger.policy.start(POLICY)
     assert (await gate.pause(context, why="stop it all")).get("paused")
 
@@ -191,7 +203,7 @@ async def test_a_ledger_is_not_moved_while_a_worker_may_call_another_api(context
         await policy.move_api(context, why="w")
     with pytest.raises(ForeignApi):
         await policy.refuse_other_api(context)
-    await context.redis.delete(key_of("workers"))
+    await context.ledger.redis.delete(key_of("workers"))
     assert (await policy.move_api(context, why="w"))[0] == "https://old.example"
     await policy.refuse_other_api(context)
     assert (await entries(context))[0].action.action == "move-api"

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.closure import Reason, State
+from tasks.ledger.audit import Announced
 from tasks.ledger.catalogue import Query
 from worker.cli import phrase
-from worker.operations.audit import Announced
 from worker.operations.dead_letter_selection import DeadLetterSelection
 from worker.operations.frozen import FrozenSelection
 from worker.operations.moment import Moment

@@ -8,9 +8,9 @@ import pytest
 from redis.asyncio import Redis
 
 from tasks.errors import StoreUnavailable
-from tasks.ledger.heartbeat import Unreadable
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.notices import Notice, Notices
+from tasks.ledger.values import Unreadable
 from tests.tasks.book import Book
 from tests.tasks.noticed import KEY, LIMIT, TOLD, fail, kinds, reject
 

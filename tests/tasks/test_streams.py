@@ -10,10 +10,12 @@ import redis as sync_redis
 from redis.asyncio import Redis
 
 from tasks.errors import LedgerBroken, StoreUnavailable
+from tasks.ledger.audit import Announced, AuditEntry
 from tasks.ledger.event_stream import _pairs
 from tasks.ledger.fleets import other_fleets
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.old_prefix import OLD_PREFIX, OldLedger
+from tasks.ledger.values import Unreadable
 from tasks.namespace import DEFAULT_NAMESPACE
 from tests.support import key_of
 
@@ -49,11 +51,28 @@ async def test_a_stream_that_is_something_else(real: Redis, step: str) -> None:
 
 async def test_a_long_stream_is_read_backwards(any_store: Redis) -> None:
     """Every entry comes once, the newest first, however many there are."""
-    numbers = [str(number).encode() for number in range(450)]
-    for number in numbers:
-        await any_store.xadd(key_of("audit"), {"n": number})
-    found = [fields[b"n"] async for _, fields in Ledger(any_store).audit.backwards()]
-    assert found == numbers[::-1]
+    for number in range(450):
+        await any_store.xadd(key_of("audit"), {"action": str(number)})
+    found = [one.action.action async for one in Ledger(any_store).audit.entries() if isinstance(one, AuditEntry)]
+    assert found == [str(number) for number in range(450)][::-1]
+
+
+async def test_what_another_program_wrote_into_the_audit(any_store: Redis) -> None:
+    """An entry that is neither an action nor a result is Unreadable by name; the others are read beside it."""
+    await any_store.xadd(key_of("audit"), {b"\xff": b"\xff"}, id="1-1")
+    await any_store.xadd(key_of("audit"), {"action": "pause"}, id="2-1")
+    read = [one async for one in Ledger(any_store).audit.entries()]
+    assert read == [AuditEntry("2-1", Announced("", "pause", None, ""), 0, 0, {}), Unreadable("1-1")]
+
+
+async def test_a_page_of_large_entries_ends_early(any_store: Redis) -> None:
+    """A page holds little more than a mebibyte, so that a step of the store stays short; no entry is left out."""
+    bodies = [bytes([65 + number]) * 300_000 for number in range(25)]
+    for body in bodies:
+        await any_store.xadd(key_of("rejected"), {"event": body})
+    letters = Ledger(any_store).dead_letters
+    assert len(await letters._page("newest", "+", "-", 200)) == 20
+    assert [one.body async for one in letters.newest()] == bodies[::-1]
 
 
 async def test_an_old_key_of_another_kind_does_not_hold_a_move_up(real: Redis, store: sync_redis.Redis) -> None:

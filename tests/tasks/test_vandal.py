@@ -14,8 +14,8 @@ from tasks.closure import Reason, State
 from tasks.errors import LedgerBroken
 from tasks.events.event import Rejection
 from tasks.ledger.catalogue import Catalogue, Query
-from tasks.ledger.heartbeat import Heartbeat, Unreadable
-from tasks.ledger.values import Received, Settlement
+from tasks.ledger.heartbeat import Heartbeat
+from tasks.ledger.values import Received, Settlement, Unreadable
 from tests.support import STREAM, key_of
 from tests.tasks.book import LEASE_S, START_MS, Book
 

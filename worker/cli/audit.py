@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
+from tasks.ledger.audit import AuditEntry
+from tasks.ledger.values import Unreadable
 from worker.cli import options, phrase
 from worker.cli.output import clock, counts, facts, print_json_lines, say, styled
 from worker.cli.output import show as print_page
 from worker.cli.session import with_context
 from worker.operations import audit as auditing
-from worker.operations.audit import AuditEntry
 from worker.operations.context import OperatorContext
 from worker.operations.moment import Moment
 
@@ -31,7 +32,9 @@ def audit(by: str | None, action: str | None, since: Moment | None, limit: int, 
     Example:
       closer audit --since 1d
     """
-    found = with_context(lambda context: _entries(context, by, action, since, limit))
+    found, foreign = with_context(lambda context: _entries(context, by, action, since, limit))
+    for one in foreign:
+        say(f"closer: {one.name} in the audit was not written by closer; find out what else writes there.")
     if as_json:
         print_json_lines(entry.as_json() | {"filter": phrase.chosen(entry.action)} for entry in found)
     elif not found:
@@ -42,15 +45,19 @@ def audit(by: str | None, action: str | None, since: Moment | None, limit: int, 
 
 async def _entries(
     context: OperatorContext, by: str | None, action: str | None, since: Moment | None, limit: int
-) -> list[AuditEntry]:
+) -> tuple[list[AuditEntry], list[Unreadable]]:
+    """Return the entries that match, oldest first, and those that closer did not write."""
     found: list[AuditEntry] = []
+    foreign: list[Unreadable] = []
     since_ms = since.ms(await context.now_ms()) if since else 0
     async for entry in auditing.entries(context, since_ms=since_ms):
-        if by in (None, entry.action.name) and action in (None, entry.action.action):
+        if isinstance(entry, Unreadable):
+            foreign.append(entry)
+        elif by in (None, entry.action.name) and action in (None, entry.action.action):
             found.append(entry)
         if len(found) == limit:
             break
-    return found[::-1]
+    return found[::-1], foreign
 
 
 def _print(found: list[AuditEntry]) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 from tasks.errors import CloserError
 from tasks.history import iso
+from tasks.ledger.audit import Announced
 from tasks.ledger.gate import Gate, Standing
 from worker.cli.output import clock, plain
 from worker.observe.error_words import in_words
-from worker.operations.audit import Announced
 from worker.operations.context import StoreAway
 from worker.operations.corrections import NotCorrected
 from worker.operations.operator import Verb
@@ -20,6 +20,7 @@ from worker.operations.selection import Filter
 from worker.operations.step import CouldNot, GateShut, Step
 
 _NAMED = 5
+_LINES = 20
 # The options that stand for the conditions of a filter, in the order of its JSON.
 OPTIONS = {
     "state": "--state", "reason": "--reason", "status": "--status-code", "code": "--code", "source": "--source",
@@ -118,8 +119,15 @@ def refusal(refused: Refused) -> str:
             return plain(f"--set {field} would make these {events} events the same; ") + (
                 "correct them one at a time, or with --edit"
             )
+        case Rule.WRONG_LINES:
+            return plain(refused) + "".join(f"\n  {plain(line)}" for line in _first(refused.data["wrong"]))
         case rule:
             return _REFUSALS.get(rule, plain(refused))
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    more = len(lines) - _LINES
+    return [*lines[:_LINES], *([f"and {more:,} more"] if more > 0 else [])]
 
 
 def error(raised: CloserError) -> str:

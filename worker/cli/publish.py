@@ -11,12 +11,10 @@ from typing import IO
 import click
 
 from worker.cli import options
-from worker.cli.output import count, plain, print_json, say
+from worker.cli.output import count, plain, print_json
 from worker.cli.session import with_context
 from worker.operations import publish as publishing
 from worker.operations.context import OperatorContext
-
-_NAMED = 20
 
 
 @click.command()
@@ -51,10 +49,8 @@ def publish(
 
     async def work(context: OperatorContext) -> tuple[int, str]:
         types = await context.types()
-        batch = publishing.prepare(lines, source=source or _source(), types=types, event_id=event_id)
-        if batch.wrong:
-            _refuse(batch.wrong)
-        return len(batch.events), await publishing.send(context, batch.events)
+        made = publishing.prepare(lines, source=source or _source(), types=types, event_id=event_id)
+        return len(made.events), await publishing.send(context, made)
 
     published, stream = with_context(work)
     if as_json:
@@ -78,14 +74,6 @@ def _lines(references: tuple[str, ...], file: IO[bytes] | None) -> Iterator[tupl
 def _numbered(file: IO[bytes]) -> Iterator[tuple[str, bytes]]:
     for number, line in enumerate(file, start=1):
         yield f"line {number}", line
-
-
-def _refuse(wrong: list[str]) -> None:
-    for line in wrong[:_NAMED]:
-        say(f"closer: {plain(line)}")
-    if len(wrong) > _NAMED:
-        say(f"closer: and {len(wrong) - _NAMED:,} more")
-    raise click.UsageError(f"nothing was published: {count(len(wrong), 'line is', 'lines are')} wrong")
 
 
 def _source() -> str:

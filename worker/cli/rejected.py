@@ -6,6 +6,7 @@ import shlex
 
 import click
 
+from tasks.ledger.dead_letters import DeadLetter
 from worker.cli import options
 from worker.cli.output import clock, count, plain, print_json, print_json_lines, say, styled, table
 from worker.cli.output import show as print_page
@@ -14,7 +15,7 @@ from worker.cli.session import with_context
 from worker.operations import dead_letters
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
-from worker.operations.dead_letters import DeadLetter, by_id
+from worker.operations.dead_letters import by_id
 
 
 @click.group()

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from tasks.ledger.dead_letters import DeadLetter
 from worker.cli import options
 from worker.cli.output import count, counts, plain, print_json, say
 from worker.cli.session import stop_on_interrupt, with_context
@@ -16,7 +17,6 @@ from worker.operations import replay as replaying
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
 from worker.operations.dead_letter_selection import DeadLetterSelection, position
-from worker.operations.dead_letters import DeadLetter
 from worker.operations.event_types import setting_for
 from worker.operations.replay import Plan, Replayed, plan
 from worker.operations.replay_selection import Kind, SeveralKinds

@@ -23,7 +23,7 @@ from tasks.closure import OPEN_STATES, Closure, State
 from tasks.errors import CloserError
 from tasks.ledger.catalogue import Summary
 from worker import private
-from worker.construct import catalogue_of, ledger_of
+from worker.construct import ledger_of
 from worker.demo.progress import Look, View
 from worker.demo.report import Report
 from worker.demo.scenario import Scenario
@@ -103,7 +103,7 @@ def _look(scenario: Scenario, settings: Settings, simulator: Simulator, seconds:
 async def _summary(settings: Settings) -> Summary:
     client = connect(settings)
     try:
-        return await catalogue_of(settings, client).summary(settings.events_stream)
+        return await ledger_of(settings, client).catalogue.summary(settings.events_stream)
     finally:
         await client.aclose()
 

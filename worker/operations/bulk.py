@@ -130,7 +130,7 @@ async def _in_chunks(
     result = BulkResult(verb, frozen)
     if not frozen.matched:
         return result
-    action = audit.Announced.by(context.operator, verb, frozen.named() | options, bulk.why)
+    action = audit.announced_by(context.operator, verb, frozen.named() | options, bulk.why)
     audit_id = await audit.announce(context, action, frozen.matched, frozen.skipped)
     async for chunk in bulk.chunks(frozen.eligible, CHUNK):
         done = await change(chunk, audit=audit_id)

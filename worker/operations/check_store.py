@@ -9,7 +9,7 @@ from typing import Any
 from tasks.errors import ForeignApi, LedgerBroken
 from tasks.events.event_type import EventTypes
 from tasks.ledger.catalogue import Summary
-from tasks.ledger.fleets import other_fleets, remedy, shared_stream
+from tasks.ledger.fleets import remedy, shared_stream
 from tasks.ledger.heartbeat import Heartbeat
 from tasks.ledger.old_prefix import OLD_PREFIX
 from tasks.ledger.policy import FleetPolicy
@@ -22,7 +22,7 @@ from worker.operations.policy import refuse_other_api
 from worker.operations.step import Step
 from worker.operations.stream_groups import Behind, behind
 from worker.settings import Settings
-from worker.store.connect import EVICTION_REMEDY, eviction, info
+from worker.store.connect import EVICTION_REMEDY, eviction
 
 _OLDEST_REDIS = 7
 _TYPES_SHOWN = 5
@@ -41,9 +41,9 @@ async def store(operator: Operator, settings: Settings) -> AsyncIterator[Line]:
             ]
             for line in keys:
                 yield line
-            summary = await context.catalogue.summary(await context.stream())
+            summary = await context.ledger.catalogue.summary(await context.stream())
             types = await context.types()
-            told = await info(context.redis)
+            told = await context.ledger.store_info()
             try:
                 await refuse_other_api(context)
             except ForeignApi as error:
@@ -106,9 +106,9 @@ async def _others(context: OperatorContext) -> list[Line]:
     stream = await context.stream()
     lines = [
         Line("fleet", Finding.WRONG, shared_stream(stream, group), remedy(stream, group))
-        for group in await other_fleets(context.redis, stream, context.ledger.namespace)
+        for group in await context.ledger.other_fleets(stream)
     ]
-    if await context.older_ledger():
+    if await context.ledger.has_older():
         lines.append(_older(waits=await context.older_ledger_waits()))
     return lines
 

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 
 from tasks.errors import StoreUnavailable
 from tasks.events.event_type import EventTypes
-from tasks.ledger.catalogue import Catalogue
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.old_prefix import OldLedger
-from worker.construct import catalogue_of, ledger_of
+from worker.construct import ledger_of
 from worker.operations.operator import Chosen, Operator, Verb, guard
 from worker.settings import Settings
 from worker.store.connect import Redis, connect
@@ -21,21 +19,18 @@ from worker.store.connect import Redis, connect
 class OperatorContext:
     """What every operation is given.
 
-    `operator`: who acts. `redis`: one pool of connections to the store. `ledger`, `catalogue`: the fleet's ledger
-    behind it, to change and to look things up. `settings`: this process's own; where the fleet has a policy, that
-    counts instead.
+    `operator`: who acts. `settings`: this process's own; where the fleet has a policy, that counts instead. `ledger`:
+    the fleet's.
     """
 
     operator: Operator
     settings: Settings
-    redis: Redis
     ledger: Ledger
-    catalogue: Catalogue
 
     @classmethod
     def of(cls, operator: Operator, settings: Settings, redis: Redis) -> OperatorContext:
         """Make a context on a pool of connections that the caller closes."""
-        return cls(operator, settings, redis, ledger_of(settings, redis), catalogue_of(settings, redis))
+        return cls(operator, settings, ledger_of(settings, redis))
 
     def guard(
         self, verb: Verb, selection: Chosen | None = None, why: str = "", *, confirmed: int | None = None
@@ -64,21 +59,14 @@ class OperatorContext:
 
         Raises StoreUnavailable.
         """
-        return await self.ledger.policy.read() is None and await self.older_ledger()
-
-    async def older_ledger(self) -> bool:
-        """Return whether this is the default fleet and the store has a ledger of an older release.
-
-        Raises StoreUnavailable.
-        """
-        return self.ledger.namespace.is_default and await OldLedger(self.redis).exists()
+        return await self.ledger.policy.read() is None and await self.ledger.has_older()
 
     async def now_ms(self) -> int:
         """Return the time by the store's clock, in ms since the epoch. No other clock counts.
 
         Raises StoreUnavailable.
         """
-        return await self.catalogue.now_ms()
+        return await self.ledger.catalogue.now_ms()
 
     def key(self, name: str) -> str:
         """Return the full name of one of the fleet's keys in the store."""

@@ -47,7 +47,7 @@ async def setting_for(context: OperatorContext, event_type: str) -> str | None:
     types = await context.types()
     if types.accept(event_type):
         return None
-    summary = await context.catalogue.summary(await context.stream())
+    summary = await context.ledger.catalogue.summary(await context.stream())
     return types.setting(event_type, summary.seen_types)
 
 

@@ -81,4 +81,4 @@ async def _named(context: OperatorContext, selection: Selection) -> dict[str, St
 
 async def _matching(context: OperatorContext, selection: Selection) -> dict[str, State | None]:
     query = selection.filter.query(await context.now_ms())
-    return {reference: state async for reference, state in context.catalogue.references(query)}
+    return {reference: state async for reference, state in context.ledger.catalogue.references(query)}

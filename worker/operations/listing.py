@@ -36,7 +36,7 @@ async def pages(
     now_ms = await context.now_ms()
     query, left = filter_.query(now_ms), limit
     while left:
-        page = await context.catalogue.page(query, limit=min(_CHUNK, left), order=order, cursor=cursor)
+        page = await context.ledger.catalogue.page(query, limit=min(_CHUNK, left), order=order, cursor=cursor)
         yield page, now_ms
         left -= len(page.closures)
         cursor = page.next
@@ -48,4 +48,4 @@ async def groups(context: OperatorContext, filter_: Filter, by: GroupBy) -> Grou
     """Return the closures that match, counted by `by`. Raises Refused and StoreUnavailable."""
     context.guard(Verb.LIST)
     now_ms = await context.now_ms()
-    return Groups(await context.catalogue.groups(filter_.query(now_ms), by), now_ms)
+    return Groups(await context.ledger.catalogue.groups(filter_.query(now_ms), by), now_ms)

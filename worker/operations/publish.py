@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tasks.events import batch
+from tasks.events.data import REFERENCE_SHAPE
 from tasks.events.event import Rejection, is_reference
 from tasks.events.event_type import OWN_TYPE, EventTypes
 from worker.operations.context import OperatorContext
 from worker.operations.operator import Verb
+from worker.operations.refusal import Refused, Rule
 
 _BATCH = 500
 
@@ -64,16 +66,21 @@ def cloud_event(reference: str, source: str, event_id: str | None) -> bytes:
     ).encode()
 
 
-async def send(context: OperatorContext, events: Sequence[bytes]) -> str:
+async def send(context: OperatorContext, made: Batch) -> str:
     """Append the events to the stream, in order, and return the stream's name.
 
     They are sent 500 at a time. After a crash in between, publishing all of them again closes no group twice. Raises
-    Refused and StoreUnavailable.
+    Refused, also when a line is wrong: then none is sent, because the operator means all of them. Raises
+    StoreUnavailable.
     """
     context.guard(Verb.PUBLISH)
+    if made.wrong:
+        number = len(made.wrong)
+        text = f"nothing was published: {number:,} {'line is' if number == 1 else 'lines are'} wrong"
+        raise Refused(Rule.WRONG_LINES, text, wrong=made.wrong)
     stream = await context.stream()
-    for start in range(0, len(events), _BATCH):
-        await context.ledger.events.publish(stream, events[start : start + _BATCH])
+    for start in range(0, len(made.events), _BATCH):
+        await context.ledger.events.publish(stream, made.events[start : start + _BATCH])
     return stream
 
 
@@ -82,7 +89,7 @@ def _problem(text: bytes, types: EventTypes) -> str:
         elements = batch.read(text, source="line", event_id="line", types=types)
         return "; ".join(str(element.event) for element in elements if isinstance(element.event, Rejection))
     reference = text.decode("utf-8", "backslashreplace")
-    return "" if is_reference(reference) else "not a reference: it needs 1 to 128 characters of A-Z a-z 0-9 _ -"
+    return "" if is_reference(reference) else f"not a reference: it needs {REFERENCE_SHAPE}"
 
 
 def _is_json(text: bytes) -> bool:

@@ -95,7 +95,7 @@ async def _ask_for_all(
     await refuse_other_api(context)
     findings = Findings(frozen, dry_run=dry_run)
     audit_id = ""
-    action = audit.Announced.by(context.operator, Verb.VERIFY, frozen.named(), bulk.why)
+    action = audit.announced_by(context.operator, Verb.VERIFY, frozen.named(), bulk.why)
     if frozen.eligible and not dry_run:
         audit_id = await audit.announce(context, action, frozen.matched, frozen.skipped)
     async for chunk in bulk.chunks(frozen.eligible, _CHUNK):

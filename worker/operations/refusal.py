@@ -28,6 +28,7 @@ class Rule(StrEnum):
     SUBJECT_NOT_SHOWN = "subject_not_shown"
     SEVERAL_KINDS = "several_kinds"
     OLDER_LEDGER = "older_ledger"
+    WRONG_LINES = "wrong_lines"
 
 
 class Refused(CloserError):

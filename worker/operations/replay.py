@@ -15,12 +15,12 @@ from tasks.errors import CloserError
 from tasks.events import batch
 from tasks.events.data import content, elsewhere
 from tasks.events.event import GroupComplete, Rejection
+from tasks.ledger.dead_letters import DeadLetter
 from worker.operations import audit
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
 from worker.operations.corrections import Correct, NotCorrected, corrections, set_field
 from worker.operations.dead_letter_selection import DeadLetterSelection
-from worker.operations.dead_letters import DeadLetter
 from worker.operations.operator import Verb
 from worker.operations.reading import Reading
 from worker.operations.refusal import Refused, Rule
@@ -94,6 +94,11 @@ class Replayed:
     received: Counter[str] = field(default_factory=Counter)
     still_wrong: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it was interrupted, and the rest was not touched."""
+        return self.replayed + len(self.still_wrong) < self.matched
+
     def as_json(self) -> dict[str, Any]:
         """Return the result as other programs see it."""
         return {
@@ -146,7 +151,7 @@ async def replay(context: OperatorContext, planned: Plan, bulk: BulkOptions) -> 
     """
     context.guard(planned.selection.verb, planned, bulk.why, confirmed=bulk.confirmed)
     result = Replayed(planned.matched, still_wrong=planned.still_wrong)
-    action = audit.Announced.by(context.operator, Verb.REPLAY, planned.named(), bulk.why)
+    action = audit.announced_by(context.operator, Verb.REPLAY, planned.named(), bulk.why)
     skipped = {"still wrong": len(planned.still_wrong)} if planned.still_wrong else {}
     audit_id = await audit.announce(context, action, planned.matched, skipped)
     async for chunk in bulk.chunks(planned.ready, _CHUNK):
@@ -157,6 +162,8 @@ async def replay(context: OperatorContext, planned: Plan, bulk: BulkOptions) -> 
             )
         await context.ledger.dead_letters.dismiss([one.rejected_id for one, _ in chunk], audit=audit_id)
         result.replayed += len(chunk)
+    matched, changed, stopped = result.matched, result.replayed, result.stopped
+    await audit.tell_end(context, action, audit_id, matched=matched, changed=changed, stopped=stopped)
     return result
 
 

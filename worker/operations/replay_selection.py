@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.events.event import GroupComplete, Rejection
+from tasks.ledger.dead_letters import DeadLetter
 from worker.operations.context import OperatorContext
 from worker.operations.dead_letter_selection import DeadLetterSelection, position
-from worker.operations.dead_letters import DeadLetter, by_id, newest
+from worker.operations.dead_letters import by_id, newest
 from worker.operations.operator import Verb
 from worker.operations.reading import Reading
 from worker.operations.refusal import Refused, Rule

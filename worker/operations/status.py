@@ -10,9 +10,10 @@ from tasks.errors import LedgerBroken
 from tasks.history import iso
 from tasks.ledger.catalogue import Summary
 from tasks.ledger.gate import Gate, SuspendedKey
-from tasks.ledger.heartbeat import Heartbeat, Unreadable
+from tasks.ledger.heartbeat import Heartbeat
 from tasks.ledger.notices import Notice
 from tasks.ledger.policy import FleetPolicy
+from tasks.ledger.values import Unreadable
 from worker.operations.context import OperatorContext
 from worker.operations.event_types import Waiting, waiting
 from worker.operations.operator import Verb
@@ -103,7 +104,7 @@ async def status(context: OperatorContext) -> Status:
     """Count everything, and change nothing. Raises Refused and StoreUnavailable."""
     context.guard(Verb.STATUS)
     policy = await context.ledger.policy.read()
-    summary = await context.catalogue.summary(policy.stream if policy else context.settings.events_stream)
+    summary = await context.ledger.catalogue.summary(policy.stream if policy else context.settings.events_stream)
     signs = sorted(summary.workers, key=lambda sign: sign.name)
     workers = [Worker(sign, _age_s(summary, sign)) for sign in signs if isinstance(sign, Heartbeat)]
     unreadable = [sign.name for sign in signs if isinstance(sign, Unreadable)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.closure import Closure
 from tasks.history import OperatorAction, iso
-from worker.operations import audit
+from tasks.ledger.audit import Announced
 from worker.operations.advice import FAILURES, Advice
 from worker.operations.context import OperatorContext
 from worker.operations.operator import Verb
@@ -21,7 +21,7 @@ class Story:
     """One closure, and each operator's action on it with the audit's entry; None where that entry is not there."""
 
     closure: Closure
-    actions: list[tuple[OperatorAction, audit.Announced | None]]
+    actions: list[tuple[OperatorAction, Announced | None]]
 
     @property
     def advice(self) -> Advice | None:
@@ -56,7 +56,7 @@ async def story(context: OperatorContext, reference: str) -> Story | None:
     (closure,) = await context.ledger.read([reference])
     if closure is None:
         return None
-    found = await audit.announced(context, [action.audit_id for action in closure.actions])
+    found = await context.ledger.audit.announced([action.audit_id for action in closure.actions])
     return Story(closure, [(action, found.get(action.audit_id)) for action in closure.actions])
 
 
@@ -69,7 +69,7 @@ def curl(settings: Settings, reference: str) -> str:
     )
 
 
-def _action(action: OperatorAction, announced: audit.Announced | None) -> dict[str, Any]:
+def _action(action: OperatorAction, announced: Announced | None) -> dict[str, Any]:
     return {
         "at": iso(action.at_ms),
         "action": action.action,

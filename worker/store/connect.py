@@ -11,9 +11,8 @@ from typing import Any
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
-from redis.exceptions import NoPermissionError, RedisError
+from redis.exceptions import RedisError
 
-from tasks.ledger.scripts import translated
 from worker import private
 from worker.settings import Settings
 
@@ -21,7 +20,7 @@ _log = logging.getLogger("closer.store")
 _TIMEOUT_S = 10.0
 _CONNECT_S = 5.0
 _CONNECTIONS = 16
-__all__ = ["EVICTION_REMEDY", "Redis", "connect", "eviction", "info", "warn_of_eviction"]
+__all__ = ["EVICTION_REMEDY", "Redis", "connect", "eviction", "warn_of_eviction"]
 EVICTION_REMEDY = "CONFIG SET maxmemory-policy noeviction, and put it into its configuration"
 
 
@@ -44,17 +43,6 @@ def connect(settings: Settings) -> Redis:
         retry=Retry(ConstantBackoff(0.05), 1),
     )
     return Redis.from_pool(pool)  # the client owns the pool, so `aclose` closes its connections
-
-
-async def info(redis: Redis) -> dict[str, Any] | None:
-    """Return the store's INFO; None where this user has no permission to ask. Raises StoreUnavailable."""
-    try:
-        told: dict[str, Any] = await redis.info("everything")
-    except NoPermissionError:
-        return None
-    except (RedisError, OSError) as error:
-        raise translated(error) from error
-    return told
 
 
 def eviction(info: Mapping[str, Any]) -> str | None:

@@ -1,0 +1,7 @@
+-- Writes into the audit what an operator is about to do, before anything changes.
+-- KEYS, ARGV[1..2]  see lib/base.lua; audit  stream, see lib/audit.lua
+-- ARGV[3..]  fields and values of the entry
+-- Returns    the entry's id, under which the scripts that make the changes add them
+
+expect('stream', { 'audit' })
+return redis.call('XADD', P .. 'audit', '*', unpack(ARGV, 3))
