@@ -11,11 +11,11 @@ local STRIDE = 20  -- entries that are read at a time, so that little more than 
 
 local command = ARGV[4] == 'oldest' and 'XRANGE' or 'XREVRANGE'
 local from, most = ARGV[5], tonumber(ARGV[7])
-local found, size = {}, 0
+local found, bytes = {}, 0
 
 local function add(entry)
   found[#found + 1] = entry
-  for _, text in ipairs(entry[2]) do size = size + #text end
+  for _, text in ipairs(entry[2]) do bytes = bytes + #text end
 end
 
 expect('stream', { ARGV[3] })
@@ -23,5 +23,5 @@ repeat
   local some = redis.call(command, P .. ARGV[3], from, ARGV[6], 'COUNT', math.min(STRIDE, most - #found))
   for _, entry in ipairs(some) do add(entry) end
   from = some[1] and '(' .. some[#some][1]
-until not from or #found >= most or size >= PAGE_BYTES
+until not from or #found >= most or bytes >= PAGE_BYTES
 return found
