@@ -1,4 +1,4 @@
-"""What `closer requeue` and `closer discard` share: they look up, ask, act in chunks and print the result."""
+"""Does what `closer requeue` and `closer discard` share: look up, ask, act in chunks, and print the result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ASK_OVER = 20
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The arguments and options of the command."""
+    """The arguments and options of the command. `rate`: items per second, None for no limit."""
 
     selection: Selection
     by: str | None
@@ -40,7 +40,8 @@ Work = Callable[[OperatorContext, FrozenSelection, BulkOptions], Awaitable[BulkR
 def act(verb: Verb, work: Work, given: Given) -> None:
     """Do `work` on the chosen closures, and end the process with an exit code.
 
-    1: it was stopped, or nothing of what was named has changed; else 0.
+    The code is 1 if the work was stopped, or if references were given and none of them has changed; else it is 0. Above
+    20 closures it asks first, unless `--yes` is given or stdin is not a terminal.
     """
 
     async def in_context(context: OperatorContext) -> BulkResult | None:

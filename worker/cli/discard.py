@@ -1,4 +1,4 @@
-"""`closer discard`: give failed closures up."""
+"""`closer discard`: gives failed closures up."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from worker.cli.phrase import ends
 
 
 def tell(found: Gate, as_json: bool) -> None:
-    """Print whether calls are made, and if not, every reason."""
+    """Print whether calls are made. If they are not, print every reason and when it ends."""
     if as_json:
         print_json(found.as_json())
     elif found.open:

@@ -28,7 +28,7 @@ from worker.operations.selection import Filter
 def list_(
     filter_: Filter, group_by: GroupBy | None, limit: int, cursor: str | None, newest_first: bool, as_json: bool
 ) -> None:
-    """Closures that match all the filters, newest first.
+    """List closures that match all the filters, newest first.
 
     \b
     Examples:

@@ -13,7 +13,7 @@ from worker.observe.redaction import guard_tracebacks, redact
 
 CANNOT, WRONG_USAGE = 1, 2
 
-# Where each command is: only the one that is run is imported, so that each starts as fast as it can.
+# Where each command is. Only the one that is run is imported, because importing all of them would be slow.
 COMMANDS = {
     "demo": "worker.cli.demo:demo",
     "up": "worker.cli.up:up",
@@ -38,14 +38,14 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """The commands, in the order of the table above."""
+    """The commands, in the order of the table above. A command's module is imported only when it is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click passes it)
         """Return the names of the commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import the command of that name. Returns None when there is none."""
+        """Import the command of that name, and return it. Returns None when there is none."""
         module, _, attribute = COMMANDS.get(cmd_name, "").partition(":")
         if not module:
             return None
@@ -60,7 +60,10 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and end with its exit code: 0 done, 1 could not, 2 wrong usage or configuration."""
+    """Run a command, and end the process with its exit code: 0 done, 1 could not, 2 wrong usage or configuration.
+
+    `arguments`: those after the program's name; None for the process's own.
+    """
     guard_tracebacks()
     try:
         cli.main(arguments, prog_name="closer")

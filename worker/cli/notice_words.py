@@ -23,7 +23,10 @@ _TEXTS: dict[NoticeKind, str] = {
 
 
 def words(notice: Notice) -> str:
-    """Return what has happened. Fields that closer did not write so are shown as they are."""
+    """Return in one line what has happened.
+
+    A notice whose fields have other names or types than closer writes is shown as its kind and its fields.
+    """
     said = {"problem": "closer rejected list", "reason": "?"} | dict(notice.fields)
     said["how"] = "was stopped" if said.get("stopped") else "has ended"
     try:

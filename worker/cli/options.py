@@ -1,4 +1,4 @@
-"""Options that commands share: filters, who and why, and JSON."""
+"""Options that several commands share: filters, who and why, pace, dry run and JSON."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Command = Callable[..., Any]
 
 
 class Time(click.ParamType[Moment]):
-    """A time as people write it. The store's clock decides later which moment is meant."""
+    """A time as people write it. Which moment is meant is decided later, by the store's clock."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Moment:
-        """Read the time. A wrong one ends the command and tells how to write it."""
+        """Read the time. A wrong one ends the command with exit code 2 and tells how to write it."""
         try:
             return value if isinstance(value, Moment) else Moment.parse(str(value))
         except ValueError as error:
@@ -30,12 +30,12 @@ class Time(click.ParamType[Moment]):
 
 
 class Rate(click.ParamType[float]):
-    """A number a second, as in `50` or `50/s`."""
+    """A number of items per second, as in `50` or `50/s`."""
 
     name = "n/s"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read the rate. It must be over 0 and at most 1,000,000 a second."""
+        """Read the rate. It must be more than 0 and at most 1,000,000; else the command ends with exit code 2."""
         try:
             rate = float(str(value).removesuffix("/s"))
         except ValueError:
@@ -68,9 +68,9 @@ _NAMES = tuple(field.name for field in fields(Filter))
 
 
 def filters(command: Command) -> Command:
-    """Add the filters; the command gets them as `filter_`.
+    """Add the filters to a command, which gets them as `filter_`.
 
-    All that are given must hold. Of one that is given twice, either must hold.
+    All that are given must hold. Of one that is given several times, any value may hold.
     """
 
     @functools.wraps(command)
@@ -87,7 +87,7 @@ def filters(command: Command) -> Command:
 
 
 def selection(command: Command) -> Command:
-    """Add references and filters; the command gets them as `selection`."""
+    """Add references and the filters to a command, which gets both as `selection`."""
 
     @functools.wraps(command)
     def with_selection(*args: Any, references: tuple[str, ...], filter_: Filter, **kwargs: Any) -> Any:
@@ -98,7 +98,7 @@ def selection(command: Command) -> Command:
 
 
 def signed(command: Command) -> Command:
-    """Add `--by` and `--why`, which stand in the audit."""
+    """Add `--by` and `--why` to a command. Both are kept in the audit."""
     by = click.option("--by", metavar="NAME", help="Who, for the audit.  [default: CLOSER_OPERATOR, or your login]")
     why = click.option("--why", default="", metavar="TEXT", help="Why, for the audit.")
     return by(why(command))

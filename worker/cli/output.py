@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 _WIDTH = 80
-_PIPE_WIDTH = 1000  # in a pipe a row is a line, however long
+_PIPE_WIDTH = 1000  # in a pipe a row is never wrapped
 _STYLES = {
     "failed": "bold red", "closed": "green", "discarded": "dim", "retrying": "yellow", "closing": "cyan",
     "queued": "cyan", "ok": "green", "warning": "yellow", "wrong": "bold red",
@@ -22,14 +22,14 @@ _STYLES = {
 
 
 def console(file: IO[str] | None = None) -> Console:
-    """Return a console on stdout, or on `file`. It takes no text for markup or an emoji."""
+    """Return a console on stdout, or on `file`. It reads no markup and no emoji names in the text that it prints."""
     out = file or sys.stdout
     width = None if out.isatty() else _PIPE_WIDTH
     return Console(file=out, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
 
 
 def show(page: RenderableType) -> None:
-    """Print on stdout. In a pipe, lines end without the spaces that fill a terminal's rows."""
+    """Print on stdout. In a pipe, lines end without the spaces that would fill a terminal's row."""
     out = console()
     if out.is_terminal:
         out.print(page)
@@ -45,7 +45,7 @@ def plain(text: object) -> str:
 
 
 def styled(text: object, style: str = "") -> Text:
-    """Return plain text in a style. The name of a state or a finding has a style of its own."""
+    """Return plain text in a style: a state's or a finding's name, or any style of rich's."""
     return Text(plain(text), style=_STYLES.get(style, style))
 
 
@@ -77,13 +77,13 @@ def print_json(document: Any) -> None:
 
 
 def print_json_lines(documents: Iterable[Any]) -> None:
-    """Print one JSON object a line on stdout."""
+    """Print each document as one line of JSON on stdout."""
     for document in documents:
         print_json(document)
 
 
 def say(message: str) -> None:
-    """Print a message on stderr, beside the output."""
+    """Print a message on stderr, so that it is not mixed with the output."""
     click.echo(message, err=True)
 
 

@@ -13,16 +13,17 @@ _WORTH_IT = 200
 
 
 class ProgressBar:
-    """A bar that is shown for long work. It is silent for a few items, and in a pipe."""
+    """A bar for long work. Nothing is shown for up to 200 items, or when stderr is not a terminal."""
 
     def __init__(self, total: int, what: str) -> None:
+        """`total`: how many items there are. `what`: the word before the bar."""
         columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         shown = sys.stderr.isatty() and total > _WORTH_IT
         self._progress = Progress(*columns, console=console(sys.stderr), disable=not shown, transient=True)
         self._task = self._progress.add_task(what, total=total)
 
     def advance(self, done: int) -> None:
-        """Count so many more as done."""
+        """Count `done` more items as done."""
         self._progress.advance(self._task, done)
 
     def __enter__(self) -> ProgressBar:

@@ -1,4 +1,4 @@
-"""`closer requeue`: queue failed closures again."""
+"""`closer requeue`: queues failed closures again."""
 
 from __future__ import annotations
 

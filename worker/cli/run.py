@@ -12,7 +12,10 @@ from worker.settings import load
 
 
 def run() -> None:
-    """Run a worker, then end the process with the worker's exit code. Raises ConfigurationError."""
+    """Run a worker until it is stopped, then end the process with the worker's exit code.
+
+    Raises ConfigurationError when a setting is wrong or the key is missing.
+    """
     settings = load()
     settings.need_api_key()
     celery_variables.forget()  # before Celery's modules read them
@@ -23,7 +26,7 @@ def run() -> None:
     level = settings.log_level.upper()
     node = f"closer-{os.getpid()}@%h"
     options = ["--without-gossip", "--without-mingle", f"--loglevel={level}", f"--hostname={node}"]
-    # Not `app.worker_main`, which forgets the exit code: a supervisor must see that a worker has failed.
+    # `app.worker_main` loses the exit code, by which a supervisor sees that a worker has failed.
     code = celery.main(["--app", "worker.app", "--quiet", "worker", *options], standalone_mode=False)
-    # Celery takes Ctrl-C for a failure of its own, and the second one as well; here it is how `closer up` is stopped.
+    # Celery counts Ctrl-C as a failure, also a second one. Here it is the usual way to stop `closer up`.
     sys.exit(0 if code in (EX_FAILURE, os.EX_SOFTWARE) and worker.interrupted else code)

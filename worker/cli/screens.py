@@ -21,7 +21,7 @@ from worker.operations.status import Status
 from worker.operations.story import Story
 
 _UNREADABLE_MOST = 5
-_TYPES = 3  # that wait, shown one by one
+_TYPES = 3  # so many types of waiting events are shown one by one
 
 
 def status_screen(status: Status) -> Table:
@@ -56,7 +56,7 @@ def status_screen(status: Status) -> Table:
 
 
 def _gate(status: Status) -> Text:
-    """Return the gravest reason and what to do about it, then the others that stand beside it."""
+    """Return the gravest reason for the shut gate and what to do about it, then the other reasons."""
     if not status.gate.standing:
         return Text("open", style="green")
     gravest, *others = status.gate.standing
@@ -78,7 +78,7 @@ def _standing(one: Standing, gate: Gate) -> Text:
 
 
 def _suspended(status: Status) -> Text:
-    """Return the keys that the API refuses, and the workers that have them."""
+    """Return the keys that the API refuses, since when, and the workers that have them."""
     text, used = Text(), False
     for key in status.gate.suspended:
         workers = status.workers_with(key)
@@ -137,7 +137,7 @@ def _workers(status: Status) -> RenderableType:
 
 
 def _unreadable(status: Status) -> Iterator[RenderableType]:
-    """Yield the fields of the workers' hash that no worker wrote. They do no harm, and somebody should know."""
+    """Yield the fields of the workers' hash that no worker wrote. They do no harm, but somebody wrote them."""
     names, key = status.unreadable_workers, status.workers_key
     for name in names[:_UNREADABLE_MOST]:
         yield styled(f"{name}: not written by a worker; HDEL {key} {shlex.quote(name)}", "warning")
@@ -146,7 +146,7 @@ def _unreadable(status: Status) -> Iterator[RenderableType]:
 
 
 def story_lines(story: Story) -> Iterator[RenderableType]:
-    """Yield a closure's story, line by line."""
+    """Yield a closure's story for a terminal: where it stands, its history, and what to do."""
     closure = story.closure
     yield Text.assemble((plain(closure.reference), "bold"), "  ", _where(closure))
     if closure.custom_reference:

@@ -1,4 +1,4 @@
-"""Runs a command's work: one event loop, one connection pool, and a Ctrl-C that stops it between two steps."""
+"""Runs a command's work in one event loop with one pool of connections. Ctrl-C stops it between two steps."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ T = TypeVar("T")
 
 
 def with_context(work: Callable[[OperatorContext], Awaitable[T]], *, by: str | None = None) -> T:
-    """Do the work in the operator's name, see `operator`.
+    """Run the work in an operator's name, and return its result.
 
-    Raises ConfigurationError; StoreAway that tells which address was tried; and click.UsageError for what is refused.
+    `by`: the operator's name, see `operator`. Raises ConfigurationError; StoreAway, which tells the address that was
+    tried; and click.UsageError for what is refused.
     """
     settings = load()
 
@@ -33,13 +34,16 @@ def with_context(work: Callable[[OperatorContext], Awaitable[T]], *, by: str | N
     try:
         return asyncio.run(run())
     except Refused as refused:
-        if refused.rule is Rule.SEVERAL_KINDS:  # its command has more to say about it
+        if refused.rule is Rule.SEVERAL_KINDS:  # `closer rejected replay` prints these kinds itself
             raise
         raise click.UsageError(phrase.refusal(refused)) from None
 
 
 def stop_on_interrupt() -> asyncio.Event:
-    """Return an event that the first Ctrl-C or SIGTERM sets. The second ends the process as usual."""
+    """Return an event that the first Ctrl-C or SIGTERM sets, so that the work ends after its present step.
+
+    The second one ends the process at once, which loses nothing: each step is whole or not done.
+    """
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
 
     def told() -> None:
@@ -53,9 +57,9 @@ def stop_on_interrupt() -> asyncio.Event:
 
 
 def operator(by: str | None, settings: Settings) -> Operator:
-    """Return who acts: `--by`, else CLOSER_OPERATOR, else the login name; a nameless operator when there is none.
+    """Return who acts: `--by`, else CLOSER_OPERATOR, else the login name; "" if there is none.
 
-    Whoever may run a command here reaches the store and so can do all: the role is `ADMIN`.
+    The role is ADMIN, because whoever may run a command here can reach the store and so do everything.
     """
     try:
         name = by or settings.operator or getpass.getuser()

@@ -22,7 +22,7 @@ from worker.settings import load
 @click.option("--curl", is_flag=True, help="Print the close call as a curl command, with the key left out.")
 @options.as_json
 def show(reference: str, curl: bool, as_json: bool) -> None:
-    """One closure's story: what happened, what it means, what to do.
+    """Tell one closure's story: what happened, what it means, what to do.
 
     \b
     Example:

@@ -27,7 +27,7 @@ KINDS: dict[str, click.ParamType[Any]] = {
 
 
 def fault_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add an option for each field of `Faults`, with the field's description as its help."""
+    """Add an option for each field of `Faults`. Its help is the field's description."""
     for name, field in reversed(Faults.model_fields.items()):
         flag = "--" + name.removesuffix("_s").replace("_", "-")
         option = click.option(
@@ -82,7 +82,7 @@ async def _run(simulator: Simulator, host: str, port: int, as_json: bool) -> Non
         asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
     base_url = await simulator.start(host, port)
     click.echo(json.dumps({"base_url": base_url}) if as_json else _greeting(base_url, simulator))
-    await told_to_stop.wait()  # without a limit: running until told otherwise is the purpose
+    await told_to_stop.wait()  # no time limit: it runs until it is told to stop
     await simulator.stop()
 
 

@@ -25,7 +25,7 @@ _REFRESH_S = 1.0
 @click.option("--watch", is_flag=True, help="Refresh every second, until Ctrl-C.")
 @options.as_json
 def status(watch: bool, as_json: bool) -> None:
-    """Everything at a glance: the gate, closures, failures, events, workers.
+    """Show everything at a glance: the gate, closures, failures, events, workers.
 
     \b
     Example:
@@ -49,7 +49,7 @@ def _watch(as_json: bool) -> None:
 
 
 async def _repeat_json(context: OperatorContext) -> None:
-    while True:  # until Ctrl-C: that is what was asked for
+    while True:  # until Ctrl-C
         print_json((await statuses.status(context)).as_json())
         await asyncio.sleep(_REFRESH_S)
 
@@ -62,7 +62,7 @@ async def _refresh(context: OperatorContext) -> None:
 
 
 async def _screen(context: OperatorContext) -> RenderableType:
-    """Return the status, or why it is not known. A store that is away for a while must not end the watch."""
+    """Return the status, or why it is not known. A store that is away for a while does not end the watch."""
     try:
         return Group(status_screen(await statuses.status(context)), "", styled("Ctrl-C ends this.", "dim"))
     except (StoreUnavailable, LedgerBroken) as error:

@@ -1,4 +1,4 @@
-"""`closer verify`: asks the API for the state of groups, and mends the ledger where it disagrees."""
+"""`closer verify`: asks the API for the state of groups, and corrects the ledger where it disagrees."""
 
 from __future__ import annotations
 
