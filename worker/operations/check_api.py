@@ -1,4 +1,4 @@
-"""Checking the API: whether it can be reached, and knows the key."""
+"""Checks the API: whether it can be reached, and whether it accepts the key."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ from worker.operations.operator import Operator
 from worker.operations.policy import refuse_other_api
 from worker.settings import Settings
 
-# Looks like a reference, and belongs to no group: asking for it changes nothing.
+# This looks like a reference and belongs to no group. Asking for it changes nothing.
 NOBODY = "sg_" + "0" * 32
 
 
 async def held_back(operator: Operator, settings: Settings) -> Line | None:
-    """Why the API is not asked: the ledger is for another one, or it wants no calls for a time. None: it may be."""
+    """Return the line that says why the API is not asked, None if it may be asked.
+
+    It is not asked when the ledger is for another API, or when the API wants no calls for a time. Without a store
+    nobody knows, so it is asked.
+    """
     try:
         async with open_context(operator, settings) as context:
             await refuse_other_api(context)
@@ -38,7 +42,10 @@ async def held_back(operator: Operator, settings: Settings) -> Line | None:
 
 
 async def api(operator: Operator, settings: Settings) -> Line:
-    """The API: whether it can be reached, and knows the key; asked for a group that cannot exist."""
+    """Ask the API for a group that cannot exist, and return what the reply says.
+
+    Nothing is changed at Sorted. A Retry-After in the reply holds back the whole fleet.
+    """
     if settings.api_key is None:
         return Line(
             "api", Finding.WARNING, f"{settings.api_base_url} was not asked: there is no key", "set CLOSER_API_KEY"
@@ -58,7 +65,7 @@ async def api(operator: Operator, settings: Settings) -> Line:
 
 
 async def _tell_fleet(operator: Operator, settings: Settings, reply: Reply | NoReply) -> None:
-    """What the API asks of us it asks of the workers that call it; without a store nobody can be told."""
+    """Hold the workers back, too, when the API asks this command to wait. Without a store nobody can be told."""
     if hold_s := throttle_s(reply):
         with suppress(StoreUnavailable, LedgerBroken, ForeignApi):
             async with open_context(operator, settings) as context:
@@ -67,7 +74,7 @@ async def _tell_fleet(operator: Operator, settings: Settings, reply: Reply | NoR
 
 
 def judge(url: str, reply: Reply | NoReply) -> Line:
-    """What the reply for a group that cannot exist says about the address and the key."""
+    """Return what the reply for a group that cannot exist says about the address and the key."""
     if isinstance(reply, NoReply):
         said = f"{reply} {reply.detail}".strip()
         if reply.failure is Failure.OWN:
@@ -95,5 +102,8 @@ def judge(url: str, reply: Reply | NoReply) -> Line:
 
 
 def _is_its_own(reply: Reply) -> bool:
-    """Whether the API itself spoke: about the group that was asked for, or an error; a gateway may say anything."""
+    """Return whether the API itself has replied: about the group that was asked for, or with an error body.
+
+    A gateway may answer with anything else.
+    """
     return group_state(reply, NOBODY) is not None or (reply.status == 404 and reply.body is not None)

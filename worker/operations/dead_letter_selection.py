@@ -1,4 +1,4 @@
-"""Which rejected events an operator means, and what is to be done to them before they are read again."""
+"""Says which rejected events an operator means, and how they are corrected before they are read again."""
 
 from __future__ import annotations
 
@@ -17,11 +17,13 @@ _FLAGS = {"use_subject": "use_subject", "edited": "edited"}
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterSelection:
-    """Rejected events by their ids, those refused for a type, or those whose subject names the group.
+    """Rejected events: those with these ids, those refused for a type, or those whose subject names the group.
 
-    `source`, `event_type`: of which kind, where the subject is used. `up_to`: none that was rejected after this one.
-    `fields`: pairs of a path and a value to be set in each. `edited`: each is corrected by hand. `shown`: the operator
-    has seen what would come of it.
+    `ids`: as `closer rejected list` shows them. `accept_type`: a type that means complete after all. `use_subject`:
+    take the subject for the reference where the data have none. `source`, `event_type`: with `use_subject`, only events
+    of this source and type. `up_to`: the id of the last rejected event that may be chosen. `fields`: pairs of a dotted
+    path and a value that is set in each event. `edited`: whether each is corrected by hand. `shown`: whether the
+    operator has seen what would come of it.
     """
 
     ids: tuple[str, ...] = ()
@@ -36,23 +38,23 @@ class DeadLetterSelection:
 
     @property
     def verb(self) -> Verb:
-        """What a replay of these asks for."""
+        """What a replay of these events asks for, which the guard must allow."""
         if self.accept_type:
             return Verb.ACCEPT_TYPE
         return Verb.USE_SUBJECT if self.use_subject else Verb.REPLAY
 
     @property
     def everything(self) -> bool:
-        """Whether nothing was asked for in particular."""
+        """Whether the operator gave neither ids, nor a type, nor the subject."""
         return not (self.ids or self.accept_type or self.use_subject)
 
     @property
     def size(self) -> int | None:
-        """How many are named; None where they are to be looked up."""
+        """How many ids were given; None if there are none, so that the events must be looked up."""
         return len(self.ids) or None
 
     def check(self) -> None:
-        """Raises Refused when the choice is against a rule in itself."""
+        """Raises Refused when the choice itself breaks a rule, or when an id is not one."""
         if self.accept_type and self.use_subject and not self.ids:
             text = "to accept a type and to use the subject at once takes the ids of the events"
             raise Refused(Rule.TWO_STEPS, text)
@@ -69,7 +71,7 @@ class DeadLetterSelection:
                 raise Refused(Rule.ONE_VALUE_FOR_SEVERAL, text, field=path, events=len(self.ids))
 
     def as_json(self) -> dict[str, Any]:
-        """Only what is given."""
+        """Return what is given, and nothing else."""
         given = named(self.ids, "rejected") if self.ids else {}
         options = {
             "accept_type": self.accept_type, "use_subject": self.use_subject, "source": self.source,
@@ -97,7 +99,10 @@ def _pair(value: Any) -> tuple[str, str]:
 
 
 def position(rejected_id: str) -> tuple[int, int]:
-    """An id as numbers: the greater, the later. Raises Refused when it is not an id."""
+    """Return an id as a pair of numbers: ms since the epoch, and a counter. A later event has a greater pair.
+
+    Raises Refused when it is not an id.
+    """
     parts = rejected_id.split("-")
     numbers = [int(part) for part in parts if part.isascii() and part.isdigit() and len(part) <= 20]
     if len(parts) != 2 or len(numbers) != 2 or max(numbers) >= 2**64:
