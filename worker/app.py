@@ -27,7 +27,6 @@ from worker.observe.error_words import in_words
 from worker.observe.redaction import guard_tracebacks, redact
 from worker.process.runtime import WRONG_CONFIGURATION, Runtime
 from worker.settings import Settings, load, unknown_variables
-from worker.settings.url_check import check_broker
 from worker.store.embedded import EmbeddedStore
 
 _log = logging.getLogger("closer.app")
@@ -95,9 +94,7 @@ class Worker:
 def _configuration() -> dict[str, Any]:
     """Return Celery's configuration. With wrong settings end the process: Celery would print a traceback."""
     try:
-        settings = load()
-        check_broker(settings.celery_broker_url)
-        return celery_settings(settings)
+        return celery_settings(load())
     except ConfigurationError as error:
         sys.stderr.write(redact(f"closer: {error}\n"))
         raise SystemExit(WRONG_CONFIGURATION) from error

@@ -71,13 +71,13 @@ FAULTS = {
     "certificates that are a folder": wrong("directory", SSL_CERT_FILE="FOLDER"),
     "no folder of certificates": wrong("finds no certificate", SSL_CERT_DIR="/missing"),
     "empty folder of certificates": wrong("finds no certificate", SSL_CERT_DIR="FOLDER"),
-    "store's parameter": wrong("a parameter that is not known", CLOSER_REDIS_URL="URL?foo=1"),
-    "store's value": wrong("a value that is not allowed", CLOSER_REDIS_URL="URL?socket_timeout=soon"),
+    "store's parameter": wrong("the parameter foo is not known", CLOSER_REDIS_URL="URL?foo=1"),
+    "store's time-out": wrong("closer chooses it itself", CLOSER_REDIS_URL="URL?socket_timeout=3"),
     "store's certificates": wrong(
         "certificates or keys", CLOSER_REDIS_URL=f"rediss://:{SECRET}@h/0?ssl_ca_certs=/missing.pem"
     ),
     "store's database": wrong("number of a database", CLOSER_REDIS_URL="URLx"),
-    "broker's parameter": wrong("a parameter that is not known", CLOSER_BROKER_URL="URL?foo=1"),
+    "broker's parameter": wrong("the parameter foo is not known", CLOSER_BROKER_URL="URL?foo=1"),
     "broker's certificates": wrong(
         "certificates or keys", CLOSER_BROKER_URL=f"amqps://u:{SECRET}@h//?ssl_ca_certs=/missing.pem"
     ),

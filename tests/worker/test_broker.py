@@ -18,6 +18,7 @@ from tasks.namespace import DEFAULT_NAMESPACE, Namespace
 from tasks.task_message import TASK_NAME
 from tests.end_to_end.fleet import SETTINGS, wait_for_all
 from tests.support import API_KEY, Process, count, key_of, publish, run, until
+from tests.tasks.tunnel import TLS
 from tests.worker.rabbit import Rabbit, program, rabbit
 from worker.broker.celery_settings import BATCH_DEADLINE_S, celery_settings
 from worker.broker.rabbitmq import DELIVERY_LIMIT, dead_letters, declare, task_queue
@@ -25,7 +26,7 @@ from worker.settings import load
 from worker.simulator.faults import Faults
 from worker.simulator.server import Simulator, run_in_thread
 
-REDIS = ["redis://h:1/0", "rediss://h:1/0", "redis+socket:///s.sock", "sentinel://a:1;sentinel://b:1"]
+REDIS = ["redis://h:1/0", "rediss://h:1/0", "redis+socket:///s.sock", "redis+socket:///s.sock?virtual_host=3"]
 AMQP = ["amqp://u:p@h//", "amqps://u:p@h/v"]
 
 
@@ -47,7 +48,10 @@ def test_a_batch_never_outlives_its_message_on_redis(url: str) -> None:
 
 def test_tls_asks_for_a_certificate() -> None:
     """With rediss:// and amqps:// the broker's certificate and its name are checked; other addresses have no TLS."""
-    assert given("rediss://h/0")["broker_use_ssl"] == {"ssl_cert_reqs": "required"}
+    assert given("rediss://h/0")["broker_use_ssl"] == {
+        "ssl_cert_reqs": "required", "ssl_check_hostname": True, "ssl_ca_certs": None, "ssl_certfile": None,
+        "ssl_keyfile": None,
+    }  # fmt: skip
     assert given("amqps://h//")["broker_use_ssl"] == {"server_hostname": None}
     assert given("amqp://h//")["broker_use_ssl"] is False
     assert "broker_use_ssl" not in given("redis://h/0")
@@ -62,10 +66,10 @@ def test_a_socket_of_the_store_is_its_broker(monkeypatch: pytest.MonkeyPatch, tm
 
 def test_amqps_takes_the_same_parameters_as_rediss() -> None:
     """Files given in the address go to the TLS layer, under the names it knows, and other parameters stay."""
-    settings = given("amqps://u:p@h:5671/v?ssl_ca_certs=/ca.pem&heartbeat=9&ssl_certfile=/c.pem&ssl_keyfile=/k.pem")
+    settings = given(f"amqps://u:p@h:5671/v?ssl_ca_certs={TLS}&heartbeat=9&ssl_certfile={TLS}&ssl_keyfile={TLS}")
     assert settings["broker_url"] == "amqps://u:p@h:5671/v?heartbeat=9"
     assert settings["broker_use_ssl"] == {
-        "server_hostname": None, "ca_certs": "/ca.pem", "certfile": "/c.pem", "keyfile": "/k.pem",
+        "server_hostname": None, "ca_certs": str(TLS), "certfile": str(TLS), "keyfile": str(TLS),
     }  # fmt: skip
 
 
@@ -78,8 +82,8 @@ def test_amqps_cannot_be_weakened(url: str) -> None:
 
 def test_no_password_of_a_list_is_shown() -> None:
     """Of several addresses each is shown without user and password."""
-    assert public_address("sentinel://:one@a:1;sentinel://:one@b:2") == "sentinel://a:1;sentinel://b:2"
-    assert public_address("sentinel://:one@a:1;sentinel://:two@b:2") == UNREADABLE
+    assert public_address("amqp://u:one@a:1;amqp://u:one@b:2") == "amqp://a:1;amqp://b:2"
+    assert public_address("amqp://u:one@a:1;amqp://u:two@b:2") == UNREADABLE
 
 
 @pytest.mark.parametrize("url", AMQP)

@@ -31,7 +31,7 @@ sys.stdin.read()
 
 def client(settings: Settings) -> redis.Redis:
     """A client of the store."""
-    return redis.Redis.from_url(settings.store_url)
+    return redis.Redis(unix_socket_path=str(settings.socket_path))
 
 
 @pytest.fixture

@@ -10,9 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu import Connection
 
-from tasks.api.address import public_address
 from tasks.errors import ConfigurationError
+from worker.broker.celery_settings import celery_settings
 from worker.settings import Settings, load, unknown_variables
+from worker.settings.amqp_address import AmqpAddress
+from worker.settings.redis_address import RedisAddress
+from worker.settings.tls import Tls
 
 SECRET = "hunter2-secret"
 
@@ -41,8 +44,8 @@ def test_defaults() -> None:
     assert (settings.concurrency, settings.rate_limit, settings.lock_before_close) == (100, 0, "never")
     assert settings.events_stream == "shipment-groups.complete"
     assert settings.embedded
-    assert settings.store_url == f"unix://{settings.socket_path}"
-    assert settings.celery_broker_url == f"redis+socket://{settings.socket_path}"
+    assert settings.store == settings.broker == RedisAddress(socket=str(settings.socket_path))
+    assert settings.public_store_address == settings.public_broker_address == f"unix://{settings.socket_path}"
     assert settings.request_timeout < settings.attempt_budget < settings.lease
     with pytest.raises(ConfigurationError, match="CLOSER_API_KEY is not set"):
         settings.need_api_key()
@@ -62,13 +65,14 @@ def test_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLOSER_API_KEY", SECRET)
     monkeypatch.setenv("CLOSER_CONCURRENCY", "")
     settings = load()
-    assert settings.store_url == settings.celery_broker_url == f"rediss://u:{SECRET}@host:6379/2"
+    there = RedisAddress("host", database=2, username="u", password=SECRET, tls=Tls())
+    assert settings.store == settings.broker == there
     assert not settings.embedded
     assert settings.concurrency == 100
     assert settings.need_api_key().get_secret_value() == SECRET
     monkeypatch.setenv("CLOSER_BROKER_URL", f"amqp://u:{SECRET}@host//")
-    assert load().celery_broker_url == f"amqp://u:{SECRET}@host//"
-    assert SECRET not in repr(load())
+    assert load().broker == AmqpAddress(f"amqp://u:{SECRET}@host//")
+    assert SECRET not in repr(load()) + repr(load().store) + repr(load().broker)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +111,7 @@ def test_given(monkeypatch: pytest.MonkeyPatch) -> None:
         ("broker_url", f"amqp://u:pa/{SECRET}@host/", "/ as %2F"),
         ("broker_url", f"amqp://u:{SECRET}@host:port/", "cannot be read"),
         ("broker_url", f"amqp://u:1@host/{SECRET}@host/", "@ as %40"),
-        ("broker_url", f"redis://:hunter;2{SECRET}@host/0", "%3B"),
+        ("broker_url", f"amqp://:hunter;2{SECRET}@host//", "%3B"),
         ("api_key", f"{SECRET}\n", "cannot stand in a header"),
         ("api_key", f"{SECRET} x", "cannot stand in a header"),
         ("api_base_url", "api.sorted.com", "https://HOST/PATH"),
@@ -187,16 +191,9 @@ def test_socket_path(tmp_path: Path) -> None:
 def test_a_semicolon_in_the_stores_password(monkeypatch: pytest.MonkeyPatch) -> None:
     """To Celery a `;` begins another address: it gets it escaped, and reads the password that the store knows."""
     monkeypatch.setenv("CLOSER_REDIS_URL", "redis://:hunter;2secret@host/0")
-    broker = Connection(load().celery_broker_url)
+    broker = Connection(celery_settings(load())["broker_url"])
     assert (broker.hostname, broker.password, broker.alt) == ("host", "hunter;2secret", [])
     assert load().public_store_address == "redis://host/0"
-
-
-@pytest.mark.parametrize("url", ["redis://", "redis:///0", "redis://:6379/0", "redis://:a@b:c@host", "unix:///a@b/s"])
-def test_store_addresses_that_are_allowed(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """What the store's client reads in one way only is taken as it is."""
-    monkeypatch.setenv("CLOSER_REDIS_URL", url)
-    assert load().store_url == url
 
 
 def test_data_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -226,20 +223,3 @@ def test_any_value(name: str, value: str) -> None:
         assert "CLOSER_" in str(error)  # noqa: PT017
     finally:
         patch.undo()
-
-
-@pytest.mark.parametrize(
-    ("name", "url"),
-    [
-        ("redis_url", f"redis://closer:{SECRET}@store:6379/0"),
-        ("redis_url", f"rediss://closer:{SECRET}@store:6380/1?ssl_cert_reqs=required"),
-        ("broker_url", f"rediss://closer:{SECRET}@store:6380/1?ssl_cert_reqs=required"),
-        ("broker_url", f"amqps://closer:{SECRET}@rabbit:5671/vhost"),
-    ],
-)
-def test_users_and_tls(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
-    """TLS and ACL users in addresses reach the clients unchanged, and no password is shown."""
-    monkeypatch.setenv(f"CLOSER_{name.upper()}", url)
-    settings = load()
-    assert (settings.store_url if name == "redis_url" else settings.celery_broker_url) == url
-    assert SECRET not in repr(settings) + public_address(url)

@@ -21,7 +21,6 @@ from worker.broker.transports import TolerantConnection
         ("redis://h:1/0", redis_transport.Transport),
         ("rediss://h:1/0", redis_transport.Transport),
         ("redis+socket:///s.sock", redis_transport.Transport),
-        ("sentinel://a:1;sentinel://b:1", redis_transport.SentinelTransport),
         ("amqp://u:p@h//", amqp_transport.Transport),
         ("amqps://u:p@h/v", amqp_transport.SSLTransport),
     ],

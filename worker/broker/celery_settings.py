@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from tasks.namespace import Namespace
 from worker.broker import rabbitmq
 from worker.settings import Settings
+from worker.settings.amqp_address import AmqpAddress
+from worker.settings.redis_address import RedisAddress
+from worker.store.connect import tls_options
 
 BATCH_DEADLINE_S = 120.0  # how long a batch may wait to be claimed; well under the visibility time-out
 _VISIBILITY_S = 300
@@ -41,15 +45,17 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "worker_redirect_stdouts": False,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "enable_utc": True,
-    } | broker_settings(settings.celery_broker_url, settings.fleet)
+    } | broker_settings(settings.broker, settings.fleet)
 
 
-def broker_settings(url: str, fleet: Namespace) -> dict[str, Any]:
+def broker_settings(address: RedisAddress | AmqpAddress, fleet: Namespace) -> dict[str, Any]:
     """Return the part of Celery's configuration that depends on the broker's address and the namespace."""
-    return rabbitmq.broker_settings(url, fleet) if rabbitmq.is_amqp(url) else _redis_settings(url, fleet)
+    if isinstance(address, AmqpAddress):
+        return rabbitmq.broker_settings(address, fleet)
+    return _redis_settings(address, fleet)
 
 
-def _redis_settings(url: str, fleet: Namespace) -> dict[str, Any]:
+def _redis_settings(address: RedisAddress, fleet: Namespace) -> dict[str, Any]:
     options = {
         "global_keyprefix": fleet.prefix,  # so that several fleets share a store, and a cluster's slot carries one
         "visibility_timeout": _VISIBILITY_S,
@@ -59,6 +65,23 @@ def _redis_settings(url: str, fleet: Namespace) -> dict[str, Any]:
         "socket_keepalive": True,
         "health_check_interval": 15,
     }
-    # Without it kombu accepts any certificate. Parameters in the address (`?ssl_ca_certs=…`) take its place.
-    tls = {"broker_use_ssl": {"ssl_cert_reqs": "required"}} if url.startswith("rediss:") else {}
-    return {"broker_url": url, "broker_transport_options": options} | tls
+    tls = {"broker_use_ssl": tls_options(address.tls)} if address.tls else {}
+    return {"broker_url": redis_url(address), "broker_transport_options": options} | tls
+
+
+def redis_url(address: RedisAddress) -> str:
+    """Return the address as kombu reads it, with its password. Never print it.
+
+    Every part is escaped, so kombu reads the same as the ledger, and takes no `;` for another address.
+    """
+    login = ":".join(_escaped(part or "") for part in (address.username, address.password))
+    at = "" if login == ":" else f"{login}@"
+    if address.socket:
+        database = f"?virtual_host={address.database}" if address.database else ""
+        return f"redis+socket://{at}{quote(address.socket)}{database}"
+    host = f"[{address.host}]" if ":" in address.host else address.host
+    return f"{'rediss' if address.tls else 'redis'}://{at}{host}:{address.port}/{address.database}"
+
+
+def _escaped(part: str) -> str:
+    return quote(part, safe="")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from amqp.exceptions import NotFound, PreconditionFailed
 from kombu import Queue
 
 from tasks.errors import CloserError
 from tasks.namespace import Namespace
+from worker.settings.amqp_address import AmqpAddress
+from worker.settings.tls import Tls
 
 # Each delivery waits for the store for BATCH_DEADLINE_S before it is given back, so this lasts for more than a day
 # without a store. It still ends a message that kills every worker that takes it.
@@ -19,7 +20,6 @@ REMEDY = "give closer a virtual host of its own, or delete the queue when it is 
 _HEARTBEAT_S = 15
 _CONNECT_S = 5
 _READ_S = 10  # for replies to commands such as the declaration of a queue; waiting for messages polls instead
-_TLS = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
 
 
 class ForeignQueue(CloserError):
@@ -31,16 +31,11 @@ class ForeignQueue(CloserError):
         super().__init__(f"{self.problem}; {REMEDY}")
 
 
-def is_amqp(url: str) -> bool:
-    """Whether the address is one of RabbitMQ, by its scheme."""
-    return url.startswith(("amqp:", "amqps:"))
-
-
-def broker_settings(url: str, fleet: Namespace) -> dict[str, Any]:
+def broker_settings(address: AmqpAddress, fleet: Namespace) -> dict[str, Any]:
     """Return Celery's configuration for the RabbitMQ at this address."""
     return {
-        "broker_url": without_tls(url),
-        "broker_use_ssl": tls(url),
+        "broker_url": address.url,
+        "broker_use_ssl": _tls_options(address.tls) if address.tls else False,
         "broker_connection_timeout": _CONNECT_S,
         "broker_heartbeat": _HEARTBEAT_S,
         "broker_transport_options": {"confirm_publish": True, "read_timeout": _READ_S, "write_timeout": _READ_S},
@@ -94,18 +89,7 @@ def _declare(queue: Queue, channel: Any) -> int:
     return int(answer.message_count)
 
 
-def tls(url: str) -> dict[str, Any] | bool:
-    """Return py-amqp's TLS options; False without TLS. They make py-amqp check the host's name, too."""
-    if not url.startswith("amqps:"):
-        return False
-    given = {_TLS[name]: value for name, value in parse_qsl(urlsplit(url).query) if name in _TLS}
-    return {"server_hostname": None} | given
-
-
-def without_tls(url: str) -> str:
-    """Return the address without the parameters that `tls` has read, because py-amqp does not know them."""
-    if not url.startswith("amqps:"):
-        return url
-    parts = urlsplit(url)
-    rest = [word for word in parts.query.split("&") if word.partition("=")[0] not in _TLS]
-    return urlunsplit(parts._replace(query="&".join(rest)))
+def _tls_options(tls: Tls) -> dict[str, Any]:
+    """Return py-amqp's TLS options. They make py-amqp check the host's name, too."""
+    files = {"ca_certs": tls.authorities, "certfile": tls.certificate, "keyfile": tls.key}
+    return {"server_hostname": None} | {name: file for name, file in files.items() if file}

@@ -185,17 +185,7 @@ class Channel(_Tolerant, kombu_redis.Channel):  # type: ignore[misc]
     """A tolerant channel over Redis."""
 
 
-class SentinelChannel(_Tolerant, kombu_redis.SentinelChannel):  # type: ignore[misc]
-    """A tolerant channel over the Redis that Sentinels name."""
-
-
 class Transport(kombu_redis.Transport):
-    """kombu's transport for `redis://` and `rediss://`, with tolerant channels."""
+    """kombu's transport for `redis://`, `rediss://` and `redis+socket://`, with tolerant channels."""
 
     Channel = Channel
-
-
-class SentinelTransport(kombu_redis.SentinelTransport):
-    """kombu's transport for `sentinel://`, with tolerant channels."""
-
-    Channel = SentinelChannel

@@ -13,7 +13,6 @@ from worker.broker import amqp_transport, redis_transport
 _OURS: dict[str, Any] = {
     "redis": redis_transport.Transport,
     "rediss": redis_transport.Transport,
-    "sentinel": redis_transport.SentinelTransport,
     "amqp": amqp_transport.Transport,
     "librabbitmq": amqp_transport.Transport,
     "amqps": amqp_transport.SSLTransport,

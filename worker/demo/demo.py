@@ -167,8 +167,8 @@ def _store(settings: Settings) -> Iterator[redis.Redis]:
     embedded = EmbeddedStore(settings)
     try:
         embedded.start()
-        with redis.Redis.from_url(
-            settings.store_url, socket_timeout=_STORE_S, socket_connect_timeout=_STORE_S
+        with redis.Redis(
+            unix_socket_path=str(settings.socket_path), socket_timeout=_STORE_S, socket_connect_timeout=_STORE_S
         ) as store:
             yield store
     finally:

@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from tasks.api.address import public_address
-from tasks.errors import ConfigurationError
 from worker import open_files
 from worker.broker.celery_variables import REMEDY
 from worker.observe.redaction import redact
@@ -17,7 +15,7 @@ from worker.operations.check_store import store
 from worker.operations.finding import Finding, Line
 from worker.operations.operator import Operator, Verb, guard
 from worker.settings import Settings, unknown_variables
-from worker.settings.url_check import check_broker
+from worker.settings.amqp_address import AmqpAddress
 
 _BROKER_S = 8
 
@@ -61,12 +59,8 @@ def files(settings: Settings) -> Line:
 
 def broker(settings: Settings, connect: Callable[[], Any]) -> Line:
     """Celery's broker: whether it can be reached, and whether messages were given up there. Blocking."""
-    try:
-        check_broker(settings.celery_broker_url)
-    except ConfigurationError as error:
-        return Line("broker", Finding.WRONG, str(error))
     connection = connect()
-    address = public_address(connection.as_uri())
+    address = settings.public_broker_address
     if settings.broker_url is None:
         return Line("broker", Finding.OK, f"{address}: the store is the broker, too (CLOSER_BROKER_URL is not set)")
     try:
@@ -86,7 +80,7 @@ def _queues(settings: Settings, address: str, connection: Any) -> Line:
     from worker.broker import rabbitmq
 
     try:
-        held = rabbitmq.declared(connection, settings.fleet) if rabbitmq.is_amqp(settings.celery_broker_url) else 0
+        held = rabbitmq.declared(connection, settings.fleet) if isinstance(settings.broker, AmqpAddress) else 0
     except rabbitmq.ForeignQueue as error:
         return Line("broker", Finding.WRONG, f"{address}: {error.problem}", rabbitmq.REMEDY)
     if held:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
-from tasks.api.address import public_address, several
-from worker.settings.addresses import check_amqps, check_store, readable, with_scheme
+from tasks.api.address import public_address
+from worker.settings.addresses import broker_address, store_address
+from worker.settings.amqp_address import AmqpAddress
+from worker.settings.redis_address import RedisAddress
 
 _SOCKET_PATH_MAX = 100  # sockaddr_un holds 108 bytes on Linux, 104 on macOS
 
@@ -26,16 +29,17 @@ class StoreSettings(BaseSettings):
     redis_url: SecretStr | None = Field(
         None, description="The store, `redis://`, `rediss://` or `unix://`; unset: the embedded one."
     )
-    broker_url: SecretStr | None = Field(None, description="Celery's broker; unset: the store.")
+    broker_url: SecretStr | None = Field(
+        None, description="Celery's broker: as the store, or `amqp://`, `amqps://`; unset: the store."
+    )
     data_dir: Path = Field(default_factory=_default_data_dir, description="Files of the embedded store.")
 
     @field_validator("redis_url")
     @classmethod
-    def _store_scheme(cls, url: SecretStr | None) -> SecretStr | None:
-        checked = readable(with_scheme(url, "redis", "rediss", "unix"))
-        if checked is not None:
-            check_store(checked.get_secret_value())
-        return checked
+    def _names_a_store(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            store_address(url.get_secret_value())
+        return url
 
     @field_validator("data_dir")
     @classmethod
@@ -47,14 +51,10 @@ class StoreSettings(BaseSettings):
 
     @field_validator("broker_url")
     @classmethod
-    def _broker_scheme(cls, url: SecretStr | None) -> SecretStr | None:
-        checked = readable(with_scheme(url, "redis", "rediss", "redis+socket", "amqp", "amqps", "sentinel"))
-        address = checked.get_secret_value() if checked else ""
-        if len(address.split(";")) > len(several(address)):
-            raise ValueError("`;` stands between addresses only; write it as %3B in a user or password")
-        if address.startswith("amqps"):
-            check_amqps(address)
-        return checked
+    def _names_a_broker(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            broker_address(url.get_secret_value())
+        return url
 
     @property
     def embedded(self) -> bool:
@@ -77,24 +77,29 @@ class StoreSettings(BaseSettings):
         """Whether the embedded store's socket is among temporary files: the data directory's name is too long."""
         return self.embedded and self.socket_path.parent != self.data_dir.expanduser().resolve()
 
-    @property
-    def store_url(self) -> str:
-        """The store's address with its password. Never print it."""
-        return self.redis_url.get_secret_value() if self.redis_url else f"unix://{self.socket_path}"
+    @cached_property
+    def store(self) -> RedisAddress:
+        """Where the store is; its password is no part of its repr."""
+        if self.redis_url is None:
+            return RedisAddress(socket=str(self.socket_path))
+        return store_address(self.redis_url.get_secret_value())
 
-    @property
-    def celery_broker_url(self) -> str:
-        """The broker's address as Celery writes it, with its password. Never print it."""
-        if self.broker_url:
-            return self.broker_url.get_secret_value()
-        # To Celery a `;` begins another address; in the store's it can only be a part of the password.
-        url = self.store_url.replace(";", "%3B")
-        return "redis+socket" + url.removeprefix("unix") if url.startswith("unix") else url
+    @cached_property
+    def broker(self) -> RedisAddress | AmqpAddress:
+        """Where Celery's broker is: the store, unless another one is named."""
+        return broker_address(self.broker_url.get_secret_value()) if self.broker_url else self.store
 
     @property
     def public_store_address(self) -> str:
         """The store's address for people to read."""
-        return self.store_url if self.embedded else public_address(self.store_url)
+        if self.redis_url is None:
+            return f"unix://{self.socket_path}"
+        return public_address(self.redis_url.get_secret_value())
+
+    @property
+    def public_broker_address(self) -> str:
+        """The broker's address for people to read."""
+        return public_address(self.broker_url.get_secret_value()) if self.broker_url else self.public_store_address
 
 
 def _fits(path: Path) -> bool:

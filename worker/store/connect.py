@@ -8,19 +8,22 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError
 
 from worker import private
 from worker.settings import Settings
+from worker.settings.redis_address import RedisAddress
+from worker.settings.tls import Tls
 
 _log = logging.getLogger("closer.store")
 _TIMEOUT_S = 10.0
 _CONNECT_S = 5.0
 _CONNECTIONS = 16
-__all__ = ["EVICTION_REMEDY", "Redis", "connect", "eviction", "warn_of_eviction"]
+__all__ = ["EVICTION_REMEDY", "Redis", "connect", "eviction", "options", "tls_options", "warn_of_eviction"]
 EVICTION_REMEDY = "CONFIG SET maxmemory-policy noeviction, and put it into its configuration"
 
 
@@ -33,8 +36,9 @@ def connect(settings: Settings) -> Redis:
     if settings.socket_is_elsewhere:
         with suppress(OSError):  # without the folder there is no store; the first command says so
             os.close(private.open_folder(settings.socket_path.parent))
-    pool = BlockingConnectionPool.from_url(
-        settings.store_url,
+    pool = BlockingConnectionPool(
+        connection_class=_connection_class(settings.store),
+        **options(settings.store),
         max_connections=_CONNECTIONS,
         timeout=_TIMEOUT_S,
         socket_timeout=_TIMEOUT_S,
@@ -43,6 +47,30 @@ def connect(settings: Settings) -> Redis:
         retry=Retry(ConstantBackoff(0.05), 1),
     )
     return Redis.from_pool(pool)  # the client owns the pool, so `aclose` closes its connections
+
+
+def options(address: RedisAddress) -> dict[str, Any]:
+    """Return what redis-py must know to reach this address, by its names."""
+    place = {"path": address.socket} if address.socket else {"host": address.host, "port": address.port}
+    login = {"username": address.username, "password": address.password, "db": address.database}
+    return place | login | (tls_options(address.tls) if address.tls else {})
+
+
+def tls_options(tls: Tls) -> dict[str, Any]:
+    """Return what redis-py must know of TLS, by its names, which are kombu's, too."""
+    return {
+        "ssl_cert_reqs": "required" if tls.verify else "none",
+        "ssl_check_hostname": tls.check_host,
+        "ssl_ca_certs": tls.authorities,
+        "ssl_certfile": tls.certificate,
+        "ssl_keyfile": tls.key,
+    }
+
+
+def _connection_class(address: RedisAddress) -> type[AbstractConnection]:
+    if address.socket:
+        return UnixDomainSocketConnection
+    return SSLConnection if address.tls else Connection
 
 
 def eviction(info: Mapping[str, Any]) -> str | None:
