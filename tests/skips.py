@@ -1,4 +1,4 @@
-"""With TESTS_ALL=1 a test that would be skipped fails: where everything is to be tested, nothing is left out unseen."""
+"""With TESTS_ALL=1 a test that would be skipped fails, so that nothing is left out unnoticed."""
 
 from __future__ import annotations
 

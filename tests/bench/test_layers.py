@@ -102,7 +102,7 @@ def test_nothing_used_is_lost() -> None:
 
 
 def test_waiting_in_epoll_is_no_work() -> None:
-    """A loop that waits is not seen to work, in whichever thread it is."""
+    """A loop that waits in epoll does not count as working, in whichever thread it is."""
     waiting = stack(f"{LOOP};EpollSelector.select ({LIB}/selectors.py:468)")
     assert shares([Sample(1, waiting, 50), Sample(1, stack(CALL), 1)], {1: 1.0})[Layer.CALL] == 1.0
 
@@ -114,7 +114,7 @@ def test_torn_stack_counts_where_it_can_be_told() -> None:
 
 
 def test_what_is_none_of_ours_is_the_rest() -> None:
-    """A whole stack without any known package is not a torn one."""
+    """A whole stack without any known package counts as the rest, not as a torn stack."""
     foreign = stack(f"_run_module_as_main (<frozen runpy>:198);serve ({SITE}/uvicorn/main.py:1)")
     assert shares([Sample(1, foreign, 1), Sample(1, stack(CALL), 3)], {1: 1.0})[Layer.REST] == 0.25
 

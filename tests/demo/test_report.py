@@ -73,7 +73,7 @@ def test_every_difference_is_found(
 
 
 def test_what_cannot_be_known_is_no_difference() -> None:
-    """After a reply that cannot be read, closed before and closed by this call look the same; not after one cut off."""
+    """After an unreadable reply nobody knows who closed the group, so that is not a difference; after a cut it is."""
     assert report(CLOSED, 0, "already_closed", Faults(unusable_200=1)).good
     assert report(CLOSED, 1, None, Faults(unusable_200=1)).good
     for faults in (Faults(cut_after=1), Faults(error_500=1)):

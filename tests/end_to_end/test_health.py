@@ -73,7 +73,7 @@ def test_waiting_for_a_worker(store_url: str, tmp_path: Path) -> None:
 
 
 def test_health(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
-    """Without a worker nothing lives; one that runs does, and is ready while gate, store and broker are."""
+    """Without a worker the answer is no. With one it lives, and it is ready while gate, store and broker are."""
     settings: dict[str, Any] = {**SETTINGS, "redis_url": store_url, "data_dir": tmp_path / "data"}
 
     def health(*options: str, **changed: object) -> tuple[int, str]:

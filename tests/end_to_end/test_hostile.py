@@ -1,4 +1,4 @@
-"""Hostile input to a running worker: messages that are code or no messages, names that forge log lines."""
+"""Hostile input to a running worker: messages that hold code or cannot be read, and names that forge log lines."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_what_is_not_received_is_kept(fleet: Fleet, kind: str) -> None:
 
 @pytest.mark.parametrize("raw", ["[]", "5", "null", '""', "{}", '{"body": "x"}', "\x00", " "])
 def test_nothing_at_all(fleet: Fleet, raw: str) -> None:
-    """What holds no word of anything stops nothing either."""
+    """A message without any content stops nothing either."""
     fleet.store.lpush(QUEUE, *[raw] * 5)
     fleet.still_works()
     fleet.holds_nothing_back()

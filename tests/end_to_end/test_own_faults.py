@@ -1,4 +1,4 @@
-"""A worker that stood still, or that has no file descriptor left: what happens to its calls is not the API's fault."""
+"""A worker that stood still, or that may open no more files: its failed calls are not the API's fault."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def check_end(command: str, folder: Path, fault: Fault, store: redis.Redis, url:
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_what_waiting_cannot_mend(store: redis.Redis, store_url: str, tmp_path: Path, fault: Fault) -> None:
-    """Such a fault ends the process with exit code 2 and a message that names the variable; nothing was taken."""
+    """A fault that does not pass ends the process with code 2 and names the variable; nothing was taken."""
     check_end("closer", tmp_path, fault, store, store_url)
 
 

@@ -20,7 +20,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
 
 
 def test_every_reason_has_its_advice() -> None:
-    """No failure leaves the operator alone."""
+    """Each reason for a failure has a meaning, a remedy and a first step."""
     assert FAILURES.keys() == set(Reason)
 
 
@@ -34,7 +34,7 @@ def test_every_state_of_the_gate_has_its_advice() -> None:
 
 @pytest.mark.parametrize("advice", [*FAILURES.values(), *GATES.values()])
 def test_advice_begins_with_a_command_that_exists(advice: Advice) -> None:
-    """What the operator is told to type is there."""
+    """The command that the operator is told to type exists."""
     for step in filter(None, (advice.first, advice.last_resort)):
         assert shlex.split(command(step))[1] in COMMANDS
 

@@ -35,7 +35,7 @@ def test_foreign_entries_of_the_streams_are_shown_or_passed_over(cli: Cli, store
 
 
 def test_entries_of_an_earlier_release_are_shown(cli: Cli, store: redis.Redis) -> None:
-    """They have the selection in words, and no door."""
+    """Entries of an earlier release have their selection in words and no door, and are shown."""
     entry: dict[Any, Any] = {"by": "jo", "action": "requeue", "filter": "--reason gone", "matched": 3, "why": "w"}
     store.xadd(key_of("audit"), entry)
     [shown] = cli.lines("audit")
@@ -44,7 +44,7 @@ def test_entries_of_an_earlier_release_are_shown(cli: Cli, store: redis.Redis) -
 
 
 def test_what_the_audit_shows_is_safe_in_a_shell(cli: Cli) -> None:
-    """Blanks, quotes, `;`, `$` and `*` of a filter stand quoted; the JSON has them as they are."""
+    """Blanks, quotes, `;`, `$` and `*` of a filter are quoted for a shell; the JSON has them as they are."""
     cli.sow([Seed("sg_1", Reason.GONE, 410, "gone", "a;b $HOME *")])
     cli("requeue", "--source", "a;b $HOME *", "--why", "w")
     [entry] = cli.lines("audit")

@@ -49,7 +49,7 @@ def test_the_operators_story(cli: Cli, store: redis.Redis, tmp_path: Path) -> No
 
 
 def test_acting_on_everything_is_refused(cli: Cli, store: redis.Redis) -> None:
-    """Neither command runs without references or a filter; nor with both."""
+    """Neither command runs without references or a filter, nor with both."""
     cli.sow(failed(3))
     assert "everything" in cli("requeue", "--why", "x", "--yes", code=2).stderr
     assert "everything" in cli("discard", "--why", "x", "--yes", code=2).stderr
@@ -60,7 +60,7 @@ def test_acting_on_everything_is_refused(cli: Cli, store: redis.Redis) -> None:
 
 
 def test_what_cannot_be_requeued_is_counted_by_why(cli: Cli) -> None:
-    """A closed group and one nobody knows are left alone; nothing done is exit code 1."""
+    """A closed group and an unknown one are left alone and counted; if nothing was done, the exit code is 1."""
     cli.sow([Seed("sg_closed"), *failed(1)])
     result = cli.json("requeue", "sg_closed", "sg_never", "sg_00000")
     assert result == {"matched": 3, "requeued": 1, "skipped": {"closed": 1, "unknown": 1}, "dry_run": False}
@@ -116,7 +116,7 @@ def test_lock_makes_the_worker_lock_open_groups_first(cli: Cli, store: redis.Red
 def test_ctrl_c_stops_between_chunks_and_the_same_command_does_the_rest(
     cli: Cli, store: redis.Redis, tmp_path: Path
 ) -> None:
-    """How many were done is told, the audit knows it too, and nobody is done twice."""
+    """The output and the audit say how many were done, and no closure is changed twice."""
     cli.sow(failed(600))
     command = ("requeue", "--state", "failed", "--rate", "100/s", "--json")
     with Process(tmp_path, *command, redis_url=cli.url, operator="olga") as running:
@@ -155,7 +155,7 @@ def test_discard_needs_a_reason_and_is_final(cli: Cli, store: redis.Redis) -> No
 
 
 def test_the_operators_name(cli: Cli) -> None:
-    """--by, else CLOSER_OPERATOR, else the login name."""
+    """The name is --by, else CLOSER_OPERATOR, else the login name."""
     cli.sow(failed(3))
     cli("requeue", "sg_00000", "--by", "jane")
     cli("requeue", "sg_00001")

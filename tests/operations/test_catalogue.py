@@ -78,12 +78,12 @@ async def shelf(any_store: Redis) -> Shelf:
     ],
 )
 async def test_filters_combine(shelf: Shelf, query: Query, found: str) -> None:
-    """Exactly those are found for which every condition holds."""
+    """A query finds exactly the closures for which every condition holds."""
     assert sorted(await shelf.all(query)) == found.split()
 
 
 async def test_since_and_until_are_about_when_a_state_was_entered(shelf: Shelf) -> None:
-    """Both ends count."""
+    """Both ends of the period are included."""
     began = shelf.began
     assert sorted(await shelf.all(Query(since_ms=began + 1000, until_ms=began + 1000))) == ["b-1", "b-2"]
     assert sorted(await shelf.all(Query(since_ms=began + 1001))) == ["c-1", "c-2"]
@@ -92,7 +92,7 @@ async def test_since_and_until_are_about_when_a_state_was_entered(shelf: Shelf) 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 @pytest.mark.parametrize("limit", [1, 2, 3, 5, 6, 100])
 async def test_pages_of_any_size_hold_every_closure_once_in_order(shelf: Shelf, order: Order, limit: int) -> None:
-    """Also where a page ends between two of the same millisecond, in different states or in the same."""
+    """This holds also where a page ends between two closures of the same millisecond, in one state or two."""
     found = await shelf.all(Query(), order, limit)
     assert sorted(found) == sorted(seed.reference for seed in SEEDS)
     seconds = [reference[0] for reference in found]
@@ -101,7 +101,7 @@ async def test_pages_of_any_size_hold_every_closure_once_in_order(shelf: Shelf, 
 
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 async def test_a_page_goes_on_where_the_last_one_ended_though_closures_have_moved(shelf: Shelf, order: Order) -> None:
-    """Also when the very closure that the cursor names has gone elsewhere."""
+    """This holds also when the closure that the cursor names has changed its state."""
     query = Query(states=(State.FAILED,))
     first = await shelf.catalogue.page(query, limit=2, order=order)
     names = [closure.reference for closure in first.closures]
@@ -120,7 +120,7 @@ async def test_many_of_one_millisecond_are_paged_through(any_store: Redis) -> No
 
 
 async def test_groups_count_and_name_the_oldest(shelf: Shelf) -> None:
-    """By reason, source or code of the last reply; what has none is counted, too."""
+    """Closures are counted by reason, source or code of the last reply; those that have none are counted, too."""
     by_reason = await shelf.catalogue.groups(Query(), "reason")
     assert {value: group.count for value, group in by_reason.items()} == {
         None: 2, "not_locked": 2, "not_found": 1, "deadline_exceeded": 1,
@@ -132,13 +132,13 @@ async def test_groups_count_and_name_the_oldest(shelf: Shelf) -> None:
 
 
 async def test_references_come_with_their_states(shelf: Shelf) -> None:
-    """All that match, oldest first, whatever their number."""
+    """All that match come, oldest first, however many they are."""
     found = [pair async for pair in shelf.catalogue.references(Query(prefix="a-"))]
     assert sorted(found) == [("a-1", State.FAILED), ("a-2", State.CLOSED)]
 
 
 async def test_the_summary_counts_what_there_is(shelf: Shelf) -> None:
-    """States, reasons, what was closed lately, the oldest that is open, by when its event came."""
+    """It counts states, reasons and what was closed lately, and tells the oldest open closure by its event's time."""
     await shelf.book.receive("new-1")
     shelf.book.clock.forward(59)
     await shelf.book.receive("new-2")

@@ -75,7 +75,7 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path, api_url: str) 
 
 
 def test_a_proxy_that_cannot_be_used(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is a finding like any other: named with what to set, without its password."""
+    """A wrong proxy is a finding: the line says what to set, and shows no password."""
     monkeypatch.setenv("HTTPS_PROXY", "socks5://u:pa55@proxy.corp:1080")
     done = cli("check", "--json", code=1, api_base_url="https://api.invalid/pro")
     [line] = [line for line in json.loads(done.stdout)["checks"] if line["name"] == "api"]
@@ -85,7 +85,7 @@ def test_a_proxy_that_cannot_be_used(cli: Cli, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_store_that_may_forget_is_warned_about(tmp_path: Path, api_url: str) -> None:
-    """No append-only file, and eviction: warnings with the remedy, no failure."""
+    """Without an append-only file, or with eviction, there is a warning with its remedy; the exit code stays 0."""
     with valkey(tmp_path) as server, redis.Redis.from_url(url_of(server)) as store:
         store.config_set("appendonly", "no")
         store.config_set("maxmemory-policy", "allkeys-lru")
@@ -134,7 +134,7 @@ def test_a_ledger_of_an_older_release(
 
 
 def test_a_key_of_another_kind_is_named(cli: Cli, store: redis.Redis, api_url: str) -> None:
-    """Where another program has made a key of the ledger's, each is named with what puts it out of the way."""
+    """Each of the ledger's keys that another program has made is named, with the command that renames it."""
     store.set(key_of("agenda"), "x")
     store.rpush(key_of("workers"), "x")
     document = cli.json("check", api_base_url=api_url, code=1)
@@ -147,7 +147,7 @@ def test_a_key_of_another_kind_is_named(cli: Cli, store: redis.Redis, api_url: s
 
 
 def test_a_store_that_does_not_tell_is_no_error(cli: Cli, store: redis.Redis, api_url: str) -> None:
-    """Where INFO and CONFIG are not permitted nothing is wrong: the rest is checked."""
+    """Where the store forbids INFO and CONFIG, nothing is reported as wrong, and the rest is checked."""
     store.acl_setuser("modest", enabled=True, passwords=["+pw"], keys=["*"], channels=["*"],
                       commands=["+@all", "-info", "-config", "-type"])  # fmt: skip
     try:
@@ -159,7 +159,7 @@ def test_a_store_that_does_not_tell_is_no_error(cli: Cli, store: redis.Redis, ap
 
 
 def test_a_wrong_configuration_is_exit_code_2(cli: Cli) -> None:
-    """As for every command; with --json there is a document all the same."""
+    """The exit code is that of every command; with --json a document is printed all the same."""
     done = cli("check", "--json", code=2, lease=1)
     assert json.loads(done.stdout)["ok"] is False
     assert "CLOSER_LEASE" in done.stderr
@@ -192,14 +192,14 @@ def test_what_a_reply_says_about_address_and_key(reply: Reply | NoReply, finding
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script(shell: str) -> None:
-    """For each shell that click knows."""
+    """A script is printed for each shell that click knows."""
     done = run("completion", shell)
     assert done.returncode == 0
     assert "_CLOSER_COMPLETE" in done.stdout
 
 
 def test_commands_and_values_are_completed() -> None:
-    """What the script asks for comes back."""
+    """The shell's question is answered with the commands and values that fit."""
     asked = {"_CLOSER_COMPLETE": "bash_complete", "COMP_WORDS": "closer list --reason not_l", "COMP_CWORD": "3"}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in asked.items():

@@ -60,7 +60,7 @@ def test_an_event_is_corrected_in_the_editor(cli: Cli, store: redis.Redis, tmp_p
 
 
 def test_discarding_rejected_events_is_audited(cli: Cli, store: redis.Redis) -> None:
-    """It needs a why; an id that is none changes nothing."""
+    """Discarding needs a reason; an id that does not exist changes nothing."""
     rejected_id = reject(store, b"x")
     cli("rejected", "discard", rejected_id, code=2)
     cli("rejected", "discard", rejected_id, "1-1", "--why", "test", code=1)

@@ -45,7 +45,7 @@ def started(cli: Cli, api_url: str, event_types: str) -> None:
 
 
 def test_status_names_the_types_that_wait_and_what_to_do(cli: Cli, store: redis.Redis) -> None:
-    """How many events, of which type, and the two commands that close them after all; at most three types in full."""
+    """For at most three types it tells how many events wait, and the two commands that close their groups."""
     see(store, "group.complete", "trailer.dispatched")
     reject(cli, *[DISPATCHED] * 312, refused_type="trailer.dispatched")
     text = cli.text("status")
@@ -61,7 +61,7 @@ def test_status_names_the_types_that_wait_and_what_to_do(cli: Cli, store: redis.
 
 
 def test_a_list_that_is_set_is_kept_in_what_is_advised(cli: Cli, store: redis.Redis) -> None:
-    """The advice adds to it: what is accepted now stays accepted."""
+    """The advised setting adds to the list, so what is accepted now stays accepted."""
     see(store, "group.complete")
     reject(cli, DISPATCHED, refused_type="trailer.dispatched")
     text = cli.text("status", event_types="a.done,b*")
@@ -69,7 +69,7 @@ def test_a_list_that_is_set_is_kept_in_what_is_advised(cli: Cli, store: redis.Re
 
 
 def test_the_fleets_list_counts_not_that_of_the_operators_machine(cli: Cli, store: redis.Redis, api_url: str) -> None:
-    """What is advised, checked, replayed and published goes by what the workers accept, not by the rule."""
+    """Advice, check, replay and publish go by what the workers accept, not by the operator's settings."""
     started(cli, api_url, "cage.done")
     see(store, "order.complete", "cage.done")
     [rejected_id] = reject(cli, {"reference": "sg_1", "event": "order.complete"}, refused_type="order.complete")
@@ -98,7 +98,7 @@ def test_what_another_program_writes_into_the_counts_is_left_out(cli: Cli, store
 
 
 def test_check_lists_the_types_of_a_day(cli: Cli, store: redis.Redis, api_url: str) -> None:
-    """Accepted or not, and those that wait with what to do about them; nothing of it makes the set-up wrong."""
+    """It shows which types are accepted and what to do about those that wait; none of it makes the set-up wrong."""
     see(store, "group.complete", "trailer.dispatched", "order.cancelled")
     reject(cli, DISPATCHED, DISPATCHED, refused_type="trailer.dispatched")
     lines = [line for line in cli.json("check", api_base_url=api_url)["checks"] if line["name"] == "events"]
@@ -115,7 +115,7 @@ def test_check_lists_the_types_of_a_day(cli: Cli, store: redis.Redis, api_url: s
 
 
 def test_check_shows_a_few_types_and_sums_up_the_others(cli: Cli, api_url: str) -> None:
-    """However many types somebody makes up."""
+    """Five types are shown and the others are summed up, however many somebody makes up."""
     for number in range(7):
         reject(cli, b"x", b"y", refused_type=f"x.y{number}")
     lines = [line for line in cli.json("check", api_base_url=api_url)["checks"] if line["name"] == "events"]
@@ -147,7 +147,7 @@ def test_more_types_than_are_counted_one_by_one_are_summed_up(cli: Cli, store: r
     ],
 )
 def test_publish_sends_nothing_that_would_be_rejected(cli: Cli, store: redis.Redis, line: str, words: str) -> None:
-    """It says so before the first event is sent, and names the variable where the type is at fault."""
+    """It says so before the first event is sent, and names the variable if the type is the problem."""
     done = cli("publish", "-", code=2, stdin=f"sg_0\n{line}\n")
     assert "line 2: " in done.stderr
     assert words in done.stderr
@@ -156,7 +156,7 @@ def test_publish_sends_nothing_that_would_be_rejected(cli: Cli, store: redis.Red
 
 
 def test_publish_sends_what_is_accepted(cli: Cli, store: redis.Redis) -> None:
-    """A reference whatever the list says, an event whose type is on it, an array of events as one batch."""
+    """It sends references whatever the list says, events whose type is on the list, and arrays as one batch."""
     lines = ["sg_1", cloud_event("sg_2", type="trailer.dispatched"), '[{"reference": "sg_3"}, {"reference": "sg_4"}]']
     cli("publish", "-", stdin="\n".join(lines), event_types="trailer.dispatched")
     entries: Any = store.xrange(STREAM)

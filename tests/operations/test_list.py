@@ -16,7 +16,7 @@ from tests.support import key_of
 
 
 def test_list_gives_one_object_a_line(cli: Cli) -> None:
-    """The fields that the outside may rely on, newest first."""
+    """Each object has the fields that other programs rely on; the newest closure comes first."""
     cli.sow(SEEDS)
     closures = cli.lines("list")
     assert {closure["reference"] for closure in closures} == {"sg_1", "sg_2", "sg_3"}
@@ -40,7 +40,7 @@ def test_list_pages_with_the_cursor_that_it_names(cli: Cli) -> None:
 
 
 def test_list_groups(cli: Cli) -> None:
-    """Counts, the greatest first, with the oldest of each."""
+    """Counts are printed, the greatest first, each with its oldest closure."""
     cli.sow([*SEEDS, Seed("sg_4", Reason.GONE, 410, "gone")])
     groups = cli.lines("list", "--state", "failed", "--group-by", "reason")
     assert [(group["reason"], group["count"]) for group in groups] == [("gone", 2), ("not_locked", 1)]
@@ -63,7 +63,7 @@ datetime.datetime = Wrong
 
 @pytest.mark.parametrize("offset_s", [7200, -7200])
 def test_only_the_stores_clock_counts(cli: Cli, store: redis.Redis, tmp_path: Path, offset_s: int) -> None:
-    """Where the operator's own clock is two hours off, the same closures are chosen, and their ages are the same."""
+    """If the operator's clock is two hours off, the same closures are chosen, and their ages are the same."""
     cli.sow([Seed("sg_new", Reason.GONE, 410, "gone"), Seed("sg_old", Reason.GONE, 410, "gone")])
     then_ms = (store.time()[0] - 5400) * 1000
     for index in ("failed", "failed:gone"):

@@ -31,7 +31,7 @@ def test_nothing_from_outside_steers_the_terminal(cli: Cli, store: redis.Redis) 
 
 @pytest.mark.parametrize("command", [["status"], ["list"], ["show", "sg_1"], ["audit"], ["requeue", "sg_1"], ["pause"]])
 def test_without_a_store_the_address_is_told_and_what_to_set(command: list[str], tmp_path: Path) -> None:
-    """Exit code 1, no traceback, and no password."""
+    """The exit code is 1, and neither a traceback nor a password is printed."""
     done = run(*command, redis_url="redis://user:secret@127.0.0.1:1/0")
     assert done.returncode == 1
     assert "redis://127.0.0.1:1/0" in done.stderr
@@ -41,7 +41,7 @@ def test_without_a_store_the_address_is_told_and_what_to_set(command: list[str],
 
 
 def test_without_any_store_the_embedded_one_is_named(tmp_path: Path) -> None:
-    """Which socket, and the two ways on: start it, or name another."""
+    """The message names the socket and both remedies: start the embedded store, or name another one."""
     done = run("list", data_dir=tmp_path)
     assert done.returncode == 1
     assert f"{tmp_path}/store.sock" in done.stderr

@@ -39,7 +39,7 @@ def content(store: redis.Redis) -> dict[bytes, bytes]:
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_refuses(cli: Cli, store: redis.Redis, command: tuple[str, ...]) -> None:
-    """Exit code 2 and both versions, whether the command looks, writes events or changes the ledger."""
+    """Each command that looks, writes events or changes the ledger ends with code 2 and tells both versions."""
     store.hset(key_of("gate"), "version", str(LEDGER_VERSION + 1))
     store.xadd(key_of("rejected"), {"event": "{}", "problems": "[]", "type": "x.y"}, id="1-1")
     before = content(store)

@@ -71,7 +71,7 @@ def test_status_without_notices(cli: Cli, store: redis.Redis) -> None:
 
 @pytest.mark.parametrize("verb", ["requeue", "discard"])
 def test_a_bulk_action_tells_its_end(cli: Cli, store: redis.Redis, verb: str) -> None:
-    """What an action has changed, by whom and why; one that matches nothing is not told."""
+    """The notice says what the action has changed, by whom and why; an action that matches nothing has none."""
     cli.sow(SEEDS)
     cli(verb, "--reason", "gone", "--why", "because", "--yes", operator="ann")
     cli(verb, "--reason", "gone", "--why", "because", "--yes", operator="ann")

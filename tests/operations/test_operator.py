@@ -62,14 +62,14 @@ def refused(role: Role, verb: Verb, selection: Chosen | None, why: str = "w", na
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("verb", Verb)
 def test_who_may_do_what(verb: Verb, role: Role) -> None:
-    """The whole table: each verb for each role."""
+    """The guard follows the whole table: each verb for each role."""
     expected = None if verb in MAY[role] else Rule.NOT_PERMITTED
     assert refused(role, verb, CHOSEN.get(verb)) == expected
 
 
 @pytest.mark.parametrize("verb", Verb)
 def test_what_each_verb_needs(verb: Verb) -> None:
-    """A name for what changes something, a choice where there is one, and a reason for what cannot be taken back."""
+    """A change needs a name; some verbs need a choice; what cannot be undone needs a reason."""
     changes = verb not in LOOKS | {Verb.PUBLISH}
     assert refused(Role.ADMIN, verb, CHOSEN.get(verb), name=" ") == (Rule.NAMELESS if changes else None)
     assert refused(Role.ADMIN, verb, None) == (Rule.EVERYTHING if verb in CHOSEN else None)
@@ -229,7 +229,7 @@ async def test_a_second_front_end_acts_on_failed_closures_only(hatch: Hatch) -> 
 
 @pytest.mark.parametrize("module", ["gate", "bulk", "status", "list", "show", "audit", "rejected", "publish"])
 def test_commands_that_do_not_call_the_api_start_without_its_client(module: str) -> None:
-    """Each starts as fast as it can: an operator types many of them."""
+    """They do not import the API's client, so that they start fast."""
     code = f"import sys, worker.cli.{module}; print({{'aiohttp', 'celery', 'kombu'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "set()"
@@ -237,14 +237,14 @@ def test_commands_that_do_not_call_the_api_start_without_its_client(module: str)
 
 @pytest.mark.parametrize("verb", Verb)
 def test_every_verb_has_a_command(verb: Verb) -> None:
-    """A step of any kind can be typed."""
+    """Each verb's step can be typed as a command."""
     assert shlex.split(phrase.command(Step(verb)))[1] in COMMANDS
 
 
 @pytest.mark.parametrize("rule", Rule)
 @pytest.mark.parametrize("verb", [Verb.DISCARD, Verb.REPLAY, Verb.DISCARD_REJECTED, Verb.OVERRIDE])
 def test_every_refusal_has_words(rule: Rule, verb: Verb) -> None:
-    """The command line says each, whatever it is about."""
+    """The command line has words for each refusal, with any data."""
     refused = Refused(rule, "no: \x1b", verb=verb, field="x", events=2, wrong=[f"line {n}: \x1b" for n in range(99)])
     lines = phrase.refusal(refused).split("\n")
     assert all(line.isprintable() for line in lines)
@@ -252,7 +252,7 @@ def test_every_refusal_has_words(rule: Rule, verb: Verb) -> None:
 
 
 def test_the_command_line_phrases_what_is_refused(cli: Cli) -> None:
-    """With its own options, as wrong usage."""
+    """A refusal names the command line's own options, and ends as wrong usage."""
     assert "--why TEXT" in cli("discard", "sg_1", code=2).stderr
     assert "--why TEXT" in cli("ledger", "move-api", code=2).stderr
     assert "--accept-type TYPE" in cli("rejected", "replay", code=2).stderr

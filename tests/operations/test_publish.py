@@ -19,7 +19,7 @@ def sent(store: redis.Redis) -> list[dict[str, object]]:
 
 
 def test_each_reference_becomes_an_event_of_its_own(cli: Cli, store: redis.Redis) -> None:
-    """CloudEvents with unique ids, from a source that tells who and where."""
+    """Each is a CloudEvent with a unique id, whose source tells who published it and where."""
     assert cli.json("publish", "sg_1", "sg_2")["published"] == 2
     events = sent(store)
     assert [event["data"] for event in events] == [{"reference": "sg_1"}, {"reference": "sg_2"}]
@@ -28,7 +28,7 @@ def test_each_reference_becomes_an_event_of_its_own(cli: Cli, store: redis.Redis
 
 
 def test_source_and_id_can_be_given(cli: Cli, store: redis.Redis) -> None:
-    """An id names one event only."""
+    """Both can be given; an id is accepted with exactly one reference."""
     cli("publish", "sg_1", "--source", "erp", "--id", "42")
     assert [(event["source"], event["id"]) for event in sent(store)] == [("erp", "42")]
     cli("publish", "sg_1", "sg_2", "--id", "42", code=2)
@@ -45,7 +45,7 @@ def test_a_file_or_standard_input_holds_references_and_events(cli: Cli, store: r
 
 
 def test_wrong_lines_are_named_and_nothing_is_sent(cli: Cli, store: redis.Redis) -> None:
-    """Each with its number and what is wrong with it, and without its control characters."""
+    """Each wrong line is told with its number and its problem, without its control characters."""
     done = cli("publish", "-", code=2, stdin='sg_1\nbad ref\n{"reference": 7}\nx\x1b[31m\n')
     assert "line 2: not a reference" in done.stderr
     assert "line 3: reference:" in done.stderr
@@ -55,7 +55,7 @@ def test_wrong_lines_are_named_and_nothing_is_sent(cli: Cli, store: redis.Redis)
 
 
 def test_nothing_to_publish_is_wrong_usage(cli: Cli) -> None:
-    """Neither silence nor success."""
+    """Without any event the command fails, and says so."""
     cli("publish", code=2)
     cli("publish", "-", code=2)
     cli("publish", "-", "sg_1", code=2)

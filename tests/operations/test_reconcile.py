@@ -1,4 +1,4 @@
-"""Mending the ledger by the API's word: facts count, late ones do not overwrite newer ones."""
+"""Correcting the ledger by what the API says: facts count, and late answers do not overwrite newer states."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_that_a_group_is_closed_counts_in_every_state(
 
 @pytest.mark.parametrize("reference", ["queued", "closing", "failed", "discarded"])
 async def test_that_a_group_is_open_is_no_news_unless_it_counts_as_closed(book: Book, reference: str) -> None:
-    """Nothing changes."""
+    """An open group changes no closure, unless the ledger has it as closed."""
     before = await book.read(reference)
     assert await book.ledger.reconcile([Observation(reference, False, before.entered_ms)], audit="1-1", others={}) == [
         "agree"

@@ -56,7 +56,7 @@ BAD = [{"reference": f"bad {number}"} for number in range(3)]
      "eventType=x", "id=1", "data={}", 'data={"reference":"sg_1"}', "data_base64=e30="],
 )  # fmt: skip
 def test_what_tells_events_apart_is_not_set_on_several(cli: Cli, store: redis.Redis, field: str) -> None:
-    """It would make three events one: refused as wrong usage, and all three stay."""
+    """One value would make three events the same, so it is refused as wrong usage, and all three stay."""
     ids = reject(cli, *BAD)
     done = cli("rejected", "replay", *ids, "--set", field, code=2)
     assert f"--set {field.partition('=')[0]}" in done.stderr
@@ -66,7 +66,7 @@ def test_what_tells_events_apart_is_not_set_on_several(cli: Cli, store: redis.Re
 
 
 def test_other_fields_may_be_set_on_several(cli: Cli, store: redis.Redis) -> None:
-    """What does not tell events apart."""
+    """A field that does not tell events apart may be set on several."""
     ids = reject(cli, *({"reference": f"sg_{number}", "custom_reference": 7} for number in range(2)))
     result = cli.json("rejected", "replay", *ids, "--set", "custom_reference=unknown")
     assert result["received"] == {"new": 2}
@@ -74,7 +74,7 @@ def test_other_fields_may_be_set_on_several(cli: Cli, store: redis.Redis) -> Non
 
 
 def test_a_replay_never_makes_fewer_groups(cli: Cli, store: redis.Redis, tmp_path: Path) -> None:
-    """An editor's macro that gives three events one reference: refused as a whole, before anything is received."""
+    """If an editor gives three events one reference, all of it is refused before anything is received."""
     editor = tmp_path / "editor"
     editor.write_text("#!/bin/sh\nsed -i 's/bad ./sg_1/' \"$1\"\n")
     editor.chmod(editor.stat().st_mode | stat.S_IXUSR)
@@ -161,7 +161,7 @@ def test_a_replay_that_is_stopped_ends_between_two_chunks(cli: Cli, store: redis
 
 
 def test_a_type_is_accepted_of_some_only(cli: Cli, store: redis.Redis) -> None:
-    """Named by their ids, or up to one of them."""
+    """A type may be accepted for some events only: those with these ids, or those up to one id."""
     events = [{"reference": f"sg_{n}", "event": "x.y"} for n in range(4)]
     ids = reject(cli, *events, refused_type="x.y")
     assert f"closer rejected replay {ids[3]} --accept-type x.y" in cli.text("rejected", "show", ids[3])
@@ -216,7 +216,7 @@ def test_what_is_advised_for_a_refused_type_and_an_unused_subject_works(cli: Cli
 
 
 def test_a_subject_that_is_not_the_group_is_noticed(cli: Cli, store: redis.Redis) -> None:
-    """Different data and one subject: these are several groups, and the subject is a site."""
+    """Different data with one subject are several groups: the subject is a site, and the replay is refused."""
     sites = [HEAD | {"id": str(n), "subject": "leeds-1", "data": {"groupReference": f"sg_{n}"}} for n in range(3)]
     [first, *_] = reject(cli, *sites)
     done = cli("rejected", "replay", "--use-subject", "--yes", code=1)
@@ -243,12 +243,12 @@ def test_a_subject_that_is_not_the_group_is_noticed(cli: Cli, store: redis.Redis
     ],
 )
 def test_wrong_usage_is_told(cli: Cli, arguments: tuple[str, ...]) -> None:
-    """Before anything is looked at."""
+    """Wrong usage is refused before anything is looked up."""
     cli.text("rejected", "replay", *arguments, code=2)
 
 
 def test_a_damaged_entry_can_be_shown_and_discarded(cli: Cli, store: redis.Redis) -> None:
-    """One that another program wrote: it is told as such, and stays in nobody's way."""
+    """An entry that another program wrote is shown as damaged, and can be discarded."""
     damaged: Any = store.xadd(key_of("rejected"), {"what": "ever", "problems": "{"})
     rejected_id = damaged.decode()
     assert "closer did not write this entry" in cli.text("rejected", "show", rejected_id)

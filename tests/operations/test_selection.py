@@ -62,7 +62,7 @@ def announced(selection: Selection, **options: Any) -> Announced:
     ],
 )
 def test_times_are_read_as_people_write_them(text: str, meant: str) -> None:
-    """Ago, the last such time of day in UTC, or ISO 8601."""
+    """A time may be an age, a time of day in UTC (the last one), or ISO 8601."""
     assert Moment.parse(text).ms(NOW_MS) == datetime.fromisoformat(meant).timestamp() * 1000
 
 
@@ -116,7 +116,7 @@ def test_what_is_not_a_selection_is_refused(document: dict[str, Any]) -> None:
     ],
 )
 def test_what_does_not_choose_rejected_events_is_refused(document: dict[str, Any]) -> None:
-    """Nor is anything guessed there; what the audit has cut short cannot be taken for all of it."""
+    """Nothing is guessed here either; a list that the audit has cut short is not taken for the whole."""
     with pytest.raises(ValueError, match=r"\w"):
         DeadLetterSelection.from_json(document)
 
@@ -133,7 +133,7 @@ def test_a_choice_of_rejected_events_is_a_value() -> None:
 
 @pytest.mark.parametrize("document", [{}, {"verb": "x"}, {"verb": "list", "lock": "false"}, {"verb": "list", "x": 1}])
 def test_what_is_not_a_step_is_refused(document: dict[str, Any]) -> None:
-    """A door makes no button of it."""
+    """JSON that closer did not write is not read as a step."""
     with pytest.raises(ValueError, match=r"\w"):
         Step.from_json(document)
 
@@ -170,7 +170,7 @@ def test_a_shell_takes_the_options_as_they_were_given(text: str) -> None:
 
 
 def test_the_audit_names_every_reference_up_to_a_thousand() -> None:
-    """Of more it has the first few, and how many they were; to people it shows five."""
+    """Of more it keeps the first few and their number; people are shown five."""
     some, many = (Selection.of([f"sg_{n}" for n in range(size)]) for size in (8, 1001))
     assert announced(some).selection == {"references": [f"sg_{n}" for n in range(8)]}
     assert phrase.chosen(announced(some)) == "sg_0 sg_1 sg_2 sg_3 sg_4 and 3 more"
@@ -192,7 +192,7 @@ def test_an_entry_of_an_earlier_release_is_shown_in_its_words() -> None:
 
 
 def test_references_and_filters_are_not_mixed() -> None:
-    """What both together mean would have to be guessed."""
+    """Both together are refused, because their meaning would have to be guessed."""
     with pytest.raises(Refused) as refused:
         Selection.of(["sg_1"], Filter(text="x")).check()
     assert refused.value.rule is Rule.MIXED

@@ -8,7 +8,7 @@ from tests.support import API_KEY
 
 
 def test_show_tells_the_story_and_what_to_do(cli: Cli) -> None:
-    """The event, the attempt, the operator, the meaning; the same for programs."""
+    """It shows the event, the attempt, the operator's action and the meaning, to people and to programs."""
     cli.sow(SEEDS)
     cli("requeue", "sg_2", "--why", "looked wrong")
     text = cli.text("show", "sg_1")
@@ -23,13 +23,13 @@ def test_show_tells_the_story_and_what_to_do(cli: Cli) -> None:
 
 
 def test_show_of_an_unknown_reference_says_so(cli: Cli) -> None:
-    """Exit code 1: could not; a reference that can be none is wrong usage."""
+    """An unknown reference ends with code 1; something that cannot be a reference is wrong usage."""
     assert "no closure of sg_9 is known" in cli("show", "sg_9", code=1).stderr
     cli("show", "../etc", code=2)
 
 
 def test_show_curl_leaves_the_key_out(cli: Cli) -> None:
-    """The call can be pasted; the shell puts the key in."""
+    """The call can be pasted; the shell puts the key into it."""
     text = cli.text("show", "sg_1", "--curl", api_base_url="http://127.0.0.1:9/pro")
     assert "curl -i -X POST 'http://127.0.0.1:9/pro/shipment_groups/sg_1/close'" in text
     assert "$CLOSER_API_KEY" in text

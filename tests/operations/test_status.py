@@ -14,7 +14,7 @@ from worker.simulator.server import Simulator, run_in_thread
 
 
 def test_status_of_an_empty_store(cli: Cli) -> None:
-    """Every field is there from the beginning."""
+    """All fields are there even if the store is empty."""
     status = cli.json("status")
     assert status["closures"] == dict.fromkeys(["queued", "closing", "retrying", "closed", "failed", "discarded"], 0)
     assert (status["failed"], status["oldest_open_age_s"], status["backlog"], status["rejected"]) == ({}, None, 0, 0)
@@ -25,7 +25,7 @@ def test_status_of_an_empty_store(cli: Cli) -> None:
 
 
 def test_status_counts_failures_by_reason_and_what_waits(cli: Cli, store: redis.Redis) -> None:
-    """Closures, failures, backlog and rejected events, for programs and for people."""
+    """It counts closures, failures, backlog and rejected events, for programs and for people."""
     cli.sow(SEEDS)
     store.xadd(key_of("rejected"), {"event": "x", "problems": "[]", "origin": "1-0"})
     assert cli.json("publish", "sg_9") == {"published": 1, "stream": "shipment-groups.complete"}
@@ -70,6 +70,6 @@ def test_status_names_what_no_worker_wrote(cli: Cli, store: redis.Redis) -> None
 
 
 def test_status_watch_goes_on_until_it_is_interrupted(cli: Cli, tmp_path: Path) -> None:
-    """In a pipe: one document after the other."""
+    """In a pipe it prints one JSON document after the other."""
     with Process(tmp_path, "status", "--watch", "--json", redis_url=cli.url) as watching:
         until(lambda: watching.output.count("oldest_open_age_s") > 1, "two documents")

@@ -1,4 +1,4 @@
-"""`closer verify`: what the API says counts."""
+"""`closer verify`: the ledger is corrected by what the API says."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_dry_run_only_tells(api: Cli) -> None:
 
 
 def test_a_wrong_key_ends_it(api: Cli) -> None:
-    """Asking on would be useless; the key itself is not shown."""
+    """A refused key ends the asking, because further questions would fail; the key is not shown."""
     done = api("verify", "sg_late", code=1, api_key="wrong-key")
     assert "refuses the key" in done.stderr
     assert "wrong-key" not in done.stderr
@@ -144,7 +144,7 @@ def test_a_throttled_api_is_left_alone(api: Cli) -> None:
 
 
 def test_a_short_retry_after_is_waited_for(api: Cli) -> None:
-    """One that is over soon only delays the answer."""
+    """A Retry-After that is soon over only delays the answer."""
     throttle(api.url, 1.0)
     assert api.json("verify", "--text", "sg_")["asked"] == 4
 

@@ -1,4 +1,4 @@
-"""Addresses for people: what is shown of one is never from its password, whatever the password is."""
+"""Addresses for people: nothing that is shown comes from a password, whatever the password is."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def elements(body: bytes) -> list[Element]:
 
 
 def test_each_element_is_an_event_or_a_rejection_of_its_own() -> None:
-    """Known by the entry and its place; a rejected one keeps its own bytes, and hinders none of the others."""
+    """Each is known by the entry and its place; a rejected one keeps its bytes, and does not stop the others."""
     cloud = {"specversion": "1.0", "id": "e1", "source": "/w", "type": "group.complete", "data": {"reference": "sg_2"}}
     texts = ['{"reference":"sg_1"}', json.dumps(cloud), '{"reference": "a b",  "x":[1, 2]}', "7", '[{"reference":"a"}]',
              '{"reference":"x","reference":"y"}', '{"reference":"ü]\\",["}', "NaN", '{"reference":"sg_3"}']  # fmt: skip
@@ -33,7 +33,7 @@ def test_each_element_is_an_event_or_a_rejection_of_its_own() -> None:
 
 
 def test_what_is_not_an_array_is_one_event() -> None:
-    """It keeps the entry's own identity."""
+    """A single event keeps the entry's own identity."""
     assert elements(b' {"reference":"sg_1"}')[0].event == GroupComplete("sg_1", "stream", "1-0")
     [element] = elements(b"no json")
     assert (element.identity, element.body) == ("1-0", b"no json")
@@ -63,7 +63,7 @@ def test_a_broken_array_is_one_rejection(body: bytes, words: str) -> None:
 
 
 def test_a_large_element_is_rejected_alone() -> None:
-    """64 KiB are its limit, as of any event; the others are received."""
+    """An element has the limit of any event, 64 KiB; the others are received."""
     large = b'{"reference":"sg_1","x":"' + b"x" * MAX_EVENT_BYTES + b'"}'
     first, second = elements(b"[" + large + b',{"reference":"sg_2"}]')
     assert (first.body, isinstance(first.event, Rejection)) == (large, True)
@@ -71,7 +71,7 @@ def test_a_large_element_is_rejected_alone() -> None:
 
 
 def test_a_large_batch_is_rejected_as_a_whole() -> None:
-    """A mebibyte, and a thousand events, are the limits; what is over them is told with the limit."""
+    """A batch over a mebibyte, or with over a thousand events, is rejected, and the reason tells the limit."""
     event = b'{"reference":"sg_1"}'
     most = b"[" + b",".join([event] * MAX_BATCH_EVENTS) + b"]"
     assert len(elements(most)) == MAX_BATCH_EVENTS

@@ -118,7 +118,7 @@ async def test_time_without_workers_passes(world: World) -> None:
 
 
 async def test_reading_is_no_look_at_the_clock(world: World) -> None:
-    """An operator's process that has only read so far has not seen the clock: the night does not look like a jump."""
+    """A process that has only read has not seen the clock, so a night without workers is not taken for a jump."""
     await world.retrying("sg_1", 8 * HOUR_S)
     world.wait(8 * HOUR_S + 1)
     operator = Ledger(world.book.redis, clock=world.book.clock, stopwatch=lambda: world.passed_s)
@@ -128,7 +128,7 @@ async def test_reading_is_no_look_at_the_clock(world: World) -> None:
 
 
 async def test_a_slow_step_is_no_jump(world: World) -> None:
-    """Between two looks of one worker any time may pass, if it has passed for the worker, too."""
+    """Any time may pass between two looks of one worker, if as much has passed for the worker itself."""
     await world.retrying("sg_1", 100.0)
     world.wait(HOUR_S)
     assert await world.book.due() == ["sg_1"]

@@ -1,4 +1,4 @@
-"""Damaged records: one that closer did not write so harms neither its batch, nor the rest, nor an operator's look."""
+"""Damaged records: another program's text in a record harms neither its batch, nor the rest, nor what operators see."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def raw(redis: Redis) -> bytes:
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("how", DAMAGES, ids=str)
 async def test_the_rest_of_its_batch_goes_on(book: Book, state: State, how: bytes | dict[str, object]) -> None:
-    """Beside a damaged record the other is received, found due, claimed and settled."""
+    """The other closures of the batch are received, found due, claimed and settled."""
     await damage(book, state, how)
     unfinished = state not in (State.FAILED, State.CLOSED)
     assert sorted(await book.due()) == (["bad", "good"] if unfinished else ["good"])

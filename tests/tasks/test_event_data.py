@@ -38,7 +38,7 @@ def in_base64(text: str | bytes) -> str:
     ],
 )
 def test_data_name_the_group_whatever_form_they_have(data: dict[str, Any]) -> None:
-    """An object, its JSON as a string, or that in Base64: never the subject beside it."""
+    """Data may be an object, its JSON as a string, or that in Base64; the subject beside them never counts."""
     assert read(EVENT | data) == GroupComplete("sg_1", "/w", "1")
     assert read(EVENT | data, use_subject=True) == GroupComplete("sg_1", "/w", "1")
 
@@ -108,7 +108,7 @@ def test_what_names_two_groups_or_a_wrong_one_is_refused(more: dict[str, Any], f
 
 @pytest.mark.parametrize("nothing", [{}, {"data": None}, {"data": None, "data_base64": None}])
 def test_a_subject_names_the_group_where_there_are_no_data(nothing: dict[str, Any]) -> None:
-    """Absent, or null."""
+    """The subject counts when `data` is absent or null."""
     assert read(EVENT | nothing) == GroupComplete("leeds-1", "/w", "1")
 
 
@@ -148,12 +148,12 @@ def test_an_extension_attribute_is_not_data(attribute: dict[str, Any]) -> None:
     ],
 )
 def test_what_is_wrong_with_a_text_is_told_in_words(event: dict[str, Any], words: str) -> None:
-    """Not as the pattern that it does not match."""
+    """The problem is told in words, not as the pattern that the text does not match."""
     assert str(read(event)) == words
 
 
 def test_without_data_and_subject_the_fields_are_named() -> None:
-    """Whoever reads it sees what the sender does send."""
+    """The reason names the fields that the event does have."""
     rejection = read({"specversion": "1.0", "id": "1", "source": "/w", "type": "t.complete", "group": "sg_1"})
     assert str(rejection).startswith(
         "data.reference: missing, and there is no subject either; the event has the fields"
@@ -178,14 +178,14 @@ def test_a_bare_event_with_an_identity_keeps_it(event: dict[str, Any], expected:
 @pytest.mark.parametrize("field", ["id", "source"])
 @pytest.mark.parametrize("value", [7, None, "", "a\x00", ["x"], {}, "x" * 513])
 def test_a_bare_identity_must_be_text(field: str, value: object) -> None:
-    """As in CloudEvents: else two events might be taken for one."""
+    """`id` and `source` must be text, as in CloudEvents; else two events might be taken for one."""
     rejection = read({"reference": "sg_1", "id": "7", "source": "wms"} | {field: value})
     assert isinstance(rejection, Rejection)
     assert str(rejection).startswith(f"{field}:")
 
 
 def test_a_bare_event_without_a_reference_names_its_fields() -> None:
-    """And what would be accepted."""
+    """The reason names the event's fields and an example that would be accepted."""
     words = 'reference: missing; the event has the field groupReference; accepted is {"reference": "sg_1"}'
     assert str(read({"groupReference": "sg_1"})) == words
 

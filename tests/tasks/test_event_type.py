@@ -41,7 +41,7 @@ def test_types_that_say_complete(event_type: str) -> None:
     ],
 )  # fmt: skip
 def test_types_that_do_not(event_type: str) -> None:
-    """Another last word, a word before it that takes it back, or only a part of a word: nobody asked to close."""
+    """A type with another last word, with a word that denies it, or with `complete` inside a word, is refused."""
     assert not RULE.accept(event_type)
 
 
@@ -69,7 +69,7 @@ def test_a_list_replaces_the_rule(setting: str, accepted: list[str], refused: li
 
 @pytest.mark.parametrize("setting", ["", ",", " , "])
 def test_a_list_without_a_type_is_refused(setting: str) -> None:
-    """Nobody knows whether it was meant to accept all or nothing."""
+    """An empty list is refused, because nobody knows whether it means all types or none."""
     with pytest.raises(ValueError, match="names no type"):
         EventTypes.of(setting)
 
@@ -153,7 +153,7 @@ def test_an_event_of_the_right_type_is_accepted(event: dict[str, object]) -> Non
 
 
 def test_every_problem_is_told_at_once() -> None:
-    """A wrong type and missing data stand side by side."""
+    """A wrong type and missing data are told together."""
     rejection = read({"specversion": "1.0", "id": "1", "source": "/w", "type": "order.cancelled", "data": []})
     assert isinstance(rejection, Rejection)
     assert [problem.partition(":")[0] for problem in rejection.problems] == ["type", "data.reference"]

@@ -33,7 +33,7 @@ def raised(number: int, words: str = "") -> httpx.ConnectError:
 
 @pytest.mark.parametrize("number", OWN, ids=errno.errorcode.get)
 def test_what_this_process_has_run_out_of(number: int) -> None:
-    """Descriptors, memory, ports: it is told with its remedy, and is not the API's fault."""
+    """A lack of descriptors, memory or ports is told with its remedy, and is not the API's fault."""
     reply = no_reply(raised(number), [])
     assert reply.failure is Failure.OWN
     assert os.strerror(number) in reply.detail
@@ -42,12 +42,12 @@ def test_what_this_process_has_run_out_of(number: int) -> None:
 
 @pytest.mark.parametrize("number", OTHERS, ids=errno.errorcode.get)
 def test_what_is_not_of_this_process(number: int) -> None:
-    """A way that is cut, or an API that refuses, is what it was."""
+    """A cut connection and a refused one are not reported as this process's own fault."""
     assert no_reply(raised(number), []).failure is Failure.CUT
 
 
 def test_an_address_of_another_kind() -> None:
-    """A machine without IPv6 says EADDRNOTAVAIL of every such address; that is the way, not a lack of ports."""
+    """Without IPv6 a machine says EADDRNOTAVAIL for such an address; that is not a lack of ports."""
     words = "Connect call failed ('2606:4700::6810:84e5', 443, 0, 0)"
     assert no_reply(raised(errno.EADDRNOTAVAIL, words), []).failure is Failure.CUT
     words = "Connect call failed ('93.184.216.34', 443)"
@@ -164,7 +164,7 @@ async def test_calls_after_a_standstill(api: SortedApi, standin: StandIn) -> Non
 
 
 def test_a_defect_is_no_reply_of_the_apis() -> None:
-    """What is neither the network's error nor this process's want is raised again: it is a defect, and must be seen."""
+    """An error that is neither the network's nor a lack of this process's is raised again, so that it is seen."""
     defect = LookupError("a defect")
     with pytest.raises(LookupError) as raised_again:
         no_reply(defect, [])

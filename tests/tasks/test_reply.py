@@ -107,7 +107,7 @@ def test_encodings_excuse_nothing_else(content: bytes) -> None:
 
 
 def test_bytes_that_are_no_text_prove_nothing() -> None:
-    """A reference with a byte that cannot be read is another reference, and is not ours with the byte left out."""
+    """A reference with a byte that cannot be read is another reference; the byte is not left out."""
     assert parse_body(b'{"reference":"sg_1\xff"}') == Body(reference="sg_1\ufffd")
 
 

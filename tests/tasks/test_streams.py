@@ -1,4 +1,4 @@
-"""The ledger's streams, and those that events come on: long ones, absent stores, and keys that are something else."""
+"""The ledger's streams and the stream of events: long ones, absent stores, and keys of another type."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ async def test_many_large_batches_are_taken_in_by_portions(doors: Doors, store: 
 async def test_in_binary_mode_data_under_another_name_are_data(
     doors: Doors, store: sync_redis.Redis, field: str
 ) -> None:
-    """Its subject is not closed: the data may name another group. They are kept, and the reason names the field."""
+    """The subject does not count then: the data may name another group. The reason names the field."""
     head: dict[Any, Any] = {"ce_specversion": "1.0", "ce_id": "1", "ce_source": "/w", "ce_type": "group.complete"}
     store.xadd(STREAM, head | {"ce_subject": "leeds-1", field: '{"reference":"sg_1"}'})
     await take_in(doors)

@@ -1,4 +1,4 @@
-"""Where the ledger, its catalogue and the client of the API are built from settings: in one file."""
+"""The ledger, its catalogue and the client of the API are built from the settings in one file only."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def texts(path: Path) -> list[str]:
     "path", [ROOT / "tasks/errors.py", *sorted((ROOT / "worker/operations").glob("*.py"))], ids=lambda path: path.stem
 )
 def test_no_command_below_the_doors(path: Path) -> None:
-    """The errors and the operations hold no command line: another door would show one that its reader cannot use."""
+    """Errors and operations hold no command line, because another door could not use it."""
     assert [text for text in texts(path) if COMMAND.search(text)] == []
 
 

@@ -58,7 +58,7 @@ def test_not_ready(sign: Sign, words: str) -> None:
 
 
 def test_watch() -> None:
-    """Stuck is: messages on their way, room for them, and none taken, all of that for longer than the limit."""
+    """A worker is stuck if messages are on their way, it has room, and it takes none for longer than the limit."""
     watch = Watch(idle_s=40)
 
     def stuck(at_s: float, *, on_their_way: int = 5, taken_s: float = 0.0, busy: bool = False) -> bool:

@@ -11,7 +11,7 @@ from worker.settings import load
 
 @pytest.mark.parametrize("name", ["a b", "{x}", "a:b", "é", "x" * 65, "a\n", "a*"])
 def test_what_is_not_a_namespace(name: str) -> None:
-    """It is refused with the characters that it may have."""
+    """A wrong namespace is refused with the characters that it may have."""
     with pytest.raises(ConfigurationError, match=r"CLOSER_NAMESPACE: needs 1 to 64 characters of A-Z a-z 0-9 _ - \."):
         load(namespace=name)
 

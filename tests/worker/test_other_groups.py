@@ -77,7 +77,7 @@ async def test_what_the_other_has_in_hand_stays(doors: Doors, store: sync_redis.
 
 
 async def test_three_groups(doors: Doors, store: sync_redis.Redis) -> None:
-    """The slowest of them decides."""
+    """The slowest of three groups decides how far entries are deleted."""
     for group in (OTHER, "audit"):
         store.xgroup_create(STREAM, group, id="0")
     ids = add(store, 6)
@@ -124,7 +124,7 @@ async def test_our_own_group_is_destroyed(doors: Doors, store: sync_redis.Redis)
 
 
 async def test_long_ids(doors: Doors, store: sync_redis.Redis) -> None:
-    """Producers may choose the ids; they are longer than what Lua can count."""
+    """Producers may choose ids that are longer than Lua's numbers can hold."""
     store.xgroup_create(STREAM, OTHER, id="0")
     ids = [b"9-18446744073709551614", b"9-18446744073709551615", b"10-1", b"18446744073709551614-0"]
     ids += [b"18446744073709551615-18446744073709551614", b"18446744073709551615-18446744073709551615"]

@@ -89,7 +89,7 @@ async def test_rate_limit(works: Callable[..., Works], let: asyncio.Event, stand
 
 
 async def test_a_slot_is_a_moment(works: Callable[..., Works], let: asyncio.Event, standin: StandIn) -> None:
-    """A closure that waited for a runner until its slot under the rate limit has come does not wait once more."""
+    """A closure whose slot under the rate limit has passed while it waited for a runner is called at once."""
     let.set()
     work = works()
     await work.ledger.receive([GroupComplete(GROUPS[0], "wms", "1")])
@@ -129,7 +129,7 @@ async def test_no_attempt_outlives_its_lease(works: Callable[..., Works], let: a
 async def test_a_reference_that_cannot_be_claimed(
     works: Callable[..., Works], let: asyncio.Event, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is told, and holds up no other of its batch."""
+    """Such a reference is logged, and does not hold up the others of its batch."""
     let.set()
     work = works()
     await work.pool._claim(["sg_1", "\ud800", "sg_2"])

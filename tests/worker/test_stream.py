@@ -143,7 +143,7 @@ async def test_two_intakes_make_one_group(doors: Doors, real: Redis, store: sync
 
 
 async def test_a_key_that_is_no_stream(doors: Doors, store: sync_redis.Redis) -> None:
-    """Where the stream's name belongs to something else, that is said."""
+    """If the stream's key holds something else, the error says so."""
     store.set(STREAM, "text")
     with pytest.raises(LedgerBroken, match="shared with another program"):
         await doors.intake.step()
@@ -154,7 +154,7 @@ async def test_a_key_that_is_no_stream(doors: Doors, store: sync_redis.Redis) ->
 
 
 async def test_a_store_that_is_away() -> None:
-    """Without a store the intake says so, and does not break."""
+    """Without a store a step raises StoreUnavailable, which says that the store does not answer."""
     nowhere = Doors(Redis(unix_socket_path="/nowhere/store.sock", retry=Retry(NoBackoff(), 0)))
     with pytest.raises(StoreUnavailable, match="does not answer"):
         await nowhere.intake.step()

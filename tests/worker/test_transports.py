@@ -26,14 +26,14 @@ from worker.broker.transports import TolerantConnection
     ],
 )
 def test_every_broker_has_a_transport_of_ours(url: str, transport: type) -> None:
-    """Also when the connection is cloned, as Celery does it."""
+    """This holds also when the connection is cloned, as Celery does it."""
     assert TolerantConnection(url).get_transport_cls() is transport
     assert TolerantConnection(url).clone().get_transport_cls() is transport
 
 
 @pytest.mark.parametrize("prefix", ["", "{x}:"])
 def test_junk_becomes_a_message(store: redis.Redis, store_url: str, prefix: str) -> None:
-    """With a prefix for all keys as without."""
+    """This holds with a prefix for all keys and without one."""
     store.lpush(f"{prefix}celery", b"\xff junk")
     came: list[Any] = []
     with TolerantConnection(store_url, transport_options={"global_keyprefix": prefix}) as connection:
