@@ -64,7 +64,7 @@ class Standstill:
             self._ended_s, self._lasted_s = looked_s, late_s
             _log.warning(
                 "this process stood still for %.1f s: it was stopped, or its machine was suspended or overloaded; "
-                "calls that were in flight are tried again, and are no outage of the API",
+                "calls that were in flight are tried again, and do not count as an outage",
                 late_s,
             )
         self._looked_s = looked_s

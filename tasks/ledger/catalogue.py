@@ -32,7 +32,7 @@ GroupBy = Literal["reason", "source", "code"]
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Conditions that a closure must all meet. An empty tuple or None is no condition.
+    """Conditions that a closure must all meet. An empty tuple or None is not a condition.
 
     `since_ms`, `until_ms`: the first and the last time at which the closure may have entered its state (ms since the
     epoch, both included). `statuses`, `codes`: the HTTP status, as text, and the API's error code of the last attempt.

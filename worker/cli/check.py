@@ -21,7 +21,7 @@ from worker.settings import load
 @click.command()
 @options.as_json
 def check(as_json: bool) -> None:
-    """Check configuration, store, broker, API and key, and tell how to mend what is wrong.
+    """Check configuration, store, broker, API and key, and tell how to correct what is wrong.
 
     Nothing is changed: the API is asked for a group that cannot exist. Exit code 1 when something is wrong.
 

@@ -36,7 +36,7 @@ def verify(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Ask the API for the true state of groups, and mend the ledger where it disagrees.
+    """Ask the API for the true state of groups, and correct the ledger where it disagrees.
 
     A group that the API shows closed counts as closed (already_closed), whatever it was here. One that is
     closed here and not there is told loudly, and fails with the reason `reopened`. Nothing is changed in
@@ -67,7 +67,7 @@ def _tell(findings: Findings) -> None:
     would = "would be " if findings.dry_run else ""
     click.echo(f"Asked the API for {count(findings.asked, 'group')} of {findings.matched:,}: {findings.agree:,} agree.")
     if findings.closed:
-        click.echo(f"{len(findings.closed):,} {would}mended: closed at the API, and so here now (already_closed).")
+        click.echo(f"{len(findings.closed):,} {would}corrected: closed at the API, and so here now (already_closed).")
     if findings.unclear:
         click.echo(f"Could not be told, and left as they are: {counts(findings.unclear)}.")
     if findings.skipped:

@@ -1,4 +1,8 @@
-"""Announces operators' actions in the audit, tells their end, and reads what operators did."""
+"""Announces operators' actions in the audit, tells their end, and reads what operators did.
+
+A crash after the announcement is safe: each step adds what it changes to the entry, so the entry shows how far the
+action came.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +26,20 @@ def announced_by(operator: Operator, verb: Verb, selection: dict[str, Any], why:
 async def announce(
     context: OperatorContext, action: Announced, matched: int, skipped: dict[str, int] | None = None
 ) -> str:
-    """Write down what is about to be done; returns the id under which the ledger adds what it changes."""
+    """Write down what is about to be done, and return the entry's id.
+
+    `matched`: how many were chosen. `skipped`: those that will not be changed, by why. The steps that follow add to the
+    entry what they change. Raises StoreUnavailable and LedgerBroken.
+    """
     return await context.ledger.audit.announce(action, matched, skipped)
 
 
 async def tell_end(
     context: OperatorContext, action: Announced, audit_id: str, *, matched: int, changed: int, stopped: bool
 ) -> None:
-    """Have those who follow the notices know that a bulk action has ended, or was stopped before its end.
+    """Write a notice that a bulk action has ended, or was stopped before its end.
 
-    All is done by now. A store that fails here must not make the action look as if it had failed.
+    Everything is done by now. So a store that fails here is ignored, or the action would look as if it had failed.
     """
     fields = {
         "action": action.action, "by": action.name, "why": action.why, "id": audit_id, "matched": matched,
@@ -42,7 +50,10 @@ async def tell_end(
 
 
 async def entries(context: OperatorContext, *, since_ms: int = 0) -> AsyncIterator[AuditEntry | Unreadable]:
-    """Every action since then (ms since the epoch), newest first. Raises Refused and StoreUnavailable."""
+    """Yield every action since `since_ms` (ms since the epoch), newest first.
+
+    An entry that another program wrote comes as Unreadable. Raises Refused and StoreUnavailable.
+    """
     context.guard(Verb.AUDIT)
     async for entry in context.ledger.audit.entries(since_ms=since_ms):
         yield entry

@@ -1,4 +1,4 @@
-"""Checking the set-up: configuration, store, broker, API and its key; what is wrong comes with its remedy."""
+"""Checks the set-up: configuration, store, broker, API and its key. Each line that is wrong comes with its remedy."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ _BROKER_S = 8
 async def check(
     operator: Operator, settings: Settings, connect: Callable[[], Any], ignored: Sequence[str] = ()
 ) -> AsyncIterator[Line]:
-    """Look at one thing after the other. Raises Refused; never for what it finds.
+    """Look at one thing after the other, and yield a line for each.
 
-    `connect` gives the connection that a worker would consume from. `ignored`: Celery's own variables that are set.
+    `connect`: returns the connection that a worker would consume from. `ignored`: Celery's own variables that are set.
+    It raises Refused, and nothing for what it finds.
     """
     guard(operator, Verb.CHECK)
     for line in configuration(settings, ignored):
@@ -38,9 +39,12 @@ async def check(
 
 
 def configuration(settings: Settings, ignored: Sequence[str] = ()) -> list[Line]:
-    """The variables: valid (else there would be no settings), not misspelt, complete, and closer's own."""
+    """Return the lines about the variables: whether each is known, the key is set, and none of Celery's own is set.
+
+    That their values are valid is known, because there would be no `settings` otherwise.
+    """
     wrong = [
-        Line("configuration", Finding.WRONG, f"{name} is no setting of closer's", "correct its name, or unset it")
+        Line("configuration", Finding.WRONG, f"{name} is not a setting of closer's", "correct its name, or unset it")
         for name in unknown_variables()
     ]
     if settings.api_key is None:
@@ -51,14 +55,14 @@ def configuration(settings: Settings, ignored: Sequence[str] = ()) -> list[Line]
 
 
 def files(settings: Settings) -> Line:
-    """The limit of open files: whether a worker started like this command may have as many calls in flight."""
+    """Return the line about open files: whether a worker that is started like this command may open enough of them."""
     if problem := open_files.problem(settings.concurrency):
         return Line("open files", Finding.WRONG, problem, open_files.remedy(settings.concurrency))
     return Line("open files", Finding.OK, f"CLOSER_CONCURRENCY={settings.concurrency} fits the limit of open files")
 
 
 def broker(settings: Settings, connect: Callable[[], Any]) -> Line:
-    """Celery's broker: whether it can be reached, and whether messages were given up there. Blocking."""
+    """Return the line about Celery's broker: whether it answers, and whether it holds dead letters. It blocks."""
     connection = connect()
     address = settings.public_broker_address
     if settings.broker_url is None:

@@ -78,7 +78,7 @@ def judge(url: str, reply: Reply | NoReply) -> Line:
     if isinstance(reply, NoReply):
         said = f"{reply} {reply.detail}".strip()
         if reply.failure is Failure.OWN:
-            return Line("api", Finding.WRONG, f"{url} could not be called ({said})", "mend that, then check again")
+            return Line("api", Finding.WRONG, f"{url} could not be called ({said})", "correct that, then check again")
         remedy = "check CLOSER_API_BASE_URL, and that this machine may connect to it (firewall, HTTPS_PROXY)"
         return Line("api", Finding.WRONG, f"{url} gives no reply ({said})", remedy)
     match reply.status:

@@ -1,4 +1,4 @@
-"""Checking the store: whether it answers, is for our API, keeps what it is told, and what waits in it."""
+"""Checks the store: whether it answers, is for our API, keeps its data, and what waits in it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,15 @@ from worker.store.connect import EVICTION_REMEDY, eviction
 
 _OLDEST_REDIS = 7
 _TYPES_SHOWN = 5
-_SEEN_MS = 20_000  # a worker that gave no sign for so long is not alive
+_SEEN_MS = 20_000  # a worker without a sign of life for so long is not alive
 
 
 async def store(operator: Operator, settings: Settings) -> AsyncIterator[Line]:
-    """The store: whether it answers, is for our API, how old it is, and whether it keeps what it is told."""
+    """Yield the lines about the store and the ledger in it.
+
+    They tell whether the store answers, whether it keeps what it is told, whether the ledger is for our API and its
+    keys are sound, and what else uses them.
+    """
     address = settings.public_store_address
     keys: list[Line] = []
     try:
@@ -52,7 +56,7 @@ async def store(operator: Operator, settings: Settings) -> AsyncIterator[Line]:
             groups += [_behind(one) for one in await behind(context)]
             groups += await _others(context)
     except LedgerBroken as error:
-        if not keys:  # else the key that is to blame has been named
+        if not keys:  # otherwise the key that causes it has been named
             yield Line("ledger", Finding.WRONG, str(error))
         return
     except StoreAway as error:
@@ -77,7 +81,7 @@ def _reach(settings: Settings) -> str:
 
 
 def events(summary: Summary, types: EventTypes) -> list[Line]:
-    """The types of events that came within a day, and those whose events wait, each with what to do about it."""
+    """Return the lines about the types of events: those that came within a day, and those whose events wait."""
     waits = waiting(summary, types)
     lines = [_seen(sorted(summary.seen_types), types)] if summary.seen_types else []
     lines += [_waits(one) for one in waits[:_TYPES_SHOWN]]
@@ -102,7 +106,7 @@ def _waits(waits: Waiting) -> Line:
 
 
 async def _others(context: OperatorContext) -> list[Line]:
-    """Other fleets on our stream, and the ledger of an older release."""
+    """Return the lines about other fleets on our stream, and about the ledger of an older release."""
     stream = await context.stream()
     lines = [
         Line("fleet", Finding.WRONG, shared_stream(stream, group), remedy(stream, group))
@@ -114,7 +118,7 @@ async def _others(context: OperatorContext) -> list[Line]:
 
 
 def _older(*, waits: bool) -> Line:
-    """The line about a ledger of an older release. `waits`: no worker of this release has started yet."""
+    """Return the line about an older release's ledger. `waits`: no worker of this release has started yet."""
     message = f"a ledger of an older release is in this store (its keys begin with {OLD_PREFIX})"
     if waits:
         return Line("ledger", Finding.WARNING, message, "a worker moves it when it starts: docs/upgrading.md")
@@ -157,7 +161,7 @@ def _store_lines(address: str, told: dict[str, Any] | None) -> list[Line]:
 
 
 def _differing(summary: Summary, policy: FleetPolicy | None) -> list[Line]:
-    """The workers that are set otherwise than the one that started last, which the fleet goes by."""
+    """Return a line for each living worker whose settings differ from those of the one that started last."""
     lines = []
     for sign in summary.workers:
         if policy is None or not isinstance(sign, Heartbeat) or abs(summary.now_ms - sign.at_ms) > _SEEN_MS:

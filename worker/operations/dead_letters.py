@@ -1,4 +1,4 @@
-"""Rejected events: bytes that could not be taken for an event. Look at them, or discard them."""
+"""Shows and discards rejected events: bytes that could not be read as an event."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _BATCH = 200
 
 
 async def newest(context: OperatorContext) -> AsyncIterator[DeadLetter]:
-    """Every rejected event, newest first. Raises Refused and StoreUnavailable."""
+    """Yield every rejected event, newest first. Raises Refused and StoreUnavailable."""
     context.guard(Verb.REJECTED)
     async for one in context.ledger.dead_letters.newest():
         yield one
 
 
 async def by_id(context: OperatorContext, ids: Sequence[str]) -> list[DeadLetter]:
-    """The rejected events of these ids, each once, in their order.
+    """Return the rejected events with these ids, each once, in the order given.
 
-    Raises Refused, CouldNot that names one that is not there, and StoreUnavailable.
+    Raises Refused, CouldNot that names an id that is not there, and StoreUnavailable.
     """
     context.guard(Verb.REJECTED, DeadLetterSelection(tuple(ids)))
     wanted = list(dict.fromkeys(ids))
@@ -38,7 +38,10 @@ async def by_id(context: OperatorContext, ids: Sequence[str]) -> list[DeadLetter
 
 
 async def discard(context: OperatorContext, ids: Sequence[str], bulk: BulkOptions) -> int:
-    """Forget rejected events; returns how many were there. Raises Refused, CouldNot and StoreUnavailable."""
+    """Delete rejected events with their bytes, and return how many there were. The audit keeps their ids.
+
+    All ids must be there before the first is deleted. Raises Refused, CouldNot and StoreUnavailable.
+    """
     context.guard(Verb.DISCARD_REJECTED, DeadLetterSelection(tuple(dict.fromkeys(ids))), bulk.why)
     chosen = [one.rejected_id for one in await by_id(context, ids)]
     action = audit.announced_by(context.operator, Verb.DISCARD_REJECTED, named(chosen, "rejected"), bulk.why)

@@ -45,7 +45,7 @@ class Filter:
     def everything(self) -> bool:
         """Whether every closure matches.
 
-        An empty text or prefix is no condition, because every closure has it; a shell's unset variable gives one.
+        An empty text or prefix is not a condition, because every closure has it; a shell's unset variable gives one.
         """
         return replace(self, prefix=self.prefix or None, text=self.text or None) == Filter()
 

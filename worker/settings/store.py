@@ -79,7 +79,7 @@ class StoreSettings(BaseSettings):
 
     @cached_property
     def store(self) -> RedisAddress:
-        """Where the store is; its password is no part of its repr."""
+        """Where the store is; its repr does not hold its password."""
         if self.redis_url is None:
             return RedisAddress(socket=str(self.socket_path))
         return store_address(self.redis_url.get_secret_value())
