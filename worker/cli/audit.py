@@ -26,7 +26,7 @@ from worker.operations.moment import Moment
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="The newest so many.")
 @options.as_json
 def audit(by: str | None, action: str | None, since: Moment | None, limit: int, as_json: bool) -> None:
-    """Every action of every operator, the newest at the end. Nothing ever removes one.
+    """Show every action of every operator, the newest at the end. Nothing ever removes one.
 
     \b
     Example:

@@ -27,7 +27,7 @@ def rejected() -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="How many at most.")
 @options.as_json
 def list_(limit: int, as_json: bool) -> None:
-    """Rejected events, newest first.
+    """List rejected events, newest first.
 
     \b
     Example:
@@ -59,7 +59,7 @@ async def _newest(context: OperatorContext, limit: int) -> list[DeadLetter]:
 @click.argument("rejected_id", metavar="ID")
 @options.as_json
 def show(rejected_id: str, as_json: bool) -> None:
-    """One rejected event: what is wrong with it, and its bytes.
+    """Show one rejected event: what is wrong with it, and its bytes.
 
     \b
     Example:
