@@ -14,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tasks.events.strict_json import BOM
+
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # before and after unpacking; more than 100,000 references fit
 _LZMA_MEMORY = 64 * 1024 * 1024
 
@@ -70,7 +72,7 @@ def load_json(raw: bytes) -> Any:
     """Parse at most 16 MiB of JSON in UTF-8. Raises Unreadable for any other bytes, and for JSON nested too deeply."""
     check_size(raw)
     try:
-        return json.loads(raw.decode("utf-8"))
+        return json.loads(raw.decode("utf-8").removeprefix(BOM))
     except RecursionError:
         raise Unreadable("it is nested too deeply") from None
     except (ValueError, MemoryError) as error:  # among them UnicodeDecodeError, and numbers of too many digits

@@ -16,6 +16,7 @@ from uuid import uuid4
 from tasks.envelope import Envelope, Unreadable, load_json
 from tasks.events.data import REFERENCE_SHAPE
 from tasks.events.event import is_reference
+from tasks.events.strict_json import fields
 
 TASK_NAME = "tasks.close_groups"
 KEPT_BYTES = 1024 * 1024  # how much of a message that is put aside is kept
@@ -129,7 +130,7 @@ def _taken(task_id: str, args: Any, kwargs: Any, body: bytes, too_early: str) ->
     given = _given(args, kwargs)
     if given is None:
         told = json.dumps({"args": args, "kwargs": kwargs}).encode() if isinstance(args, list) else body
-        return put_aside(told, _NOT_ONE_LIST, task_id)
+        return put_aside(told, _NOT_ONE_LIST + _other_names(kwargs), task_id)
     references, kept = given
     if isinstance(references, str):
         references = [references]
@@ -158,6 +159,12 @@ def _given(args: Any, kwargs: Any) -> tuple[Any, Sequence[Aside]] | None:
     if len(args) == 2 and not kwargs and (kept := asides(args[1])) is not None:
         return args[0], kept
     return None
+
+
+def _other_names(kwargs: Any) -> str:
+    """Return the names of arguments that closer does not know; "" where there are none."""
+    others = [name for name in kwargs if name != "references"] if isinstance(kwargs, dict) else []
+    return f"; it does not know {fields(others)}, accepted is references" if others else ""
 
 
 def _not_before(eta: Any, now: datetime) -> str:

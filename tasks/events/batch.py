@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from tasks.events.event import GroupComplete, Rejection, parse
 from tasks.events.event_type import EventTypes
-from tasks.events.strict_json import wrong
+from tasks.events.strict_json import BOM, wrong
 
 MAX_BATCH_BYTES = 1024 * 1024
 MAX_BATCH_EVENTS = 1000
-_ARRAY = re.compile(rb"[ \t\n\r]*\[")
+_ARRAY = re.compile(rb"(?:\xef\xbb\xbf)?[ \t\n\r]*\[")
 _BLANKS = re.compile(r"[ \t\n\r]*")
 # It only finds where an element ends. `parse` then reads the element, more strictly.
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
@@ -67,7 +67,7 @@ def split(body: bytes) -> list[bytes]:
     if len(body) > MAX_BATCH_BYTES:
         raise ValueError(f"{len(body)} bytes, the limit is {MAX_BATCH_BYTES}; send smaller batches")
     try:
-        return _elements(body.decode("utf-8"))
+        return _elements(body.decode("utf-8").removeprefix(BOM))
     except (ValueError, RecursionError) as error:
         raise ValueError(wrong(error)) from None
 

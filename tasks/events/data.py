@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks.events.strict_json import fields, found, load
+from tasks.events.strict_json import BOM, fields, found, load
 
 REFERENCE_PATTERN = r"^[A-Za-z0-9_-]{1,128}\Z"
 REFERENCE_SHAPE = "1 to 128 characters of A-Z a-z 0-9 _ -"
@@ -95,7 +95,9 @@ def problem(detail: Any) -> str:
 
 
 def in_words(detail: Any) -> str:
-    """Return pydantic's message. A text that does not match a pattern is explained in words, without the pattern."""
+    """Return pydantic's message. A field that is not there, and a text against a pattern, have words of their own."""
+    if detail["type"] == "missing":
+        return "missing"
     return str(_WORDS.get(detail.get("ctx", {}).get("pattern"), detail["msg"]))
 
 
@@ -110,7 +112,7 @@ def _validated(value: dict[str, Any]) -> Named | Unnamed:
 def _may_be_data(name: str, value: Any) -> bool:
     if name.lower().replace("_", "") in _DATA_NAMES or isinstance(value, dict | list):
         return True
-    return isinstance(value, str) and value.lstrip().startswith(("{", "["))
+    return isinstance(value, str) and value.removeprefix(BOM).lstrip().startswith(("{", "["))
 
 
 def _decoded(data_base64: Any) -> bytes:

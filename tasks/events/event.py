@@ -23,13 +23,14 @@ from tasks.events.data import (
     problem,
 )  # fmt: skip
 from tasks.events.event_type import EventTypes
-from tasks.events.strict_json import fields, load
+from tasks.events.strict_json import fields, found, load
 
 MAX_EVENT_BYTES = 64 * 1024
 _REFERENCE = re.compile(REFERENCE_PATTERN)
 _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
-_ENVELOPE = frozenset({"specversion", "id", "source", "type", "subject", "data", "data_base64"})
+_CLOUD_EVENTS_ONLY = frozenset({"specversion", "subject", "data", "data_base64"})
 _BARE_TYPES = ("event", "event_type", "eventType")
+_BARE_NAMES = frozenset({"reference", "custom_reference", "id", "source", "type", *_BARE_TYPES})
 _TEXT: TypeAdapter[str] = TypeAdapter(Text, config=ConfigDict(strict=True, regex_engine="python-re"))
 
 
@@ -60,6 +61,11 @@ class Rejection:
 
     problems: tuple[str, ...]
     refused_type: str | None = None
+
+    @property
+    def subject_unused(self) -> bool:
+        """Whether its subject may name the group, and was not used because there are data."""
+        return any(problem.startswith("subject:") and "is not used" in problem for problem in self.problems)
 
     def __str__(self) -> str:
         return "; ".join(self.problems)
@@ -106,13 +112,28 @@ def parse(
         return Rejection((f"event: {len(body)} bytes, the limit is {MAX_EVENT_BYTES}",))
     try:
         document = _load(body)
-        if _is_bare(document):
-            return _bare(document, source, event_id, types)
-        return _group_complete(_CloudEvent.model_validate(document), document, types, use_subject=use_subject)
-    except ValidationError as error:
-        return Rejection(tuple(problem(detail) for detail in error.errors()))
     except ValueError as error:
         return Rejection((f"event: {error}",))
+    if _is_bare(document):
+        return _bare(document, source, event_id, types)
+    return _cloud_event(document, types, use_subject=use_subject)
+
+
+def _cloud_event(document: dict[str, Any], types: EventTypes, *, use_subject: bool) -> GroupComplete | Rejection:
+    try:
+        event = _CloudEvent.model_validate(document)
+    except ValidationError as error:
+        return Rejection(tuple(_wrong_attributes(error, document)))
+    return _group_complete(event, document, types, use_subject=use_subject)
+
+
+def _wrong_attributes(error: ValidationError, document: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for each wrong attribute of a CloudEvent. The first that is missing tells which fields there are."""
+    there = f"; the event has {fields(document)}"
+    for detail in error.errors():
+        missing = detail["type"] == "missing"
+        yield problem(detail) + (there if missing else "")
+        there = "" if missing else there
 
 
 def is_reference(text: object) -> bool:
@@ -123,12 +144,12 @@ def is_reference(text: object) -> bool:
 def _load(body: bytes) -> dict[str, Any]:
     document = load(body)
     if not isinstance(document, dict):
-        raise ValueError(f"a JSON object is needed, this is {type(document).__name__}")
+        raise ValueError(f"a JSON object is needed, this is {found(document)}")
     return document
 
 
 def _is_bare(document: dict[str, Any]) -> bool:
-    return "specversion" not in document and ("reference" in document or not _ENVELOPE & document.keys())
+    return "specversion" not in document and ("reference" in document or not _CLOUD_EVENTS_ONLY & document.keys())
 
 
 def _bare(document: dict[str, Any], source: str, event_id: str, types: EventTypes) -> GroupComplete | Rejection:
@@ -137,8 +158,7 @@ def _bare(document: dict[str, Any], source: str, event_id: str, types: EventType
     It needs both `id` and `source` to have an identity of its own, because neither is unique without the other.
     """
     if document.get("reference") is None:
-        missing = f"reference: missing; the event has {fields(document)}"
-        return Rejection((f'{missing}; accepted is {{"reference": "sg_1"}}',))
+        return Rejection((_no_reference(document),))
     named = {"id", "source"} <= document.keys()
     told = _told_types(document, named=named)
     problems, refused = _type_problems(told, types)
@@ -153,6 +173,14 @@ def _bare(document: dict[str, Any], source: str, event_id: str, types: EventType
     return GroupComplete(
         known.reference, source, event_id, known.custom_reference, type=next(iter(told.values()), None)
     )  # fmt: skip
+
+
+def _no_reference(document: dict[str, Any]) -> str:
+    """Return why an event without an envelope names no group, with the names that its sender may have misspelt."""
+    unknown = [name for name in document if name not in _BARE_NAMES]
+    not_known = f"; closer does not know {fields(unknown)}" if unknown else ""
+    missing = "null" if "reference" in document else "missing"
+    return f'reference: {missing}; the event has {fields(document)}{not_known}; accepted is {{"reference": "sg_1"}}'
 
 
 def _told_types(document: dict[str, Any], *, named: bool) -> dict[str, Any]:

@@ -7,17 +7,18 @@ from typing import Any
 
 _NAMED = 8
 _NAME_LENGTH = 40
+BOM = "\ufeff"  # RFC 8259, 8.1: a parser may ignore one before the text; Windows programs write it
 
 
 def load(text: bytes | str) -> Any:
-    """Return one JSON value.
+    """Return one JSON value. A byte order mark before it does not count.
 
     Raises ValueError that says what is wrong and where: not UTF-8, not JSON, a key that stands twice in one object, NaN
     or Infinity, too deep, or a number with too many digits.
     """
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8")
-        return json.loads(decoded, object_pairs_hook=_unique, parse_constant=_no_constant)
+        return json.loads(decoded.removeprefix(BOM), object_pairs_hook=_unique, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         raise ValueError(wrong(error)) from None
 

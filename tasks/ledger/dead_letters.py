@@ -42,7 +42,7 @@ class DeadLetter:
     @property
     def subject_unused(self) -> bool:
         """Whether its subject may name the group, and was not used because there are data."""
-        return any(problem.startswith("subject:") and "is not used" in problem for problem in self.problems)
+        return Rejection(self.problems).subject_unused
 
     def as_json(self) -> dict[str, Any]:
         """Return the rejected event as other programs see it. Bytes that are not UTF-8 are escaped as \\xNN."""

@@ -118,7 +118,7 @@ def test_a_whole_batch_is_replayed_whole_or_not_at_all(cli: Cli, store: redis.Re
     done = cli("rejected", "replay", good, bad, "--json", code=1)
     result = json.loads(done.stdout)
     assert (result["matched"], result["replayed"], result["received"]) == (2, 1, {"new": 2})
-    assert result["still_rejected"] == {bad: ["7-1/1: event: a JSON object is needed, this is int"]}
+    assert result["still_rejected"] == {bad: ["7-1/1: event: a JSON object is needed, this is a number"]}
     assert queued(store) == ["sg_1", "sg_2"]
     assert cli.json("show", "sg_2")["event_id"] == "7-0/1"
 

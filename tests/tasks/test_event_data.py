@@ -185,9 +185,9 @@ def test_a_bare_identity_must_be_text(field: str, value: object) -> None:
 
 
 def test_a_bare_event_without_a_reference_names_its_fields() -> None:
-    """The reason names the event's fields and an example that would be accepted."""
-    words = 'reference: missing; the event has the field groupReference; accepted is {"reference": "sg_1"}'
-    assert str(read({"groupReference": "sg_1"})) == words
+    """The reason names the event's fields, those that are not known, and an example that would be accepted."""
+    words = "reference: missing; the event has the field groupReference; closer does not know the field groupReference"
+    assert str(read({"groupReference": "sg_1"})) == words + '; accepted is {"reference": "sg_1"}'
 
 
 ATTRIBUTES = {"specversion": "1.0", "id": "1", "source": "/w", "type": "t.complete"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from tasks.events import batch
 from tasks.events.batch import Element
@@ -33,7 +34,22 @@ def read(entry_id: str, fields: Fields | None, *, stream: str, types: EventTypes
     if binary == (FIELD in fields):
         return [Element(_readable(fields), entry_id, Rejection((_problem(fields, both=binary),)))]
     body = _structured(fields) if binary else fields[FIELD]
-    return batch.read(body, source=stream, event_id=entry_id, types=types)
+    elements = batch.read(body, source=stream, event_id=entry_id, types=types)
+    return elements if binary or len(elements) > 1 else [_with_fields_beside(elements[0], fields)]
+
+
+def _with_fields_beside(element: Element, fields: Fields) -> Element:
+    """Name the fields beside `event` in its rejection, and keep them with it: one of them may name the group.
+
+    An event that an operator can replay as it is, by its type or its subject, keeps its own bytes.
+    """
+    beside = [_text(name) for name in fields if name != FIELD]
+    if not beside or not isinstance(element.event, Rejection):
+        return element
+    found = f"event: beside it the entry has {named(beside)}; closer reads no field beside it"
+    rejection = replace(element.event, problems=(*element.event.problems, found))
+    replayable = rejection.refused_type is not None or rejection.subject_unused
+    return Element(element.body if replayable else _readable(fields), element.identity, rejection)
 
 
 def _structured(fields: Fields) -> bytes:
