@@ -12,7 +12,7 @@ import pytest
 
 from tasks.closure import Reason
 from tests.support import free_port
-from worker.cli.main import COMMANDS
+from worker.cli.commands import COMMANDS
 from worker.operations.advice import FAILURES
 from worker.settings import PREFIX, Settings
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from redis.asyncio import Redis
 from tasks.ledger.ledger import Ledger
 from tests.end_to_end.fleet import wait_for_all
 from tests.faults.inside import planted
-from tests.support import STREAM, Process, cloud_event, count, publish, run, until
+from tests.support import CLOSER, STREAM, Process, cloud_event, count, environment, free_port, publish, run, until
 from worker.simulator.faults import Faults
 from worker.simulator.server import Simulator, run_in_thread
 
@@ -87,8 +90,8 @@ def test_health(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
         run_in_thread(Simulator()) as (base_url, _),
         Process(tmp_path, "worker", api_base_url=base_url, **settings) as worker,
     ):
-        until(lambda: list((tmp_path / "data" / "workers").glob("*.json")), "a sign of life")
-        assert health() == (0, "1 live\n")
+        until(lambda: health("--ready")[0] == 0, "a worker that is ready")
+        assert health() == health("--live", "--wait", "0") == (0, "1 live\n")
         assert json.loads(health("--json")[1]) == {"asked": "live", "ok": True, "message": "1 live"}
         assert health("--ready") == (0, "1 live, store and broker answer, the gate is open\n")
         gate(store_url, "pause", "Sorted upgrades")
@@ -101,6 +104,53 @@ def test_health(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
         assert (code, "the broker does not answer" in line) == (1, True)
         worker.stop(signal.SIGKILL)
         assert health()[0] == 1
+
+
+@pytest.mark.parametrize("away", ["store", "broker"])
+def test_waiting_at_the_start(store_url: str, tmp_path: Path, away: str) -> None:
+    """A worker that waits for its store or its broker lives and is not ready: a restart would not help."""
+    settings: dict[str, Any] = {"redis_url": store_url, "data_dir": tmp_path / "data", "api_base_url": "http://[::1]:1"}
+    settings[{"store": "redis_url", "broker": "broker_url"}[away]] = f"redis://127.0.0.1:{free_port()}/0"
+    with Process(tmp_path, "worker", **settings) as worker:
+        until(lambda: "trying again" in worker.output.lower() or worker.process.poll() is not None, "Celery's wait")
+        done = run("health", "--live", **settings)
+        assert (done.returncode, done.stdout) == (0, "1 live\n"), worker.output
+        done = run("health", "--ready", **settings)
+        assert done.returncode == 1
+        assert "lives, but has not begun" in done.stdout
+
+
+LIGHT = """
+import sys
+from worker.cli.main import main
+try:
+    main({arguments})
+except SystemExit:
+    print(sorted({{"click", "pydantic", "pydantic_settings", "redis", "rich", "asyncio", "celery"}} & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["health"], ["health", "--live"], ["health", "--json"], ["health", "--json", "--live"]]
+)
+def test_a_probe_is_light(tmp_path: Path, arguments: list[str]) -> None:
+    """A probe of liveness imports nothing that is slow: Kubernetes grants it one second, also on a busy machine."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT.format(arguments=arguments)],
+        env=environment(data_dir=tmp_path), capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert "no worker runs here" in done.stdout
+    assert done.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize("place", ["full", "closed"])
+def test_a_probe_that_nobody_reads(tmp_path: Path, place: str) -> None:
+    """The exit code of a probe does not hang on whether its line can be written."""
+    line = f"{shlex.join([*CLOSER, 'health'])} {'>/dev/full' if place == 'full' else '>&-'}"
+    done = subprocess.run(
+        line, shell=True, env=environment(data_dir=tmp_path), capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_a_consumer_that_takes_nothing(store: redis.Redis, store_url: str, tmp_path: Path) -> None:

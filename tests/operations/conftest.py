@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from tasks.ledger.ledger import Ledger
 from tests.operations.seed import Seed, sow
 from tests.support import environment, run
-from worker.cli.main import cli as cli_group
+from worker.cli.commands import cli as cli_group
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ import pytest
 from tasks.closure import Reason
 from tasks.ledger.gate import REASONS
 from tasks.ledger.scripts import source
-from worker.cli.main import COMMANDS
+from worker.cli.commands import COMMANDS
 from worker.cli.phrase import command
 from worker.operations.advice import FAILURES, GATES, Advice
 

@@ -12,7 +12,7 @@ import pytest
 from tasks.closure import Reason
 from tests.operations.conftest import Cli
 from tests.operations.seed import Seed
-from worker.cli.main import cli as closer
+from worker.cli.commands import cli as closer
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 WITHOUT_JSON = {"up", "worker", "completion"}  # they run for good, or print a script

@@ -19,7 +19,7 @@ from tests.operations.conftest import Cli
 from tests.support import key_of
 from tests.tasks.book import Book
 from worker.cli import phrase
-from worker.cli.main import COMMANDS
+from worker.cli.commands import COMMANDS
 from worker.operations import bulk, dead_letters, gate, policy, replay
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext

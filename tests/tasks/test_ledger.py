@@ -162,3 +162,17 @@ async def test_signs_of_life(book: Book) -> None:
     book.clock.forward(1801)
     assert [worker.name for worker in (await book.ledger.heartbeats.write())[1]] == ["w2"]
     assert (await book.ledger.heartbeats.write("w2"))[1] == []
+
+
+async def test_workers_in_one_place(book: Book) -> None:
+    """Two workers with one host and process number are two; one of them that is silent for a minute is forgotten."""
+    names = ["host:1:aaaaaa", "host:1:bbbbbb", "host:2:cccccc", "host:11:dddddd", "host:1"]
+    for name in names:
+        await book.ledger.heartbeats.write(name, {})
+    assert sorted(worker.name for worker in (await book.ledger.heartbeats.write())[1]) == sorted(names)
+    book.clock.forward(60)
+    _, workers = await book.ledger.heartbeats.write("host:1:bbbbbb", {})
+    assert len(workers) == len(names)
+    book.clock.forward(1)
+    _, workers = await book.ledger.heartbeats.write("host:1:bbbbbb", {})
+    assert sorted(worker.name for worker in workers) == sorted(set(names) - {"host:1:aaaaaa"})

@@ -10,7 +10,7 @@ import pytest
 
 from tasks.errors import CloserError, ForeignApi, NewerLedger, StoreUnavailable
 from worker.cli import phrase
-from worker.cli.main import COMMANDS
+from worker.cli.commands import COMMANDS
 from worker.observe.error_words import in_words
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from tests.support import run
 from worker import private
 from worker.demo.demo import _keep_log, _kept_log
 from worker.private import NotPrivate
-from worker.process import liveness as health
+from worker.process.signs import Signs, own_sign
 from worker.settings import Settings
 from worker.store.connect import connect
 from worker.store.embedded import EmbeddedStore, _own
@@ -36,7 +36,7 @@ def victim(tmp_path: Path) -> Path:
 
 def sign(settings: Settings) -> None:
     """Give a sign of life."""
-    health.write(settings, health.own_sign("", stuck=False))
+    Signs(settings.data_dir).write(own_sign())
 
 
 def mode(path: Path) -> int:
@@ -54,7 +54,7 @@ def test_a_new_folder_is_ours_alone(settings: Settings) -> None:
         os.umask(before)
     assert mode(settings.data_dir) == mode(settings.data_dir / "workers") == 0o700
     files = [path for path in settings.data_dir.rglob("*") if path.is_file()]
-    assert {path.name for path in files} == {f"{os.getpid()}.json", "owner.lock"}
+    assert {path.name for path in files} == {own_sign().file, "owner.lock"}
     assert {mode(path) for path in files} == {0o600}
 
 
@@ -73,10 +73,10 @@ def test_a_folder_that_is_open_is_closed(settings: Settings, open_to: int) -> No
     folder.chmod(open_to)
     sign(settings)
     assert mode(folder) == 0o700
-    assert len(health.read(settings)) == 1
+    assert len(Signs(settings.data_dir).read()) == 1
 
 
-@pytest.mark.parametrize("name", ["{pid}.json", "{pid}.json.new", "{pid}.new"])
+@pytest.mark.parametrize("name", ["{file}", "{file}.new"])
 @pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
 def test_a_link_in_place_of_a_sign(
     settings: Settings, victim: Path, name: str, link: Callable[[Path, Path], None]
@@ -84,10 +84,10 @@ def test_a_link_in_place_of_a_sign(
     """The sign is written in its own place; what the link leads to stays as it is."""
     folder = settings.data_dir / "workers"
     folder.mkdir(parents=True)
-    link(folder / name.format(pid=os.getpid()), victim)
+    link(folder / name.format(file=own_sign().file), victim)
     sign(settings)
     assert victim.read_text() == "precious"
-    assert len(health.read(settings)) == 1
+    assert len(Signs(settings.data_dir).read()) == 1
 
 
 def test_a_link_in_place_of_the_folder(settings: Settings, tmp_path: Path) -> None:
@@ -99,9 +99,9 @@ def test_a_link_in_place_of_the_folder(settings: Settings, tmp_path: Path) -> No
     with pytest.raises(NotPrivate, match="workers is a link, or not a folder; set CLOSER_DATA_DIR"):
         sign(settings)
     with pytest.raises(NotPrivate):
-        health.prepare(settings)
+        Signs(settings.data_dir).begin()
     with pytest.raises(NotPrivate):
-        health.read(settings)
+        Signs(settings.data_dir).read()
     assert list(elsewhere.iterdir()) == []
 
 
@@ -133,7 +133,7 @@ def test_what_is_not_a_file(settings: Settings, victim: Path, what: str) -> None
         put(place)
     with pytest.raises((NotPrivate, IsADirectoryError)):
         _own(settings.data_dir / "owner.lock")
-    assert health.read(settings) == []
+    assert Signs(settings.data_dir).read() == []
     assert victim.read_text() == "precious"
 
 
@@ -166,9 +166,10 @@ def test_what_belongs_to_another_user(settings: Settings, monkeypatch: pytest.Mo
     """A folder of another user is refused, whoever we are."""
     sign(settings)
     monkeypatch.setattr(os, "geteuid", lambda: ANOTHER)
-    for use in (sign, health.read, health.prepare):
+    signs = Signs(settings.data_dir)
+    for use in (lambda: sign(settings), signs.read, signs.begin):
         with pytest.raises(NotPrivate, match="workers belongs to another user"):
-            use(settings)
+            use()
     with pytest.raises(NotPrivate, match=r"owner\.lock is not a file of yours"):
         _own(settings.data_dir / "owner.lock")
 
@@ -197,9 +198,3 @@ def test_the_log_of_a_demo_that_failed(tmp_path: Path, victim: Path) -> None:
     for _ in range(2):
         kept = _keep_log(folder)
         assert (kept.read_text(), mode(kept), victim.read_text()) == ("last words", 0o600, "precious")
-
-
-def test_a_full_disk_does_not_stop_a_worker(tmp_path: Path) -> None:
-    """Where the folder cannot be made a worker starts all the same: what it cannot write it tells."""
-    (tmp_path / "file").write_text("")
-    health.prepare(Settings(data_dir=tmp_path / "file" / "data"))

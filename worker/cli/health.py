@@ -10,10 +10,12 @@ import click
 
 from tasks.errors import LedgerBroken, StoreUnavailable
 from worker.cli import options
+from worker.cli.health_words import in_words
 from worker.cli.output import print_json
 from worker.construct import ledger_of
 from worker.observe.redaction import redact
-from worker.process import liveness as signs
+from worker.process.liveness import Alive, liveness, unready
+from worker.process.signs import Signs, now_s
 from worker.settings import Settings, load
 from worker.store.connect import connect
 
@@ -52,11 +54,14 @@ def health(want: str, wait_s: float, as_json: bool) -> None:
 
 
 def _look(settings: Settings, want: str) -> tuple[bool, str]:
-    found = signs.read(settings)
-    good, line = signs.live(found, signs.now_s())
-    if not good or want == "live":
-        return good, line
-    return signs.not_ready(found) or asyncio.run(_ready(settings, line))
+    signs = Signs(settings.data_dir).read()
+    found = liveness(signs, now_s())
+    line = in_words(found, settings.data_dir)
+    if want == "live" or not isinstance(found, Alive):
+        return isinstance(found, Alive), line
+    if waits := unready(signs):
+        return False, in_words(waits, settings.data_dir)
+    return asyncio.run(_ready(settings, line))
 
 
 async def _ready(settings: Settings, live: str) -> tuple[bool, str]:
@@ -64,7 +69,8 @@ async def _ready(settings: Settings, live: str) -> tuple[bool, str]:
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             gate = await ledger_of(settings, redis).gate.look()
-            await asyncio.to_thread(_ask_broker)
+            if settings.broker_url is not None:  # else the store is the broker, too, and Celery is slow to import
+                await asyncio.to_thread(_ask_broker)
     except (StoreUnavailable, LedgerBroken) as error:
         return False, f"{live}; {error}"
     except (TimeoutError, OSError) as error:

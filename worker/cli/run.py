@@ -8,6 +8,7 @@ import sys
 from celery.platforms import EX_FAILURE
 
 from worker.broker import celery_variables
+from worker.process import identity
 from worker.settings import load
 
 
@@ -24,7 +25,7 @@ def run() -> None:
     from worker.app import worker
 
     level = settings.log_level.upper()
-    node = f"closer-{os.getpid()}@%h"
+    node = f"closer-{os.getpid()}-{identity.token()}@%h"  # two containers may have the same host and pid
     options = ["--without-gossip", "--without-mingle", f"--loglevel={level}", f"--hostname={node}"]
     # `app.worker_main` loses the exit code, by which a supervisor sees that a worker has failed.
     code = celery.main(["--app", "worker.app", "--quiet", "worker", *options], standalone_mode=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.outage_log import OutageLog
@@ -36,7 +37,7 @@ class Background:
             # it over.
             self._repeated("intake", own.intake.step, *known, end=End.FINISHES),
             self._repeated("sweep", own.sweep.step, *known, end=End.FINISHES),
-            self._repeated("health", own.vitals.health, opened),
+            self._repeated("health", partial(own.vitals.health, opened)),
             # Until the ledger knows this worker, the ledger of an older release may still have to be moved.
             self._repeated("prune", self._prune, *known),
             self._repeated("inspection", own.inspection.step, *known),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,11 +22,13 @@ from worker.intake.pump import Pump
 from worker.intake.stream import StreamSource
 from worker.intake.task_message import TaskMessages
 from worker.observe.attempt_log import log_attempt
-from worker.process import liveness
 from worker.process.inspection import Inspection
+from worker.process.signs import Signs
 from worker.process.vitals import AtWork, Vitals
 from worker.settings import Settings
 from worker.store.connect import Redis, connect
+
+_log = logging.getLogger("closer.compose")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ def compose(settings: Settings, dispatch: Dispatch, consume: Callable[[bool], No
     `dispatch` sends task messages. `consume` is called from the loop's thread with whether this worker may take task
     messages. Must be called in the loop. Opens no connection yet. Raises ConfigurationError.
     """
-    liveness.prepare(settings)  # this comes first, because after an error nobody would close the clients
+    signs = _signs(settings)  # this comes first, because after an error nobody would close the clients
     permission, introduced = Permission(tell=consume), asyncio.Event()
     redis, api = connect(settings), api_of(settings, connections=settings.concurrency)
     ledger = ledger_of(settings, redis)
@@ -74,10 +77,19 @@ def compose(settings: Settings, dispatch: Dispatch, consume: Callable[[bool], No
         Pump(source, ledger, settings.accepted_types, sweep.poke),
         messages,
         Inspection(ledger, lease_s=settings.lease),
-        Vitals(settings, name, ledger, permission, introduced, work),
+        Vitals(settings, name, ledger, permission, introduced, work, signs),
         introduced,
         settings.retain_closed_days * 86_400,
     )  # fmt: skip
+
+
+def _signs(settings: Settings) -> Signs:
+    """Give the first sign of life. Say where it stands, if that is not in the data directory."""
+    signs = Signs(settings.data_dir)
+    folder = signs.begin()
+    if settings.data_dir not in (folder, folder.parent):
+        _log.warning("%s cannot be written; signs of life (`closer health`) stand in %s", settings.data_dir, folder)
+    return signs
 
 
 def _attempter(settings: Settings, api: SortedApi, name: str) -> Attempter:

@@ -1,39 +1,17 @@
-"""Tells by a file whether a worker lives: whether its loop runs, and whether it takes the messages sent to it."""
+"""Judges by its signs whether a worker lives: whether its loop runs, and whether it takes the messages sent to it.
+
+It imports nothing that is slow, because `closer health` runs for every probe.
+"""
 
 from __future__ import annotations
 
-import json
-import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
-from worker import private
-from worker.settings import Settings
+from worker.process.signs import Sign
 
 SIGN_EVERY_S = 2.0
 STALE_S = 20.0  # a sign that is older means that the loop is stuck
 IDLE_S = 40.0  # how long messages may be on their way while this worker takes none
-
-
-@dataclass(frozen=True, slots=True)
-class Sign:
-    """A worker's last sign of life.
-
-    `at_s`: when it was given, by the machine's monotonic clock, which all its processes share. `trouble`: what keeps
-    the worker from its work, "" for nothing. `stuck`: it is connected and takes no messages. `suspended`: the API
-    refuses its key. `introduced`: the ledger knows it.
-    """
-
-    pid: int
-    at_s: float
-    trouble: str = ""
-    stuck: bool = False
-    suspended: bool = False
-    introduced: bool = True
-    born: str = ""  # tells the process from a later one with the same pid
 
 
 class Watch:
@@ -58,111 +36,69 @@ class Watch:
         return now_s - max(taken_s, self._wanted_since) > self._idle_s
 
 
-def own_sign(trouble: str, *, stuck: bool, suspended: bool = False, introduced: bool = True) -> Sign:
-    """Return this process's sign of life at this moment. The arguments are as in `Sign`."""
-    own = os.getpid()
-    return Sign(own, now_s(), trouble, stuck, suspended, introduced, born=_born(own))
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """Every worker lives. `troubles`: what keeps some of them from their work."""
+
+    workers: int
+    troubles: tuple[str, ...] = ()
 
 
-def prepare(settings: Settings) -> None:
-    """Make the folder of the signs. Raises NotPrivate. Other errors, such as a full disk, are left to `write`."""
-    with suppress(OSError), _folder(settings, make=True):
-        pass
+@dataclass(frozen=True, slots=True)
+class NoWorker:
+    """No worker runs here."""
 
 
-def write(settings: Settings, sign: Sign) -> None:
-    """Write the sign where `read` finds it, completely or not at all. Raises OSError and NotPrivate."""
-    with _folder(settings, make=True) as folder:
-        private.write(folder, f"{sign.pid}.json", json.dumps(asdict(sign)))
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A worker has given no sign of life for `age_s` seconds: its loop is stuck."""
+
+    pid: int
+    age_s: float
 
 
-def remove(settings: Settings, pid: int) -> None:
-    """Remove the sign, because the worker has stopped as it was told to. Raises OSError and NotPrivate.
+@dataclass(frozen=True, slots=True)
+class Deaf:
+    """A worker is connected and takes no messages."""
 
-    A crash before this leaves the file. `read` then removes it, because the process is gone.
-    """
-    with suppress(FileNotFoundError), _folder(settings) as folder:
-        os.unlink(f"{pid}.json", dir_fd=folder)
+    pid: int
 
 
-def read(settings: Settings) -> list[Sign]:
-    """Return the signs of the workers that run on this machine with this data directory.
+@dataclass(frozen=True, slots=True)
+class NotBegun:
+    """A worker lives and waits: for the store, the broker, or an older release's workers to stop."""
 
-    Files that dead workers left are removed. Raises NotPrivate.
-    """
-    signs = []
-    with suppress(FileNotFoundError), _folder(settings) as folder:
-        for name in sorted(name for name in os.listdir(folder) if name.endswith(".json")):  # noqa: PTH208
-            sign = _read(folder, name)
-            if sign is not None and _runs(sign):
-                signs.append(sign)
-            else:
-                with suppress(OSError):
-                    os.unlink(name, dir_fd=folder)
-    return signs
+    pid: int
 
 
-def live(signs: list[Sign], now_s: float) -> tuple[bool, str]:
-    """Return whether every worker lives, and a line that says so or why not. `now_s`: the time by `now_s()`."""
+@dataclass(frozen=True, slots=True)
+class KeyRefused:
+    """A worker lives, and the API refuses its key."""
+
+    pid: int
+
+
+Dead = NoWorker | Silent | Deaf
+Unready = NotBegun | KeyRefused
+
+
+def liveness(signs: list[Sign], now_s: float) -> Alive | Dead:
+    """Return whether every worker lives, or what is wrong with the first that does not. `now_s`: as in the signs."""
     if not signs:
-        return False, "no worker runs here; start one with `closer worker`"
+        return NoWorker()
     for sign in signs:
-        age_s = now_s - sign.at_s
-        if age_s > STALE_S:
-            return False, f"worker {sign.pid} has given no sign of life for {age_s:.0f} s; restart it"
+        if now_s - sign.at_s > STALE_S:
+            return Silent(sign.pid, now_s - sign.at_s)
         if sign.stuck:
-            return False, f"worker {sign.pid} is connected and takes no messages; restart it"
-    waits = "; ".join(sign.trouble for sign in signs if sign.trouble)
-    return True, f"{len(signs)} live" + (f", waiting: {waits}" if waits else "")
+            return Deaf(sign.pid)
+    return Alive(len(signs), tuple(sign.trouble for sign in signs if sign.trouble))
 
 
-def not_ready(signs: list[Sign]) -> tuple[bool, str] | None:
-    """Return False and why a live worker is not ready: it has not begun, or its key is refused. None: all are ready."""
+def unready(signs: list[Sign]) -> Unready | None:
+    """Return why a worker that lives is not ready. None: all are."""
     for sign in signs:
         if not sign.introduced:
-            return False, f"worker {sign.pid} lives, but has not begun; its log tells what it waits for"
+            return NotBegun(sign.pid)
         if sign.suspended:
-            return False, f"worker {sign.pid} lives, but the API refuses its key; see `closer status`"
+            return KeyRefused(sign.pid)
     return None
-
-
-def now_s() -> float:
-    """Return the machine's monotonic clock (s). It does not jump, and all processes share it."""
-    return time.monotonic()
-
-
-@contextmanager
-def _folder(settings: Settings, *, make: bool = False) -> Iterator[int]:
-    folder = private.open_folder(settings.data_dir.expanduser() / "workers", make=make)
-    try:
-        yield folder
-    finally:
-        os.close(folder)
-
-
-def _read(folder: int, name: str) -> Sign | None:
-    """Return the sign in this file. None when it is gone, or is not a sign: a full disk or another release wrote it."""
-    try:
-        with os.fdopen(private.open_file(name, os.O_RDONLY, folder)) as file:
-            return Sign(**json.loads(file.read()))
-    except (FileNotFoundError, private.NotPrivate, ValueError, TypeError):
-        return None
-
-
-def _runs(sign: Sign) -> bool:
-    try:
-        os.kill(sign.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return _born(sign.pid) == sign.born
-
-
-def _born(pid: int) -> str:
-    """Return when the process began, in the kernel's ticks (field 22, see proc(5)). Empty where there is no /proc."""
-    try:
-        after_name = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2]
-    except OSError:
-        return ""
-    return after_name.split()[19]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
@@ -17,6 +16,7 @@ from tasks.errors import CloserError, ConfigurationError, NotTaken
 from worker.broker.celery_settings import BATCH_DEADLINE_S
 from worker.dispatch.sweep import Dispatch
 from worker.observe.error_words import in_words
+from worker.process import identity
 from worker.process.background import GOODBYE_S, Background
 from worker.process.compose import Components, compose
 from worker.process.supervisor import Supervisor
@@ -38,7 +38,7 @@ class Runtime:
         consume: Callable[[bool], None] = lambda _: None,
     ) -> None:
         """`dispatch`, `consume`: see `compose`. `died` is called from the loop's thread."""
-        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.name = identity.name()
         self._settings = settings
         self._dispatch = dispatch
         self._died = died

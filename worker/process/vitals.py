@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from tasks.api.address import api_address
@@ -24,6 +22,7 @@ from worker.patience import within
 from worker.private import NotPrivate
 from worker.process import liveness
 from worker.process.admission import Admission
+from worker.process.signs import Signs, now_s, own_sign
 from worker.settings import Settings
 from worker.store.connect import warn_of_eviction
 
@@ -52,6 +51,7 @@ class Vitals:
         permission: Permission,
         introduced: asyncio.Event,
         work: AtWork,
+        signs: Signs,
     ) -> None:
         """`name`: the worker's name. `introduced` is set here when the ledger knows the worker."""
         self._settings = settings
@@ -60,11 +60,12 @@ class Vitals:
         self._permission = permission
         self._introduced = introduced
         self._work = work
+        self._signs = signs
         self._policy = FleetPolicy(
             settings.retry_deadline, settings.rate_limit, settings.events_stream, settings.event_types or ""
         )
         self._admission = Admission(ledger, settings.events_stream)
-        self._signs = OutageLog("signs of life (`closer health`)")
+        self._signs_outages = OutageLog("signs of life (`closer health`)")
         self._watch = liveness.Watch(liveness.IDLE_S)
 
     async def hello(self) -> None:
@@ -94,18 +95,18 @@ class Vitals:
             await self._introduce()
         await asyncio.sleep(_HEARTBEAT_S)
 
-    async def health(self) -> None:
-        """Write the sign for `closer health`, then wait two seconds.
+    async def health(self, consuming: asyncio.Event) -> None:
+        """Write the sign for `closer health`, then wait two seconds. `consuming` is set when Celery takes messages.
 
         Raises CloserError, which ends the process, when Celery's consumer is connected and takes no messages.
         """
         stuck = self._watch.stuck(
-            now_s=liveness.now_s(),
+            now_s=now_s(),
             on_their_way=self._work.sweep.on_their_way,
             taken_s=self._work.messages.taken_at,
             busy=self._work.pool.busy or self._permission.suspended,
         )
-        self._give_sign(stuck=stuck)
+        self._give_sign(stuck=stuck, begun=self._introduced.is_set() and consuming.is_set())
         if stuck:
             raise CloserError("messages are on their way, and Celery's consumer, though connected, takes none")
         await asyncio.sleep(liveness.SIGN_EVERY_S)
@@ -115,8 +116,7 @@ class Vitals:
         await within(
             1.0, self._ledger.heartbeats.write(self._name, None), "the store did not take this worker's goodbye"
         )
-        with suppress(OSError, NotPrivate):  # a reader knows by the pid that the worker of a left-over sign is dead
-            liveness.remove(self._settings, os.getpid())
+        self._signs.remove(own_sign())
 
     async def _introduce(self) -> None:
         """Set the fleet's policy, tell the ledger the name of this worker's key, and begin with few calls.
@@ -146,19 +146,14 @@ class Vitals:
         }
         await self._ledger.heartbeats.write(self._name, said)
 
-    def _give_sign(self, *, stuck: bool) -> None:
+    def _give_sign(self, *, stuck: bool, begun: bool) -> None:
+        sign = own_sign(self._trouble(), stuck=stuck, suspended=self._permission.suspended, introduced=begun)
         try:
-            sign = liveness.own_sign(
-                self._trouble(),
-                stuck=stuck,
-                suspended=self._permission.suspended,
-                introduced=self._introduced.is_set(),
-            )
-            liveness.write(self._settings, sign)
+            self._signs.write(sign)
         except (OSError, NotPrivate) as error:  # a full disk must not stop the closing of groups
-            self._signs.begins(error)
+            self._signs_outages.begins(error)
         else:
-            self._signs.ends()
+            self._signs_outages.ends()
 
     def _trouble(self) -> str:
         """Return what keeps the worker from its work, without secrets and in valid UTF-8, which the scripts need."""

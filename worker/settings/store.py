@@ -12,15 +12,14 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings
 
 from tasks.api.address import public_address
+from tasks.errors import ConfigurationError
+from worker.data_dir import default as default_data_dir
+from worker.data_dir import is_known, whole
 from worker.settings.addresses import broker_address, store_address
 from worker.settings.amqp_address import AmqpAddress
 from worker.settings.redis_address import RedisAddress
 
 _SOCKET_PATH_MAX = 100  # sockaddr_un holds 108 bytes on Linux, 104 on macOS
-
-
-def _default_data_dir() -> Path:
-    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "closer"
 
 
 class StoreSettings(BaseSettings):
@@ -32,7 +31,7 @@ class StoreSettings(BaseSettings):
     broker_url: SecretStr | None = Field(
         None, description="Celery's broker: as the store, or `amqp://`, `amqps://`; unset: the store."
     )
-    data_dir: Path = Field(default_factory=_default_data_dir, description="Files of the embedded store.")
+    data_dir: Path = Field(default_factory=default_data_dir, description="Files of the embedded store.")
 
     @field_validator("redis_url")
     @classmethod
@@ -44,10 +43,7 @@ class StoreSettings(BaseSettings):
     @field_validator("data_dir")
     @classmethod
     def _has_a_home(cls, folder: Path) -> Path:
-        try:
-            return folder.expanduser()
-        except RuntimeError:
-            raise ValueError("the home directory that ~ stands for is not known: set it to a whole path") from None
+        return whole(folder)
 
     @field_validator("broker_url")
     @classmethod
@@ -62,9 +58,22 @@ class StoreSettings(BaseSettings):
         return self.redis_url is None
 
     @property
+    def known_data_dir(self) -> Path:
+        """The data directory. Raises ConfigurationError when it would be in a home directory that nobody knows."""
+        if not is_known(self.data_dir):
+            raise ConfigurationError(
+                f"CLOSER_DATA_DIR is not set, and user {os.getuid()} has no home directory (HOME is not set, and "
+                "/etc/passwd does not name the user); set it to a folder that this user can write to"
+            )
+        return self.data_dir
+
+    @property
     def socket_path(self) -> Path:
-        """The socket of the embedded store. Every command finds it by the data directory alone."""
-        path = self.data_dir.expanduser().resolve() / "store.sock"
+        """The socket of the embedded store. Every command finds it by the data directory alone.
+
+        Raises ConfigurationError, as `known_data_dir`.
+        """
+        path = self.known_data_dir.resolve() / "store.sock"
         if _fits(path):
             return path
         digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
@@ -75,7 +84,7 @@ class StoreSettings(BaseSettings):
     @property
     def socket_is_elsewhere(self) -> bool:
         """Whether the embedded store's socket is among temporary files: the data directory's name is too long."""
-        return self.embedded and self.socket_path.parent != self.data_dir.expanduser().resolve()
+        return self.embedded and self.socket_path.parent != self.known_data_dir.resolve()
 
     @cached_property
     def store(self) -> RedisAddress:

@@ -32,7 +32,7 @@ class EmbeddedStore:
     def __init__(self, settings: Settings, *, patience_s: float = _START_S) -> None:
         """`patience_s`: how long to wait for a store that another process is starting (s)."""
         self._patience_s = patience_s
-        self._named = settings.data_dir.expanduser()
+        self._named = settings.known_data_dir
         self._folder = self._named.resolve()
         self._socket = settings.socket_path
         self._lock: IO[bytes] | None = None
