@@ -1,135 +1,129 @@
-"""The dead letters: messages that are not valid events. Each is kept with its bytes and its problems."""
+"""Keeps dead letters, which are messages that are not valid events, and reads, deletes and forgets them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, NamedTuple
 
 from tasks.events.batch import Element
 from tasks.events.event import Rejection
-from tasks.history import iso
-from tasks.ledger.entries import Entries, StreamEntry, texts, written_ms
-from tasks.ledger.scripts import Scripts, shown
+from tasks.ledger.dead_letter import DeadLetter, LetterHead, read_head, read_letter
+from tasks.ledger.entries import Order
+from tasks.ledger.scripts import Scripts
 
-_Arguments = list[str | bytes]
-_DAMAGED = (
-    "closer did not write this entry so; find out what else writes to the stream of rejected events, and give closer a "
-    "database of its own"
-)
+_PAGE = 200
+_BYTES, _HEAD = "1", ""
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A rejected event: its bytes as they came, why they are not an event, and where they came from.
+class Forgotten(NamedTuple):
+    """One step of forgetting rejected events.
 
-    `refused_type`: the type that was not accepted, where that is one of the problems.
+    `number`: how many were deleted. `after`: where the next step begins, "" when there are no more. `audit`: the id of
+    the round's entry in the audit, "" when there is none.
     """
 
-    rejected_id: str
-    body: bytes
-    problems: tuple[str, ...]
-    origin: str
-    refused_type: str | None = None
-
-    @property
-    def at(self) -> str:
-        """When it was put aside, ISO 8601."""
-        return iso(written_ms(self.rejected_id))
-
-    @property
-    def subject_unused(self) -> bool:
-        """Whether its subject may name the group, and was not used because there are data."""
-        return Rejection(self.problems).subject_unused
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the rejected event as other programs see it. Bytes that are not UTF-8 are escaped as \\xNN."""
-        return {
-            "id": self.rejected_id, "at": self.at, "problems": list(self.problems), "origin": self.origin,
-            "bytes": len(self.body), "event": shown(self.body), "type": self.refused_type,
-        }  # fmt: skip
+    number: int
+    after: str
+    audit: str
 
 
-class DeadLetters(Entries):
-    """Keeps rejected events and reads them. Every method may raise StoreUnavailable and LedgerBroken."""
+class DeadLetters:
+    """Keeps rejected events and reads them. Every method may raise StoreUnavailable and LedgerBroken.
+
+    Identical bytes are kept once. Each time they come they are counted, and the last time is noted.
+    """
 
     def __init__(self, scripts: Scripts) -> None:
-        super().__init__(scripts, "rejected")
+        self._scripts = scripts
 
-    async def reject(self, body: bytes, rejection: Rejection, origin: str) -> str:
-        """Keep a message that is not an event, and return its id.
+    async def reject(self, body: bytes, rejection: Rejection, origin: str, *, delivery: str = "") -> str:
+        """Keep a message that is not an event, and return its id, or "" when this delivery is kept already.
 
-        `body`: its bytes. `origin`: where it came from. A repeat keeps it twice, which loses nothing.
+        `body`: its bytes. `origin`: where it came from. `delivery`: the name of the message that brought it. A repeat
+        of a delivery is not counted again; without a name it is.
         """
-        ids: list[bytes] = await self._scripts.run("reject", *_rejected(body, rejection, origin))
-        return ids[0].decode()
+        (rejected_id,) = await self._run([_argument(body, rejection, origin, delivery, unique=False)])
+        return rejected_id.decode()
 
-    async def keep(self, elements: Sequence[Element]) -> int:
-        """Keep those elements that are rejections, and return how many were new.
+    async def keep(self, elements: Sequence[Element], *, unique: bool = True) -> int:
+        """Keep those elements that are rejections, all in one step, and return how many were counted.
 
-        A delivery may come again after a crash. So each rejection is kept once, known by its identity and its bytes.
+        Each is counted once, known by its identity and its bytes, because a delivery may come again after a crash.
+        `unique`: no other delivery can have the same identity; then it is not kept again after an operator has dealt
+        with it.
         """
-        arguments = _rejected_once(elements)
+        rejected = [
+            _argument(one.body, one.event, one.identity, one.identity, unique=unique)
+            for one in elements
+            if isinstance(one.event, Rejection)
+        ]
+        return sum(1 for rejected_id in await self._run(rejected) if rejected_id)
+
+    async def _run(self, rejected: Sequence[Sequence[str | bytes]]) -> list[bytes]:
+        arguments = [argument for one in rejected for argument in one]
         ids: list[bytes] = await self._scripts.run("reject", *arguments) if arguments else []
-        return sum(1 for rejected_id in ids if rejected_id)
+        return ids
 
     async def newest(self) -> AsyncIterator[DeadLetter]:
-        """Yield every rejected event, newest first."""
-        async for entry in self._read("newest", "+", "-"):
-            yield _dead_letter(entry)
+        """Yield every rejected event, newest first, by when it came first."""
+        async for row in self._rows("newest", "+", "-", _BYTES):
+            yield read_letter(row)
+
+    async def heads(self, until_ms: int) -> AsyncIterator[LetterHead]:
+        """Yield every rejected event without its bytes, oldest first.
+
+        `until_ms`: the latest time at which it came first (ms since the epoch). So the iteration ends while more come.
+        """
+        async for row in self._rows("oldest", "-", str(until_ms), _HEAD):
+            yield read_head(row)
 
     async def get(self, rejected_id: str) -> DeadLetter | None:
         """Return the rejected event with this id, or None when there is none."""
-        entry = await self._get(rejected_id)
-        return entry and _dead_letter(entry)
+        rows = await self._page("oldest", rejected_id, rejected_id, 1, _BYTES)
+        return read_letter(rows[0]) if rows else None
+
+    async def _rows(self, order: Order, first: str, last: str, what: str) -> AsyncIterator[list[Any]]:
+        while rows := await self._page(order, first, last, _PAGE, what):
+            for row in rows:
+                yield row
+            first = f"({rows[-1][0].decode()}"
+
+    async def _page(self, order: Order, first: str, last: str, most: int, what: str) -> list[list[Any]]:
+        rows: list[list[Any]] = await self._scripts.run("letters", order, first, last, most, what)
+        return rows
 
     async def dismiss(self, rejected_ids: Sequence[str], *, audit: str) -> int:
         """Delete rejected events by their ids, and return how many of them were there.
 
-        `audit`: the id of the audit's entry that announced the action. The same step counts them there.
+        `audit`: the id of the audit's entry that announced the action. The step that deletes some counts them there.
         """
-        dismissed: int = await self._scripts.run("dismiss", audit, *rejected_ids)
+        left, dismissed = list(rejected_ids), 0
+        while left:
+            looked, gone = await self._scripts.run("dismiss", audit, *left)
+            left, dismissed = left[looked:], dismissed + gone
         return dismissed
 
+    async def forget(self, *, keep_s: float, why: str, after: str = "-", audit: str = "") -> Forgotten:
+        """Delete some of the rejected events that last came more than `keep_s` seconds ago, and audit that.
 
-def _rejected(body: bytes, rejection: Rejection, origin: str, once: str = "") -> _Arguments:
-    """Return the arguments of `lua/reject.lua` for one rejection. Of those with the same `once` it keeps the first."""
-    return [body, json.dumps(rejection.problems), origin, rejection.refused_type or "", once]
-
-
-def _rejected_once(elements: Iterable[Element]) -> _Arguments:
-    """Return the arguments of `lua/reject.lua` for those elements that are rejections."""
-    arguments: _Arguments = []
-    for element in elements:
-        if isinstance(element.event, Rejection):
-            digest = hashlib.sha1(element.body, usedforsecurity=False).hexdigest()
-            arguments += _rejected(element.body, element.event, element.identity, f"{element.identity} {digest}")
-    return arguments
+        `why`: for the audit. `after`, `audit`: from the step before; without them a round begins.
+        """
+        number, then, entry = await self._scripts.run("forget", int(keep_s * 1000), after, audit, why)
+        return Forgotten(number, then.decode(), entry.decode())
 
 
-def _dead_letter(entry: StreamEntry) -> DeadLetter:
-    """Read an entry. None is unreadable: whatever another program put there is kept bytes, too, and told as such."""
-    rejected_id, fields = entry
-    whole = b"event" in fields
-    body = fields[b"event"] if whole else _all(fields)
-    event_type = fields.get(b"type")
-    problems = _problems(fields.get(b"problems", b"[]"), whole=whole)
-    origin = shown(fields.get(b"origin", b""))
-    return DeadLetter(rejected_id, body, problems, origin, None if event_type is None else shown(event_type))
+def _argument(
+    body: bytes, rejection: Rejection, origin: str, delivery: str, *, unique: bool
+) -> tuple[str | bytes, ...]:
+    """Return the arguments of `lua/reject.lua` for one rejection."""
+    refused_type, problems = rejection.refused_type or "", json.dumps(rejection.problems)
+    digest = once = _digest(body)
+    if refused_type:
+        digest = _digest(f"{refused_type}\n".encode("utf-8", "surrogatepass") + body)
+    return body, digest, problems, origin, refused_type, f"{delivery} {once}" if delivery else "", "1" if unique else ""
 
 
-def _problems(raw: bytes, *, whole: bool) -> tuple[str, ...]:
-    """Return what is wrong with the event; that the entry is damaged, where another program wrote it."""
-    try:
-        problems = json.loads(raw)
-    except (ValueError, RecursionError):
-        return (_DAMAGED,)
-    if not isinstance(problems, list):
-        return (_DAMAGED,)
-    return (*map(str, problems), *(() if whole else (_DAMAGED,)))
-
-
-def _all(fields: Mapping[bytes, bytes]) -> bytes:
-    return json.dumps(texts(fields)).encode()
+def _digest(content: bytes) -> str:
+    return hashlib.sha1(content, usedforsecurity=False).hexdigest()

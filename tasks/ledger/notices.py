@@ -31,6 +31,7 @@ class NoticeKind(StrEnum):
     GATE_OPENED = "gate_opened"  # reason (the last one), shut_ms (for how long the gate was shut)
     FAILURE = "failure"  # reason, reference: none stood failed for this reason, or none had failed for it for an hour
     REJECTED = "rejected"  # id, problem, type (if it was refused), waiting: the first, then one in ten minutes at most
+    REJECTED_GROWING = "rejected_growing"  # events (within an hour), waiting: over 1,000, told once an hour at most
     KEY_SUSPENDED = "key_suspended"  # key (its name), cause
     KEY_ACCEPTED = "key_accepted"  # key
     KEY_FORGOTTEN = "key_forgotten"  # key: it was suspended, and no worker has had it for an hour

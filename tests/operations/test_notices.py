@@ -21,6 +21,7 @@ EXAMPLES: dict[NoticeKind, dict[str, Any]] = {
     NoticeKind.GATE_OPENED: {"reason": "outage", "shut_ms": 61_000},
     NoticeKind.FAILURE: {"reason": "gone", "reference": "sg_1"},
     NoticeKind.REJECTED: {"id": "1-1", "problem": "event: this is not JSON", "waiting": 1},
+    NoticeKind.REJECTED_GROWING: {"events": 1000, "waiting": 7},
     NoticeKind.KEY_SUSPENDED: {"key": "abcd", "cause": "401"},
     NoticeKind.KEY_ACCEPTED: {"key": "abcd"},
     NoticeKind.KEY_FORGOTTEN: {"key": "abcd"},

@@ -10,6 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from tasks.closure import OPEN_STATES, Reason, State
+from tasks.events.batch import Element
+from tasks.events.event import Rejection
 from tasks.ledger.audit import AuditEntry
 from tasks.ledger.catalogue import Catalogue, Query
 from tasks.ledger.heartbeat import Heartbeat
@@ -18,8 +20,11 @@ from tests.fixtures.ledger import load
 from tests.support import STREAM
 from tests.tasks.book import LEASE_S, Book
 from worker.operations import audit, dead_letters
+from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
+from worker.operations.dead_letter_selection import DeadLetterSelection
 from worker.operations.operator import Operator, Role
+from worker.operations.replay import plan, replay
 from worker.settings import load as load_settings
 
 FIXTURES = sorted((Path(__file__).parents[1] / "fixtures").glob("records-*.json"))
@@ -97,6 +102,18 @@ async def test_the_streams_are_read(left: Book, context: OperatorContext) -> Non
     kinds = {one.kind for one in page.notices if isinstance(one, Notice)}
     assert kinds >= {NoticeKind.GATE_SHUT, NoticeKind.KEY_SUSPENDED, NoticeKind.FAILURE, NoticeKind.REJECTED}
     assert page.missed == 0
+
+
+async def test_its_rejected_events_are_dealt_with(left: Book, context: OperatorContext) -> None:
+    """What a release had put aside is counted on, replayed and discarded by every later one."""
+    other, garbage = [one async for one in dead_letters.newest(context)]
+    assert [(one.times, one.last_ms) for one in (other, garbage)] == [(1, 1795588888438), (1, 1795588888437)]
+    assert await left.ledger.dead_letters.keep([Element(other.body, "2-1", Rejection(other.problems, "other"))]) == 0
+    planned, _ = await plan(context, DeadLetterSelection(accept_type="other"))
+    assert (await replay(context, planned, BulkOptions("because"))).received == {"new": 1}
+    assert (await Catalogue(left.redis, clock=left.clock).summary(STREAM)).waiting_types == {}
+    assert await dead_letters.discard(context, [garbage.rejected_id], BulkOptions("because")) == 1
+    assert [one async for one in dead_letters.newest(context)] == []
 
 
 async def test_the_inspection_finds_nothing(left: Book) -> None:

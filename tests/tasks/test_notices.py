@@ -111,7 +111,7 @@ async def test_a_failure_after_all_were_dealt_with(book: Book, notices: Notices)
 
 
 async def test_rejected_events(book: Book, notices: Notices) -> None:
-    """The first of a run is told, then one in ten minutes at most, with how many wait."""
+    """The first of a run is told, then one in ten minutes at most, with how many are kept."""
     [first, *_] = await reject(book, 50)
     book.clock.forward(599)
     await reject(book, 1)
@@ -119,7 +119,7 @@ async def test_rejected_events(book: Book, notices: Notices) -> None:
     [later] = await reject(book, 1)
     assert await told(notices) == [
         (NoticeKind.REJECTED, {"id": first, "problem": "reference: is missing", "waiting": 1}),
-        (NoticeKind.REJECTED, {"id": later, "problem": "reference: is missing", "waiting": 52}),
+        (NoticeKind.REJECTED, {"id": later, "problem": "reference: is missing", "waiting": 1}),
     ]
 
 

@@ -195,6 +195,7 @@ async def test_a_lost_record_of_one_that_had_ended(visitors: Visitors, state: St
 
 
 KEYS = [*INDEXES, "gate", "workers", "inspection", "shared", "policy", "waiting_types", "seen_types", "rejected_once"]
+KEYS += ["rejected_same", "rejected_times", "rejected_rate"]
 KEYS += ["audit", "rejected", "reconsider", "notices", "told", "c:sg_1"]
 
 

@@ -55,10 +55,10 @@ class DyingDeadLetters(DeadLetters):
         super().__init__(real._scripts)
         self._death = death
 
-    async def keep(self, elements: Sequence[Element]) -> int:
+    async def keep(self, elements: Sequence[Element], *, unique: bool = True) -> int:
         """Keep, and perhaps die."""
         self._death.at("reject")
-        kept = await super().keep(elements)
+        kept = await super().keep(elements, unique=unique)
         self._death.at("rejected")
         return kept
 

@@ -11,6 +11,7 @@ _TEXTS: dict[NoticeKind, str] = {
     NoticeKind.GATE_OPENED: "the gate opened after {shut_for}; it was shut: {reason}",
     NoticeKind.FAILURE: "{reference} failed for {reason}, the first in a while",
     NoticeKind.REJECTED: "an event was rejected: {problem}",
+    NoticeKind.REJECTED_GROWING: "{events} events were rejected within an hour; see closer rejected list --groups",
     NoticeKind.KEY_SUSPENDED: "the key {key} is suspended: {cause}",
     NoticeKind.KEY_ACCEPTED: "the key {key} is accepted again",
     NoticeKind.KEY_FORGOTTEN: "the suspended key {key} is forgotten: no worker has it any more",

@@ -6,7 +6,7 @@ import shlex
 
 import click
 
-from tasks.ledger.dead_letters import DeadLetter
+from tasks.ledger.dead_letter import DeadLetter
 from worker.cli import options
 from worker.cli.output import clock, count, plain, print_json, print_json_lines, say, styled, table
 from worker.cli.output import show as print_page

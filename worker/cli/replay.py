@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from tasks.ledger.dead_letters import DeadLetter
+from tasks.ledger.dead_letter import DeadLetter
 from worker.cli import options
 from worker.cli.output import count, counts, plain, print_json, say
 from worker.cli.session import stop_on_interrupt, with_context

@@ -83,7 +83,8 @@ class TaskMessages:
         self.taken_at = time.monotonic()
         origin = "".join(char if char.isprintable() else " " for char in origin)  # a foreign program may have chosen it
         if isinstance(batch, Aside):
-            await self._ledger.dead_letters.reject(batch.body, Rejection((batch.problem,)), f"task {origin}")
+            name = f"task {origin}"
+            await self._ledger.dead_letters.reject(batch.body, Rejection((batch.problem,)), name, delivery=name)
             return
         unknown = await self._pool.claim(await self._references(batch, origin))
         if unknown:
@@ -93,9 +94,7 @@ class TaskMessages:
     async def _receive_unknown(self, references: Sequence[str], origin: str) -> None:
         events = [GroupComplete(reference, "celery", origin) for reference in references]
         elements = [Element(json.dumps({"reference": one.reference}).encode(), f"task {origin}", one) for one in events]
-        for unreceived in await receive_or_reject(self._ledger, elements):
-            assert isinstance(unreceived.event, Rejection)
-            await self._ledger.dead_letters.reject(unreceived.body, unreceived.event, unreceived.identity)
+        await self._ledger.dead_letters.keep(await receive_or_reject(self._ledger, elements), unique=False)
 
     async def _references(self, batch: Any, origin: str) -> list[str]:
         """Return the references without repeats, and put aside everything else.
@@ -104,12 +103,21 @@ class TaskMessages:
         """
         given = [batch] if isinstance(batch, str) else batch
         if not isinstance(given, list):
-            await self._put_aside(given, "references: a list of strings is needed", origin)
+            await self._put_aside([_rejected(given, "references: a list of strings is needed", f"task {origin}")])
             return []
-        for index, reference in enumerate(given):
-            if not is_reference(reference):
-                await self._put_aside(reference, wrong_reference(index), origin)
+        await self._put_aside(
+            [
+                _rejected(reference, wrong_reference(index), f"task {origin}/{index}")
+                for index, reference in enumerate(given)
+                if not is_reference(reference)
+            ]
+        )
         return list(dict.fromkeys(reference for reference in given if is_reference(reference)))
 
-    async def _put_aside(self, value: Any, problem: str, origin: str) -> None:
-        await self._ledger.dead_letters.reject(json.dumps(value).encode(), Rejection((problem,)), f"task {origin}")
+    async def _put_aside(self, rejected: Sequence[Element]) -> None:
+        """Keep these in one step. Another message may have the same id, because its sender has chosen it."""
+        await self._ledger.dead_letters.keep(rejected, unique=False)
+
+
+def _rejected(value: Any, problem: str, identity: str) -> Element:
+    return Element(json.dumps(value).encode(), identity, Rejection((problem,)))

@@ -14,7 +14,21 @@ KINDS: dict[str, str] = {
     **dict.fromkeys(("agenda", "dispatched", "open", "rejected_once", "seen_types"), "zset"),
     **{state.value: "zset" for state in State},
     **{f"failed:{reason}": "zset" for reason in Reason},
-    **dict.fromkeys(("gate", "workers", "inspection", "shared", "policy", "waiting_types", "told"), "hash"),
+    **dict.fromkeys(
+        (
+            "gate",
+            "workers",
+            "inspection",
+            "shared",
+            "policy",
+            "waiting_types",
+            "told",
+            "rejected_same",
+            "rejected_times",
+            "rejected_rate",
+        ),
+        "hash",
+    ),
     **dict.fromkeys(("audit", "rejected", "notices"), "stream"),
     "reconsider": "set",
 }

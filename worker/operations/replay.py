@@ -15,7 +15,7 @@ from tasks.errors import CloserError
 from tasks.events import batch
 from tasks.events.data import content, elsewhere
 from tasks.events.event import GroupComplete, Rejection
-from tasks.ledger.dead_letters import DeadLetter
+from tasks.ledger.dead_letter import DeadLetter
 from worker.operations import audit
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.events.event import GroupComplete, Rejection
-from tasks.ledger.dead_letters import DeadLetter
+from tasks.ledger.dead_letter import DeadLetter
 from worker.operations.context import OperatorContext
 from worker.operations.dead_letter_selection import DeadLetterSelection, position
 from worker.operations.dead_letters import by_id, newest

@@ -1,39 +1,66 @@
--- Keeps rejected events, each once, and counts those that wait until their type is accepted.
--- KEYS[1], ARGV[1..2]  see lib/base.lua
---   rejected         stream  fields event (the bytes), problems (JSON list), origin, and type where that was refused
---   rejected_once    zset    "origin digest" → when it was put aside (ms), for the last ONCE_LIMIT of them
---   waiting_types    hash    refused type → how many rejected events it has; "" counts all further types
--- ARGV[3..]  five for each event: its bytes, problems (a JSON list), origin (an entry's id, or words), the refused type or
---            "", and "origin digest" or "". The digest is given where a crash before the acknowledgement may bring the
---            same rejection again
--- Returns    for each: the id of the rejected event, or "" when it had been put aside before
+-- Keeps rejected events. Identical bytes are kept once and counted, see lib/letters.lua; a delivery is counted once.
+-- KEYS[1], ARGV[1..2]  see lib/base.lua, lib/letters.lua
+--   rejected_once    zset    "delivery digest" → when it was put aside (ms), for the last ONCE_LIMIT of them
+-- ARGV[3..]  seven for each event:
+--   its bytes
+--   the digest of its type and its bytes, hex
+--   its problems, a JSON list
+--   its origin: an entry's id, or words
+--   the refused type, or ""
+--   "delivery digest of the bytes", or "" where the delivery that brought it has no name. A crash before the
+--   acknowledgement may bring it again
+--   "1" when no other delivery can have that name. It is then not kept again when an operator has dealt with it. "" when
+--   another may, because its sender has chosen the name: then it is not counted again, but kept
+-- Returns    for each: its id, or "" when this delivery had been put aside before
 
--- `pcall` and `redis.pcall`: if another program has overwritten a key that only counts, the event is kept all the same.
+local ONCE_LIMIT = 100000
 
-local ONCE_LIMIT = 10000
-local TYPES_LIMIT = 100
-
-local function count(event_type)
-  local types = P .. 'waiting_types'
-  if redis.call('HEXISTS', types, event_type) == 0 and redis.call('HLEN', types) >= TYPES_LIMIT then event_type = '' end
-  redis.call('HINCRBY', types, event_type, 1)
+local function known(delivery)
+  return delivery ~= '' and redis.pcall('ZADD', P .. 'rejected_once', 'NX', NOW, delivery) == 0
 end
 
-local function reject(bytes, problems, origin, event_type, once)
-  if once ~= '' and redis.pcall('ZADD', P .. 'rejected_once', 'NX', NOW, once) == 0 then return '' end
+-- The id of the entry that has these bytes; nil when there is none. A digest may lie, so the bytes are compared.
+local function held(digest, bytes, event_type)
+  local id = redis.pcall('HGET', same, digest)
+  local entry = type(id) == 'string' and letter(id)
+  if entry and field_of(entry, 'event') == bytes and (field_of(entry, 'type') or '') == event_type then return id end
+end
+
+local function count_again(id, digest)
+  redis.pcall('HSET', came, id, string.format('%d|%.0f|%s', times_of(id) + 1, NOW, digest))
+  return id
+end
+
+local function keep_letter(bytes, problems, origin, event_type, digest)
   local fields = { 'event', bytes, 'problems', problems, 'origin', origin }
   if event_type ~= '' then
-    fields[#fields + 1] = 'type'
-    fields[#fields + 1] = event_type
-    pcall(count, event_type)
+    fields[7], fields[8] = 'type', event_type
   end
   local id = redis.call('XADD', P .. 'rejected', '*', unpack(fields))
-  pcall(function() notice_rejected(id, cjson.decode(problems)[1], event_type ~= '' and event_type or nil) end)
+  redis.pcall('HSET', same, digest, id)
+  redis.pcall('HSET', came, id, string.format('1|%.0f|%s', NOW, digest))
+  return id
+end
+
+local new, told = 0, nil  -- how many events were counted, and what a notice says of the first
+
+local function reject(bytes, digest, problems, origin, event_type, delivery, unique)
+  local before = known(delivery)
+  if before and unique == '1' then return '' end
+  local id = held(digest, bytes, event_type)
+  if before and id then return '' end
+  id = id and count_again(id, digest) or keep_letter(bytes, problems, origin, event_type, digest)
+  count_type(event_type, 1)
+  new, told = new + 1, told or { id, problems, event_type }
   return id
 end
 
 expect('stream', { 'rejected' })
 local ids = {}
-for i = 3, #ARGV, 5 do ids[#ids + 1] = reject(unpack(ARGV, i, i + 4)) end
+for i = 3, #ARGV, 7 do ids[#ids + 1] = reject(unpack(ARGV, i, i + 6)) end
 redis.pcall('ZREMRANGEBYRANK', P .. 'rejected_once', 0, -ONCE_LIMIT - 1)
+if told then
+  pcall(function() notice_rejected(told[1], cjson.decode(told[2])[1], told[3] ~= '' and told[3] or nil) end)
+  count_rejected(new)
+end
 return ids

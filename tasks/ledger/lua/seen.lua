@@ -5,10 +5,10 @@
 -- `redis.pcall`: if another program has overwritten the key, events are taken in all the same.
 
 local DAY_MS = 86400000
-local TYPES_LIMIT = 100
+local SEEN_LIMIT = 100
 local seen = P .. 'seen_types'
 
 for i = 3, #ARGV do redis.pcall('ZADD', seen, NOW, ARGV[i]) end
 redis.pcall('ZREMRANGEBYSCORE', seen, '-inf', NOW - DAY_MS)
-redis.pcall('ZREMRANGEBYRANK', seen, 0, -TYPES_LIMIT - 1)
+redis.pcall('ZREMRANGEBYRANK', seen, 0, -SEEN_LIMIT - 1)
 return #ARGV - 2

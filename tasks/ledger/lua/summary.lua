@@ -5,7 +5,7 @@
 -- Returns  { counts, the gate (JSON, see lib/keys.lua), workers: what each said last, JSON (see heartbeat.lua) }; counts and
 --          workers are flat lists, name, value, …; counts are: now (ms), each state, failed:{reason} where there is one,
 --          closed in the last minute and hour, received (ms) of the oldest closure not yet ended (absent: none), rejected,
---          backlog, waiting_type:{type} and seen_type:{type}, see reject.lua and seen.lua
+--          backlog, waiting_type:{type} and seen_type:{type}, see lib/letters.lua and seen.lua
 
 local counts = { 'now', string.format('%.0f', NOW) }
 local function tell(name, number)

@@ -12,7 +12,7 @@
 --   policy           hash    what the whole fleet goes by, see policy.lua
 --   notices          stream  what somebody may want to be told of, see notices.lua    told  hash  see there
 --   workers          hash    each worker's last sign of life, see heartbeat.lua
---   rejected         stream  what is not an event, see reject.lua
+--   rejected         stream  what is not an event, see letters.lua
 --   inspection       hash    see inspection.lua
 --   shared           hash    streams that other consumer groups read, too, see take_off.lua
 -- VERSION, OLDEST_BESIDE  constants that Python writes before this text, see version.py

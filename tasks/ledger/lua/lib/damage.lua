@@ -64,4 +64,5 @@ local function put_aside(index, member)
   local problem = P .. index .. ': ' .. why
   local id = redis.call('XADD', P .. 'rejected', '*', 'event', member, 'origin', P .. index, 'problems', cjson.encode({ problem }))
   notice_rejected(id, problem)
+  count_rejected(1)
 end

@@ -2,6 +2,7 @@
 -- stream with a cursor, so they do not miss what is over before they look again. notices.py has the kinds.
 --   notices  stream  { v: the entry's version, number: one more than the notice before, kind, at (ms), fields: JSON }; the
 --                    last NOTICES_LIMIT of them, or a few more. A gap in the numbers means that notices were missed
+--   rejected_rate  hash  minute → how many events were rejected in it, for the last hour
 --   told     hash    number: how many notices there were; {kind}:{what}: when one of them was last written (ms)
 -- Nothing here fails a script, because another program's key under these names must not stop the script's work. A notice
 -- that cannot be written is lost. So is the notice of a script that the store never finished.
@@ -10,6 +11,7 @@ local NOTICES_LIMIT = 5000
 local NOTICE_VERSION = 1
 local FRESH_MS = 3600000  -- a failure is news again when none has had its reason for so long
 local SELDOM_MS = 60000   -- the least time between two notices of the same kind about the same thing
+local MANY_AN_HOUR, HOUR_MS = 1000, 3600000  -- so many rejected events within an hour are told, once an hour
 local RUN_MS = 600000     -- the least time between two notices of rejected events
 
 local function next_number()
@@ -46,4 +48,17 @@ local function notice_rejected(id, problem, event_type)
   if not is_news('rejected', '', RUN_MS) then return end
   if problem and #problem > 300 then problem = nil end  -- a cut text might end in the middle of a character
   notice('rejected', { id = id, problem = problem, type = event_type, waiting = redis.call('XLEN', P .. 'rejected') })
+end
+
+-- Counts rejected events, and tells once an hour that very many came within the last hour.
+local function count_rejected(number)
+  local rate, minute, all = P .. 'rejected_rate', math.floor(NOW / 60000), 0
+  redis.pcall('HINCRBY', rate, string.format('%.0f', minute), number)
+  local counts = redis.pcall('HGETALL', rate)
+  for i = 1, #counts, 2 do
+    local ago = minute - (tonumber(counts[i]) or 0)
+    if ago >= 0 and ago < 60 then all = all + (tonumber(counts[i + 1]) or 0) else redis.pcall('HDEL', rate, counts[i]) end
+  end
+  if all < MANY_AN_HOUR or not is_news('rejected_growing', '', HOUR_MS) then return end
+  notice('rejected_growing', { events = all, waiting = redis.call('XLEN', P .. 'rejected') })
 end

@@ -1,0 +1,32 @@
+#!lua flags=no-writes
+-- Reads rejected events, with or without their bytes. A page ends early when it is full, see lib/letters.lua.
+-- KEYS, ARGV[1..2]  see lib/base.lua
+-- ARGV[3]  oldest or newest: which comes first
+-- ARGV[4]  the id to begin at, "(id" to begin after it    ARGV[5]  the id to end at    ARGV[6]  the most
+-- ARGV[7]  "1": with their bytes
+-- Returns  rejected events, each { id, how often it came, when last (ms), how many bytes it has (-1: no field `event`), its fields and values };
+--          none only where there are no more. Without bytes the field `event` is left out
+
+local found = {}
+
+local function fields_without(entry, name)
+  local fields = {}
+  for i = 1, #entry[2], 2 do
+    if entry[2][i] ~= name then
+      fields[#fields + 1] = entry[2][i]
+      fields[#fields + 1] = entry[2][i + 1]
+    end
+  end
+  return fields
+end
+
+local function add(entry)
+  local times, last = times_of(entry[1])
+  local fields = ARGV[7] == '1' and entry[2] or fields_without(entry, 'event')
+  local event = field_of(entry, 'event')
+  found[#found + 1] = { entry[1], times, last and string.format('%.0f', last) or '', event and #event or -1, fields }
+end
+
+expect('stream', { 'rejected' })
+each_entry(ARGV[3] == 'oldest' and 'XRANGE' or 'XREVRANGE', P .. 'rejected', ARGV[4], ARGV[5], tonumber(ARGV[6]), add)
+return found
