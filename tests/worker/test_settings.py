@@ -99,6 +99,7 @@ def test_given(monkeypatch: pytest.MonkeyPatch) -> None:
         ("event_types", " , ", "names no type"),
         ("event_types", "x" * 10_001, "at most 10000 characters"),
         ("retain_closed_days", "0", "greater than 0"),
+        ("retain_rejected_days", "-1", "greater than or equal to 0"),
         ("redis_url", f"http://:{SECRET}@host", "redis://, rediss://, unix://"),
         ("redis_url", f"{SECRET}", "redis://, rediss://, unix://"),
         ("redis_url", f"redis://:{SECRET}@host:port/0", "port"),

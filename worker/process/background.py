@@ -15,7 +15,6 @@ from worker.process.supervisor import End, Part, Supervisor
 _DRAIN_S = 20.0  # for calls in flight to end; all of GOODBYE_S stays under the 30 s that supervisors grant
 _SETTLE_S = 5.0
 GOODBYE_S = _DRAIN_S + _SETTLE_S + 3.0
-_PRUNE_S = 60.0
 
 
 class Background:
@@ -39,7 +38,7 @@ class Background:
             self._repeated("sweep", own.sweep.step, *known, end=End.FINISHES),
             self._repeated("health", partial(own.vitals.health, opened)),
             # Until the ledger knows this worker, the ledger of an older release may still have to be moved.
-            self._repeated("prune", self._prune, *known),
+            self._repeated("prune", own.retention.step, *known),
             self._repeated("inspection", own.inspection.step, *known),
         ]
 
@@ -85,7 +84,3 @@ class Background:
             else:
                 outages.ends()
                 waits = pauses()
-
-    async def _prune(self) -> None:
-        forgotten = await self._components.ledger.prune(keep_s=self._components.keep_closed_s)
-        await asyncio.sleep(0.1 if forgotten else _PRUNE_S)

@@ -23,6 +23,7 @@ from worker.intake.stream import StreamSource
 from worker.intake.task_message import TaskMessages
 from worker.observe.attempt_log import log_attempt
 from worker.process.inspection import Inspection
+from worker.process.retention import Retention
 from worker.process.signs import Signs
 from worker.process.vitals import AtWork, Vitals
 from worker.settings import Settings
@@ -33,7 +34,7 @@ _log = logging.getLogger("closer.compose")
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """The components of one worker. `introduced` is set when the ledger knows this worker. `keep_closed_s`: seconds."""
+    """The components of one worker. `introduced` is set when the ledger knows this worker."""
 
     redis: Redis
     ledger: Ledger
@@ -47,7 +48,7 @@ class Components:
     inspection: Inspection
     vitals: Vitals
     introduced: asyncio.Event
-    keep_closed_s: float
+    retention: Retention
 
 
 def compose(settings: Settings, dispatch: Dispatch, consume: Callable[[bool], None], name: str) -> Components:
@@ -79,7 +80,7 @@ def compose(settings: Settings, dispatch: Dispatch, consume: Callable[[bool], No
         Inspection(ledger, lease_s=settings.lease),
         Vitals(settings, name, ledger, permission, introduced, work, signs),
         introduced,
-        settings.retain_closed_days * 86_400,
+        Retention(ledger, closed_days=settings.retain_closed_days, rejected_days=settings.retain_rejected_days),
     )  # fmt: skip
 
 

@@ -20,3 +20,6 @@ class ClosingSettings(BaseSettings):
     lease: Seconds = Field(60.0, description="How long a worker may hold a closure (s); more than a call takes.")
     rate_limit: float = Field(0.0, ge=0, le=100_000, description="Close calls per second, all workers; 0: no limit.")
     retain_closed_days: float = Field(90.0, gt=0, le=36_500, description="How long closed closures are kept (days).")
+    retain_rejected_days: float = Field(
+        0.0, ge=0, le=36_500, description="How long rejected events are kept after they last came (days); 0: for ever."
+    )
