@@ -20,7 +20,7 @@ from tasks.ledger.gate import GateControl
 from tasks.ledger.heartbeat import Heartbeats
 from tasks.ledger.inspection import Inspector
 from tasks.ledger.notices import Notices
-from tasks.ledger.old_prefix import OldLedger
+from tasks.ledger.old_prefix import NO_OLD_LEDGER, OldLook, look
 from tasks.ledger.policy import FleetPolicies
 from tasks.ledger.scripts import Scripts, translated
 from tasks.namespace import DEFAULT_NAMESPACE, Namespace
@@ -71,12 +71,12 @@ class Ledger(Closures):
         name: bytes = await self._scripts.run("identify", uuid.uuid4().hex)
         return name.decode()
 
-    async def has_older(self) -> bool:
-        """Return whether this is the default fleet, and the store has the ledger of an older release.
+    async def older(self) -> OldLook:
+        """Look for the ledger and for workers of an older release, which can only be the default fleet's.
 
         Raises StoreUnavailable and LedgerBroken.
         """
-        return self.namespace.is_default and await OldLedger(self.redis).exists()
+        return await look(self.redis) if self.namespace.is_default else NO_OLD_LEDGER
 
     async def other_fleets(self, stream: str) -> list[str]:
         """Return the names of the consumer groups that other fleets of closer have on this stream.

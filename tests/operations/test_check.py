@@ -117,7 +117,7 @@ def test_a_group_that_nobody_reads_with_is_named(cli: Cli, store: redis.Redis, a
 
 
 @pytest.mark.parametrize(("begun", "finding", "words"), [
-    (False, "warning", "a worker moves it when it starts"),
+    (False, "warning", "a worker of this release moves it when it starts"),
     (True, "wrong", "stop every worker of the older release"),
 ])  # fmt: skip
 def test_a_ledger_of_an_older_release(

@@ -14,7 +14,8 @@ from tasks.ledger.audit import Announced, AuditEntry
 from tasks.ledger.event_stream import _pairs
 from tasks.ledger.fleets import other_fleets
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.old_prefix import OLD_PREFIX, OldLedger
+from tasks.ledger.old_move import move
+from tasks.ledger.old_prefix import OLD_PREFIX, look
 from tasks.ledger.values import Unreadable
 from tasks.namespace import DEFAULT_NAMESPACE
 from tests.support import key_of
@@ -27,8 +28,8 @@ STEPS: dict[str, Callable[[Ledger], Awaitable[object]]] = {
     "create group": lambda ledger: ledger.events.create_group("events"),
     "groups": lambda ledger: ledger.events.groups("events"),
     "other fleets": lambda ledger: other_fleets(ledger.redis, "events", DEFAULT_NAMESPACE),
-    "old ledger": lambda ledger: OldLedger(ledger.redis).exists(),
-    "move": lambda ledger: OldLedger(ledger.redis).move(),
+    "old ledger": lambda ledger: look(ledger.redis),
+    "move": lambda ledger: move(ledger.redis),
     "kinds": lambda ledger: ledger.kinds(["agenda"]),
 }
 
@@ -79,7 +80,7 @@ async def test_an_old_key_of_another_kind_does_not_hold_a_move_up(real: Redis, s
     """Keys are renamed whatever they hold: that one of them is damaged is told by those that read it."""
     store.set(f"{OLD_PREFIX}agenda", "not ours")
     store.set(f"{OLD_PREFIX}c:sg_1", "not JSON")
-    assert await OldLedger(real).move() == 1
+    assert await move(real) == 1
     assert store.get(key_of("agenda")) == b"not ours"
     assert store.get(key_of("c:sg_1")) == b"not JSON"
 
@@ -107,6 +108,6 @@ async def test_a_user_who_may_not_rename(real: Redis, store: sync_redis.Redis, s
     control.execute_command("ACL", "SETUSER", "limited", "on", "nopass", "~*", "&*", "+@all", "-renamenx", "-rename")
     async with Redis.from_url(store_url.replace("redis://", "redis://limited:x@")) as limited:
         with pytest.raises(StoreUnavailable, match="ACL"):
-            await OldLedger(limited).move()
+            await move(limited)
     control.execute_command("ACL", "DELUSER", "limited")
     assert store.exists(f"{OLD_PREFIX}c:sg_1", f"{OLD_PREFIX}agenda") == 2

@@ -11,7 +11,7 @@ from tasks.events.event_type import EventTypes
 from tasks.ledger.catalogue import Summary
 from tasks.ledger.fleets import remedy, shared_stream
 from tasks.ledger.heartbeat import Heartbeat
-from tasks.ledger.old_prefix import OLD_PREFIX
+from tasks.ledger.old_prefix import OldState
 from tasks.ledger.policy import FleetPolicy
 from worker.operations.context import OperatorContext, StoreAway, open_context
 from worker.operations.event_types import Waiting, uncounted, waiting
@@ -112,19 +112,11 @@ async def _others(context: OperatorContext) -> list[Line]:
         Line("fleet", Finding.WRONG, shared_stream(stream, group), remedy(stream, group))
         for group in await context.ledger.other_fleets(stream)
     ]
-    if await context.ledger.has_older():
-        lines.append(_older(waits=await context.older_ledger_waits()))
+    older = await context.ledger.older()
+    if not older.nothing:
+        waits = older.state is OldState.WAITS and not older.alive
+        lines.append(Line("ledger", Finding.WARNING if waits else Finding.WRONG, older.problem, older.remedy))
     return lines
-
-
-def _older(*, waits: bool) -> Line:
-    """Return the line about an older release's ledger. `waits`: no worker of this release has started yet."""
-    message = f"a ledger of an older release is in this store (its keys begin with {OLD_PREFIX})"
-    if waits:
-        return Line("ledger", Finding.WARNING, message, "a worker moves it when it starts: docs/upgrading.md")
-    message += ", beside the one of this release, which does not see what is closed or waits there"
-    remedy = "stop every worker of the older release, then read docs/upgrading.md, Two ledgers"
-    return Line("ledger", Finding.WRONG, message, remedy)
 
 
 def _behind(group: Behind) -> Line:

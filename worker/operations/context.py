@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tasks.errors import StoreUnavailable
 from tasks.events.event_type import EventTypes
 from tasks.ledger.ledger import Ledger
+from tasks.ledger.old_prefix import OldState
 from worker.construct import ledger_of
 from worker.operations.operator import Chosen, Operator, Verb, guard
 from worker.settings import Settings
@@ -59,7 +60,7 @@ class OperatorContext:
 
         Raises StoreUnavailable.
         """
-        return await self.ledger.policy.read() is None and await self.ledger.has_older()
+        return (await self.ledger.older()).state is OldState.WAITS
 
     async def now_ms(self) -> int:
         """Return the time by the store's clock, in ms since the epoch. No other clock counts.

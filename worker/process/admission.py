@@ -7,7 +7,8 @@ import logging
 from tasks.errors import ConfigurationError
 from tasks.ledger.fleets import other_fleets, remedy, shared_stream
 from tasks.ledger.ledger import Ledger
-from tasks.ledger.old_prefix import OLD_PREFIX, OldLedger
+from tasks.ledger.old_move import move
+from tasks.ledger.old_prefix import OldState
 from tasks.outage_log import Seldom
 
 _log = logging.getLogger("closer.admission")
@@ -21,27 +22,22 @@ class Admission:
         """`stream`: the stream that this worker takes events from."""
         self._ledger = ledger
         self._stream = stream
-        self._old = OldLedger(ledger.redis)
         self.moving = False
         self._told = Seldom(_TELL_AGAIN_S)
 
     async def look(self) -> None:
-        """Log an error, at most every ten minutes, while a worker of an older release writes a ledger of its own.
+        """Log an error, at most every ten minutes, while an older release works or keeps a ledger beside this fleet.
 
         Raises StoreUnavailable and LedgerBroken.
         """
-        if self._ledger.namespace.is_default and await self._old.exists() and self._told.due() is not None:
-            _log.error(
-                "a worker of an older release works beside this fleet: it takes events from the same stream into a "
-                "ledger of its own (keys %s*), which this release does not see; stop it, then read docs/upgrading.md, "
-                "Two ledgers",
-                OLD_PREFIX,
-            )
+        older = await self._ledger.older()
+        if not older.nothing and self._told.due() is not None:
+            _log.error("%s; %s", older.problem, older.remedy)
 
     async def ask(self) -> None:
         """Return when this worker may begin. It first moves the ledger of an older release, if there is one.
 
-        A crash during the move is safe, see `tasks.ledger.old_prefix`. Raises ConfigurationError when this worker must
+        A crash during the move is safe, see `tasks.ledger.old_move`. Raises ConfigurationError when this worker must
         not begin. Raises StoreUnavailable and LedgerBroken.
         """
         await self._refuse_other_fleets()
@@ -52,10 +48,10 @@ class Admission:
             raise ConfigurationError(f"{shared_stream(self._stream, group)}: {remedy(self._stream, group)}")
 
     async def _move_old_ledger(self) -> None:
-        if not self._ledger.namespace.is_default or not await self._old.exists():
+        if (await self._ledger.older()).state is OldState.NOTHING:
             return
         self.moving = True
         _log.info("the ledger of an older release is being moved to the keys %s*", self._ledger.prefix)
-        renamed = await self._old.move()
+        renamed = await move(self._ledger.redis)
         self.moving = False
         _log.info("the ledger of an older release was moved to the keys %s* (%d records)", self._ledger.prefix, renamed)
