@@ -66,9 +66,9 @@ def facts() -> Table:
     return grid
 
 
-def paragraph(text: str, indent: str = "") -> str:
-    """Return the text wrapped for 80 columns. Each line but the first is indented."""
-    return textwrap.fill(plain(text), _WIDTH - 1, subsequent_indent=indent, break_on_hyphens=False)
+def paragraph(text: str, indent: str = "", width: int = _WIDTH - 1) -> str:
+    """Return the text wrapped for 80 columns, or for this width. Each line but the first is indented."""
+    return textwrap.fill(plain(text), width, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def print_json(document: Any) -> None:

@@ -12,6 +12,7 @@ from rich.text import Text
 from tasks.closure import Closure, State
 from tasks.history import Attempt, iso
 from tasks.ledger.gate import Gate, Standing
+from tasks.ledger.old_prefix import OldLook
 from worker.cli import phrase
 from worker.cli.notice_words import words
 from worker.cli.output import age, clock, count, facts, paragraph, plain, styled, table
@@ -21,12 +22,15 @@ from worker.operations.status import Status
 from worker.operations.story import Story
 
 _UNREADABLE_MOST = 5
+_COLUMN = 71  # of 80 characters, without the column of names
 _TYPES = 3  # so many types of waiting events are shown one by one
 
 
 def status_screen(status: Status) -> Table:
     """Return the status for a terminal of 80 columns."""
     summary, grid = status.summary, facts()
+    if status.older and not status.older.nothing:
+        grid.add_row("Older", _older(status.older))
     grid.add_row("Gate", _gate(status))
     if status.gate.suspended:
         grid.add_row("Keys", _suspended(status))
@@ -53,6 +57,12 @@ def status_screen(status: Status) -> Table:
         grid.add_row("" if index else "Lately", row)
     grid.add_row("As of", clock(iso(summary.now_ms)) + " UTC")
     return grid
+
+
+def _older(older: OldLook) -> Text:
+    """Return what an older release does or has left in the store, and what to do about it."""
+    problem, remedy = (paragraph(text, width=_COLUMN) for text in (f"WRONG: {older.problem}", older.remedy))
+    return styled("WRONG", "wrong").append(problem.removeprefix("WRONG")).append(f"\n{remedy}", style="yellow")
 
 
 def _gate(status: Status) -> Text:

@@ -6,12 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.errors import LedgerBroken
+from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.history import iso
 from tasks.ledger.catalogue import Summary
 from tasks.ledger.gate import Gate, SuspendedKey
 from tasks.ledger.heartbeat import Heartbeat
 from tasks.ledger.notices import Notice
+from tasks.ledger.old_prefix import OldLook
 from tasks.ledger.policy import FleetPolicy
 from tasks.ledger.values import Unreadable
 from worker.operations.context import OperatorContext
@@ -56,6 +57,7 @@ class Status:
     policy: FleetPolicy | None
     workers_key: str
     lately: list[Notice]
+    older: OldLook | None
 
     @property
     def gate(self) -> Gate:
@@ -94,6 +96,7 @@ class Status:
             "differing_workers": {
                 worker.sign.name: names for worker in self.workers if (names := self.differs(worker))
             },
+            "older_release": self.older and self.older.as_json(),
             "notices": [one.as_json() for one in self.lately],
             "gate": self.gate.as_json(),
             "suspended_keys": [key.as_json(self.workers_with(key)) for key in self.gate.suspended],
@@ -111,7 +114,15 @@ async def status(context: OperatorContext) -> Status:
     recent = [worker for worker in workers if worker.age_s < _FORGOTTEN_S]
     types = policy.types if policy else context.settings.accepted_types
     lately = await _lately(context, summary.now_ms)
-    return Status(summary, recent, unreadable, waiting(summary, types), policy, context.key("workers"), lately)
+    waits, older = waiting(summary, types), await _older(context)
+    return Status(summary, recent, unreadable, waits, policy, context.key("workers"), lately, older)
+
+
+async def _older(context: OperatorContext) -> OldLook | None:
+    """Return what an older release does or has left in the store; None if this user may not look there."""
+    with suppress(StoreUnavailable, LedgerBroken):
+        return await context.ledger.older()
+    return None
 
 
 async def _lately(context: OperatorContext, now_ms: int) -> list[Notice]:
