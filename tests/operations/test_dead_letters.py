@@ -59,6 +59,19 @@ def test_an_event_is_corrected_in_the_editor(cli: Cli, store: redis.Redis, tmp_p
     assert cli.json("show", "sg_7")["state"] == "queued"
 
 
+def test_an_editor_may_write_what_is_not_utf_8(cli: Cli, store: redis.Redis, tmp_path: Path) -> None:
+    """The event is still wrong then, and is kept as it came."""
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nprintf '\\377' > \"$1\"\n")
+    editor.chmod(editor.stat().st_mode | stat.S_IXUSR)
+    rejected_id = reject(store, b'{"reference": "bad ref"}')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDITOR", str(editor))
+        patch.delenv("VISUAL", raising=False)
+        done = cli("rejected", "replay", rejected_id, "--edit", code=1)
+    assert "still wrong: event: not UTF-8 at byte 0" in done.stderr
+
+
 def test_discarding_rejected_events_is_audited(cli: Cli, store: redis.Redis) -> None:
     """Discarding needs a reason; an id that does not exist changes nothing."""
     rejected_id = reject(store, b"x")

@@ -73,6 +73,20 @@ def test_what_is_not_a_time_is_refused_with_the_ways_to_write_one(text: str) -> 
         Moment.parse(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("999999999w", "is too long ago: at most 10,000 days"), ("10001d", "is too long ago"),
+        ("240025h", "is too long ago"), ("0001-01-01", "from 1970 to 9999"), ("1969-12-31", "from 1970 to 9999"),
+        ("0001-01-01T00:00+14:00", "from 1970 to 9999"), ("9999-12-31T23:59:59-12:00", "from 1970 to 9999"),
+    ],
+)  # fmt: skip
+def test_a_time_that_nobody_can_mean_is_refused(text: str, words: str) -> None:
+    """It would choose everything that there is, or could not be written into the audit."""
+    with pytest.raises(ValueError, match=words):
+        Moment.parse(text)
+
+
 @given(FILTERS)
 def test_a_selection_is_a_value(filter_: Filter) -> None:
     """As JSON it goes to any door, and comes back the same."""

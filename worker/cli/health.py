@@ -12,6 +12,7 @@ from tasks.errors import LedgerBroken, StoreUnavailable
 from worker.cli import options
 from worker.cli.health_words import in_words
 from worker.cli.output import print_json
+from worker.cli.streams import output_is_optional
 from worker.construct import ledger_of
 from worker.observe.redaction import redact
 from worker.process.liveness import Alive, liveness, unready
@@ -40,6 +41,7 @@ def health(want: str, wait_s: float, as_json: bool) -> None:
       closer health --ready
       closer health --ready --wait 30      # returns when it is ready; exit code 1 if not within 30 s
     """
+    output_is_optional()
     settings = load()
     ends = time.monotonic() + wait_s
     good, line = _look(settings, want)

@@ -13,6 +13,7 @@ from worker.cli import options
 from worker.cli.output import age, print_json_lines, say, styled, table
 from worker.cli.output import show as print_page
 from worker.cli.session import with_context
+from worker.cli.streams import nobody_reads
 from worker.operations.context import OperatorContext
 from worker.operations.listing import Groups, groups, pages
 from worker.operations.selection import Filter
@@ -54,6 +55,8 @@ async def _print_pages(
         _print_page(page, now_ms, as_json, header=shown == 0)
         shown += len(page.closures)
         cursor = page.next
+        if nobody_reads():
+            return
     if cursor:
         say(f"There are more: add --cursor {cursor}")
     elif not shown:

@@ -6,30 +6,44 @@ import sys
 from collections.abc import Sequence
 
 from tasks.errors import CloserError, ConfigurationError
-from worker.cli import live
+from worker.cli import live, streams
 from worker.observe.redaction import guard_tracebacks, redact
 
 CANNOT, WRONG_USAGE = 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command, and end the process with its exit code: 0 done, 1 could not, 2 wrong usage or configuration.
-
-    `arguments`: those after the program's name; None for the process's own.
-    """
+    """Run a command and end with its exit code: 0 done, 1 could not, 2 wrong usage or configuration."""
     guard_tracebacks()
-    arguments = sys.argv[1:] if arguments is None else arguments
+    stdout = streams.take_over()
+    try:
+        code = _run(streams.decoded(sys.argv[1:] if arguments is None else arguments))
+    except streams.NotUtf8 as error:
+        code = _told(str(error), WRONG_USAGE)
+    stdout.flush()
+    if stdout.complaint:
+        failed = _told(stdout.complaint, CANNOT)
+        code = code or failed
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str]) -> int | str | None:
+    """Run a command, print its error, and return its exit code."""
     try:
         if live.is_asked(arguments):
-            sys.exit(live.answer(arguments))
+            return live.answer(arguments)
         from worker.cli.commands import cli
 
         cli.main(arguments, prog_name="closer")
+    except SystemExit as end:
+        return end.code
     except CloserError as error:
-        import click
-
         from worker.cli import phrase
         from worker.operations.refusal import Refused
 
-        click.echo(redact(f"closer: {phrase.error(error)}"), err=True)
-        sys.exit(WRONG_USAGE if isinstance(error, ConfigurationError | Refused) else CANNOT)
+        return _told(phrase.error(error), WRONG_USAGE if isinstance(error, ConfigurationError | Refused) else CANNOT)
+
+
+def _told(problem: str, code: int) -> int:
+    sys.stderr.write(redact(f"closer: {problem}\n"))  # click would load slowly
+    return code

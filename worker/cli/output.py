@@ -21,11 +21,21 @@ _STYLES = {
 }  # fmt: skip
 
 
-def console(file: IO[str] | None = None) -> Console:
-    """Return a console on stdout, or on `file`. It reads no markup and no emoji names in the text that it prints."""
+def console(file: IO[str] | None = None, *, narrowest: int = _WIDTH) -> Console:
+    """Return a console on stdout, or on `file`. It reads no markup and no emoji names in the text that it prints.
+
+    `narrowest`: columns. A terminal with fewer wraps the rows itself; to fit them in would cut references off.
+    """
     out = file or sys.stdout
     width = None if out.isatty() else _PIPE_WIDTH
-    return Console(file=out, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    made = Console(file=out, width=width, markup=False, highlight=False, emoji=False, soft_wrap=False)
+    made.width = max(made.width, narrowest)
+    return made
+
+
+def is_narrow() -> bool:
+    """Return whether stdout is a terminal of fewer columns than a screen of closer's needs."""
+    return console(narrowest=0).width < _WIDTH
 
 
 def show(page: RenderableType) -> None:

@@ -19,7 +19,7 @@ class ProgressBar:
         """`total`: how many items there are. `what`: the word before the bar."""
         columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         shown = sys.stderr.isatty() and total > _WORTH_IT
-        self._progress = Progress(*columns, console=console(sys.stderr), disable=not shown, transient=True)
+        self._progress = Progress(*columns, console=console(sys.stderr, narrowest=0), disable=not shown, transient=True)
         self._task = self._progress.add_task(what, total=total)
 
     def advance(self, done: int) -> None:

@@ -103,8 +103,8 @@ def _pair(field: str) -> tuple[str, str]:
 
 
 def _edit(body: bytes) -> bytes:
-    edited = click.edit(body.decode("utf-8", "backslashreplace"), extension=".json")
-    return body if edited is None else edited.strip().encode()
+    edited = click.edit(body.decode("utf-8", "backslashreplace").encode(), extension=".json")
+    return body if edited is None else edited.strip()
 
 
 def _confirmed(selection: DeadLetterSelection, told: Given, planned: Plan, chosen: list[DeadLetter]) -> bool:

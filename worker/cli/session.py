@@ -11,6 +11,7 @@ from typing import TypeVar
 import click
 
 from worker.cli import phrase
+from worker.cli.streams import as_text
 from worker.operations.context import OperatorContext, open_context
 from worker.operations.operator import Operator, Role
 from worker.operations.refusal import Refused, Rule
@@ -65,4 +66,4 @@ def operator(by: str | None, settings: Settings) -> Operator:
         name = by or settings.operator or getpass.getuser()
     except (OSError, KeyError):
         name = ""
-    return Operator(name, Role.ADMIN, "cli")
+    return Operator(as_text(name), Role.ADMIN, "cli")

@@ -67,7 +67,7 @@ def simulate(host: str, port: int, seed: int, api_key: str | None, as_json: bool
         raise click.UsageError("; ".join(_complaint(each) for each in wrong.errors())) from None
     try:
         asyncio.run(_run(simulator, host, port, as_json))
-    except OSError as wrong:
+    except (OSError, UnicodeError) as wrong:  # UnicodeError: a host that cannot be a name
         raise click.ClickException(f"cannot listen on {host}:{port} ({wrong}); try another --port") from None
     click.echo(_farewell(simulator), err=as_json)
 

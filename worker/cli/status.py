@@ -11,10 +11,11 @@ from rich.live import Live
 
 from tasks.errors import LedgerBroken, StoreUnavailable
 from worker.cli import options
-from worker.cli.output import console, print_json, say, styled
+from worker.cli.output import console, is_narrow, print_json, say, styled
 from worker.cli.output import show as print_page
 from worker.cli.screens import status_screen
 from worker.cli.session import with_context
+from worker.cli.streams import nobody_reads
 from worker.operations import status as statuses
 from worker.operations.context import OperatorContext
 
@@ -43,14 +44,22 @@ def status(watch: bool, as_json: bool) -> None:
 
 def _watch(as_json: bool) -> None:
     try:
-        with_context(_repeat_json if as_json or not sys.stdout.isatty() else _refresh)
+        with_context(_repeat_json if as_json or not sys.stdout.isatty() else _repeat if is_narrow() else _refresh)
     except KeyboardInterrupt:
         say("")
 
 
 async def _repeat_json(context: OperatorContext) -> None:
-    while True:  # until Ctrl-C
+    while not nobody_reads():  # or until Ctrl-C: the operator asked for an endless command
         print_json((await statuses.status(context)).as_json())
+        await asyncio.sleep(_REFRESH_S)
+
+
+async def _repeat(context: OperatorContext) -> None:
+    while True:  # until Ctrl-C
+        screen = await _screen(context)
+        click.clear()  # rows that the terminal wraps cannot be drawn over one by one
+        print_page(screen)
         await asyncio.sleep(_REFRESH_S)
 
 

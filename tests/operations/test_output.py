@@ -1,0 +1,180 @@
+"""Every command with a standard stream that is closed, full, read by nobody, or in a poor encoding."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
+from fcntl import ioctl
+from pathlib import Path
+
+import pytest
+
+from tasks.closure import Reason
+from tests.operations.conftest import Cli
+from tests.operations.seed import Seed
+from tests.operations.test_json import COMMANDS
+from tests.support import CLOSER, environment
+
+# Each command with arguments with which it ends soon, its exit code, and whether it prints on stdout.
+CASES: dict[str, tuple[str, int, bool]] = {
+    "demo": ("--groups 3", 0, True),
+    "up": ("", 2, False),  # without a key it does not start
+    "worker": ("", 2, False),
+    "health": ("", 1, True),
+    "status": ("", 0, True),
+    "list": ("--state failed", 0, True),
+    "show": ("sg_00000", 0, True),
+    "requeue": ("sg_closed --why x", 1, True),
+    "discard": ("sg_closed --why x", 1, True),
+    "verify": ("sg_never", 0, True),
+    "pause": ("--why x", 0, True),
+    "resume": ("--why x", 0, True),
+    "rejected list": ("", 0, False),
+    "rejected show": ("1-0", 1, False),
+    "rejected replay": ("1-0", 1, False),
+    "rejected discard": ("1-0 --why x", 1, False),
+    "audit": ("", 0, True),
+    "publish": ("sg_00000", 0, True),
+    "check": ("", 1, True),  # nothing listens at the API's address
+    "ledger move-api": ("--why x", 0, True),
+    "completion": ("bash", 0, True),
+    "simulate": ("--host a..b", 1, False),
+}
+API = "http://127.0.0.1:9"
+
+
+class Streams:
+    """Runs one command with its standard streams in some state."""
+
+    def __init__(self, cli: Cli, folder: Path, name: str) -> None:
+        arguments, self.code, self.prints = CASES[name]
+        self._words = [*CLOSER, *name.split(), *arguments.split()]
+        self._environment = environment(redis_url=cli.url, operator="olga", data_dir=folder, api_base_url=API)
+        if name in ("up", "worker"):
+            del self._environment["CLOSER_API_KEY"]
+
+    def run(self, redirections: str = "", stdout: int = subprocess.PIPE, **variables: str) -> tuple[int, str]:
+        """Return the exit code, and what it says on stderr. Nobody may ever see a traceback."""
+        shell = ["sh", "-c", f'exec "$@" {redirections}', "sh", *self._words]
+        environ = self._environment | variables
+        done = subprocess.run(shell, env=environ, stdout=stdout, stderr=subprocess.PIPE, timeout=60, check=False)
+        said = done.stderr.decode("utf-8", "backslashreplace")
+        assert "Traceback" not in said
+        assert "Exception ignored" not in said
+        return done.returncode, said
+
+
+@pytest.fixture(params=COMMANDS)
+def command(request: pytest.FixtureRequest, cli: Cli, tmp_path: Path) -> Streams:
+    """Each command of closer's."""
+    cli.sow([Seed("sg_closed"), Seed("sg_00000", Reason.GONE, 410)])
+    cli.text("pause", "--why", "x")
+    cli.text("resume", "--why", "x")
+    return Streams(cli, tmp_path, request.param)
+
+
+def test_output_that_cannot_be_written(command: Streams, request: pytest.FixtureRequest) -> None:
+    """The command goes on to its end.
+
+    A stream that is closed is not missed. When a disk is full, the output that is lost is told, and counts as a
+    failure; only `health` answers by its exit code. A reader that is gone has read what it wanted.
+    """
+    assert command.run("<&- >&- 2>/dev/full")[0] == command.code
+    code, said = command.run(">/dev/full")
+    fails = command.prints and request.node.callspec.params["command"] != "health"
+    assert code == (command.code or 1 if fails else command.code)
+    assert ("could not be written (No space left on device)" in said) is fails
+    reading, writing = os.pipe()
+    os.close(reading)
+    code, said = command.run(stdout=writing)
+    os.close(writing)
+    assert code == command.code
+    assert "could not be written" not in said
+
+
+def test_a_poor_locale(command: Streams) -> None:
+    """A character that the encoding lacks is written in other words or escaped."""
+    code, _ = command.run(PYTHONIOENCODING="latin-1", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", COLUMNS="20")
+    assert code == command.code
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "list --text X", "list --source X", "list --code X", "list --reference-prefix X", "list --since X", "X",
+        "list --cursor 1:failed:X", "requeue --text X --why w", "discard --reason gone --why X", "verify X",
+        "pause --why X", "pause --by X", "audit --by X", "audit --action X", "publish sg_1 --source X",
+        "publish sg_1 --id X", "publish --file X", "rejected replay --accept-type X", "rejected show X", "show X",
+        "rejected replay 1-0 --set reference=X", "ledger move-api --why X", "simulate --host X", "completion X",
+    ],
+)  # fmt: skip
+def test_an_argument_that_is_not_utf_8_is_refused(cli: Cli, arguments: str) -> None:
+    """It is shown escaped, and nothing is done: the store and the audit keep text only."""
+    cli.sow([Seed("sg_00000", Reason.GONE, 410)])
+    words: list[bytes] = [word.encode().replace(b"X", b"caf\xe9") for word in arguments.split()]
+    ours = environment(redis_url=cli.url, operator="olga")
+    done = subprocess.run([*CLOSER, *words], env=ours, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert rb"caf\xe9' is not UTF-8 at byte" in done.stderr
+    assert b"nothing was done" in done.stderr
+    assert cli.lines("audit") == []
+
+
+def test_utf_8_is_read_in_any_locale(cli: Cli) -> None:
+    """Arguments and the login name are text in the audit, also where the locale's encoding is ASCII."""
+    poor = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    ours = environment(redis_url=cli.url) | {"LOGNAME": "josé"} | poor
+    subprocess.run([*CLOSER, "pause", "--why", "größer"], env=ours, capture_output=True, timeout=60, check=True)
+    [entry] = cli.lines("audit")
+    assert (entry["why"], entry["by"]) == ("größer", "josé")
+
+
+def test_a_list_ends_when_nobody_reads_on(cli: Cli) -> None:
+    """`closer status --watch --json | head -1` ends by itself."""
+    ours = environment(redis_url=cli.url)
+    with subprocess.Popen([*CLOSER, "status", "--watch", "--json"], env=ours, stdout=subprocess.PIPE) as watch:
+        assert watch.stdout is not None
+        watch.stdout.readline()
+        watch.stdout.close()
+        assert watch.wait(30) == 0
+
+
+@pytest.mark.parametrize("columns", [1, 20])
+def test_a_narrow_terminal_cuts_nothing_off(cli: Cli, columns: int) -> None:
+    """References, reasons and commands are whole: the terminal wraps the rows, and they can still be copied."""
+    cli.sow([Seed("sg_00684650028894794889609836494848", Reason.UNEXPECTED_REPLY, 410)])
+    cli("pause", "--why", "an upgrade until four", "--by", "jane")
+    for arguments, whole in (
+        ("list", "sg_00684650028894794889609836494848  unexpected_reply"),
+        ("status", "closer list --reason unexpected_reply"),
+        ("show sg_00684650028894794889609836494848", "correlation id c-sg_00684650028894794889609836494848"),
+        ("audit", "why: an upgrade until four"),
+    ):
+        assert whole in on_terminal(cli, arguments.split(), columns)
+
+
+def on_terminal(cli: Cli, arguments: list[str], columns: int) -> str:
+    """What a command prints on a terminal of so many columns, without its colours."""
+    ours, theirs = pty.openpty()
+    ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environ = environment(redis_url=cli.url) | {"TERM": "xterm"}
+    environ.pop("COLUMNS", None)  # it would count more than the terminal
+    with subprocess.Popen([*CLOSER, *arguments], env=environ, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        printed = b""
+        while chunk := _read(ours):
+            printed += chunk
+        assert process.wait(30) == 0
+    os.close(ours)
+    return re.sub(r"\x1b\[[0-9;]*m", "", printed.decode())
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # a terminal ends so
+        return b""
