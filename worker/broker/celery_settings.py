@@ -60,10 +60,10 @@ def _redis_settings(address: RedisAddress, fleet: Namespace) -> dict[str, Any]:
         "global_keyprefix": fleet.prefix,  # so that several fleets share a store, and a cluster's slot carries one
         "visibility_timeout": _VISIBILITY_S,
         "unacked_restore_interval": 5,
-        "socket_timeout": 30,
+        "socket_timeout": 5,
         "socket_connect_timeout": 5,
         "socket_keepalive": True,
-        "health_check_interval": 15,
+        "health_check_interval": 5,
     }
     tls = {"broker_use_ssl": tls_options(address.tls)} if address.tls else {}
     return {"broker_url": redis_url(address), "broker_transport_options": options} | tls

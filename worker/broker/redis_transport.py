@@ -22,6 +22,7 @@ from kombu.transport import redis as kombu_redis
 from tasks.envelope import Unreadable, from_redis, load_json
 from tasks.task_message import put_aside, read
 from worker.broker import remote_control, unprefixed
+from worker.broker.idle_connections import DropsIdle, drop_idle
 
 _log = logging.getLogger("closer.redis_transport")
 _KombuQoS: Any = kombu_redis.QoS  # its stub lacks most of it
@@ -162,6 +163,14 @@ class _Tolerant:
     def _get_client(self) -> Any:
         super()._get_client()  # type: ignore[misc]  # it refuses versions of redis-py that are too old
         return partial(_Client, global_keyprefix=getattr(self, "global_keyprefix", ""))
+
+    def _connparams(self: Any, asynchronous: bool = False) -> dict[str, Any]:
+        params: dict[str, Any] = super()._connparams(asynchronous=asynchronous)  # type: ignore[misc]
+        return params | {"retry": DropsIdle(lambda: self._pool)}
+
+    def _on_connection_disconnect(self: Any, connection: Any) -> None:
+        super()._on_connection_disconnect(connection)  # type: ignore[misc]
+        drop_idle(self._pool)
 
     def _brpop_start(self: Any, timeout: Any = None) -> None:
         """Ask for the next item. The default fleet also asks the list without a prefix."""

@@ -39,8 +39,10 @@ class TolerantConsumer(CeleryConsumer):
     Blueprint = Steps
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # Mingle and gossip tell workers what others have revoked, and read what anybody publishes.
-        super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True)
+        # Mingle and gossip tell workers what others have revoked, and read what anybody publishes. Celery's heartbeat
+        # is an event that nobody reads. While the store is away it would be sent again and again for ever, and
+        # meanwhile the consumer could not stop.
+        super().__init__(*args, **kwargs, without_mingle=True, without_gossip=True, without_heartbeat=True)
         # After any exception while it reads from the broker it connects again, as after a lost connection.
         self.connection_errors = (*self.connection_errors, Exception)  # type: ignore[has-type]
 

@@ -8,16 +8,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio import Connection, Redis, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import ConstantBackoff
 from redis.exceptions import RedisError
 
 from worker import private
 from worker.settings import Settings
 from worker.settings.redis_address import RedisAddress
 from worker.settings.tls import Tls
+from worker.store.pool import OnceMore, WaryPool
 
 _log = logging.getLogger("closer.store")
 _TIMEOUT_S = 10.0
@@ -36,7 +35,8 @@ def connect(settings: Settings) -> Redis:
     if settings.socket_is_elsewhere:
         with suppress(OSError):  # without the folder there is no store; the first command says so
             os.close(private.open_folder(settings.socket_path.parent))
-    pool = BlockingConnectionPool(
+    retry = OnceMore()
+    retry.pool = pool = WaryPool(
         connection_class=_connection_class(settings.store),
         **options(settings.store),
         max_connections=_CONNECTIONS,
@@ -44,7 +44,7 @@ def connect(settings: Settings) -> Redis:
         socket_timeout=_TIMEOUT_S,
         socket_connect_timeout=_CONNECT_S,
         health_check_interval=15,
-        retry=Retry(ConstantBackoff(0.05), 1),
+        retry=retry,
     )
     return Redis.from_pool(pool)  # the client owns the pool, so `aclose` closes its connections
 
