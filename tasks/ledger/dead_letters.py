@@ -79,10 +79,20 @@ class DeadLetters:
         async for row in self._rows("oldest", "-", str(until_ms), _HEAD):
             yield read_head(row)
 
-    async def get(self, rejected_id: str) -> DeadLetter | None:
-        """Return the rejected event with this id, or None when there is none."""
-        rows = await self._page("oldest", rejected_id, rejected_id, 1, _BYTES)
-        return read_letter(rows[0]) if rows else None
+    async def named(self, rejected_ids: Sequence[str]) -> AsyncIterator[DeadLetter]:
+        """Yield the rejected events with these ids, in this order. Ids that are not there are left out."""
+        async for page in self.named_pages(rejected_ids):
+            for one in page:
+                yield one
+
+    async def named_pages(self, rejected_ids: Sequence[str]) -> AsyncIterator[list[DeadLetter]]:
+        """Yield the same in pages, each of little more than a mebibyte."""
+        for start in range(0, len(rejected_ids), _PAGE):
+            left = list(rejected_ids[start : start + _PAGE])
+            while left:
+                rows: list[list[Any]] = await self._scripts.run("letters", _BYTES, "named", *left)
+                left = left[len(rows) :]
+                yield [read_letter(row) for row in rows if row]
 
     async def _rows(self, order: Order, first: str, last: str, what: str) -> AsyncIterator[list[Any]]:
         while rows := await self._page(order, first, last, _PAGE, what):
@@ -91,7 +101,7 @@ class DeadLetters:
             first = f"({rows[-1][0].decode()}"
 
     async def _page(self, order: Order, first: str, last: str, most: int, what: str) -> list[list[Any]]:
-        rows: list[list[Any]] = await self._scripts.run("letters", order, first, last, most, what)
+        rows: list[list[Any]] = await self._scripts.run("letters", what, order, first, last, most)
         return rows
 
     async def dismiss(self, rejected_ids: Sequence[str], *, audit: str) -> int:

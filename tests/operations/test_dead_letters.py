@@ -78,7 +78,9 @@ def test_discarding_rejected_events_is_audited(cli: Cli, store: redis.Redis) -> 
     cli("rejected", "discard", rejected_id, code=2)
     cli("rejected", "discard", rejected_id, "1-1", "--why", "test", code=1)
     cli("rejected", "show", "not-an-id", code=2)
-    assert cli.json("rejected", "discard", rejected_id, "--why", "test") == {"matched": 1, "discarded": 1}
+    assert cli.json("rejected", "discard", rejected_id, "--why", "test") == {
+        "matched": 1, "exported": 0, "discarded": 1, "dry_run": False,
+    }  # fmt: skip
     assert store.xlen(key_of("rejected")) == 0
     [entry] = cli.lines("audit")
     assert (entry["action"], entry["why"], entry["changed"]) == ("discard rejected", "test", 1)

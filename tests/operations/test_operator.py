@@ -23,6 +23,7 @@ from worker.cli.commands import COMMANDS
 from worker.operations import bulk, dead_letters, gate, policy, replay
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
+from worker.operations.dead_letter_filter import DeadLetterFilter
 from worker.operations.dead_letter_selection import DeadLetterSelection
 from worker.operations.frozen import FrozenSelection, freeze
 from worker.operations.operator import PERMISSIONS, Chosen, Operator, Role, Verb, guard
@@ -33,6 +34,7 @@ from worker.settings import load
 
 LOOKS = {Verb.STATUS, Verb.LIST, Verb.SHOW, Verb.REJECTED, Verb.AUDIT, Verb.CHECK}
 ACTS = {Verb.REQUEUE, Verb.DISCARD, Verb.VERIFY, Verb.PAUSE, Verb.RESUME, Verb.REPLAY, Verb.DISCARD_REJECTED}
+ACTS |= {Verb.EXPORT_REJECTED}
 MAY: dict[Role, set[Verb]] = {
     Role.EMITTER: {Verb.PUBLISH},
     Role.VIEWER: LOOKS,
@@ -47,7 +49,7 @@ CHOSEN: dict[Verb, Chosen] = {
     Verb.ACCEPT_TYPE: DeadLetterSelection(accept_type="x.y"),
     Verb.USE_SUBJECT: DeadLetterSelection(use_subject=True),
 }
-NEED_A_WHY = {Verb.DISCARD, Verb.DISCARD_REJECTED, Verb.OVERRIDE, Verb.MOVE_API}
+NEED_A_WHY = {Verb.DISCARD, Verb.DISCARD_REJECTED, Verb.OVERRIDE, Verb.SHORTEN_AUDIT, Verb.MOVE_API}
 
 
 def refused(role: Role, verb: Verb, selection: Chosen | None, why: str = "w", name: str = "anna", **more: Any) -> Any:
@@ -129,6 +131,10 @@ def test_large_actions(role: Role, verb: Verb, size: int, confirmed: int | None,
         (Selection(filter=Filter(text="", prefix="")), Rule.EVERYTHING),
         (Selection(("",)), Rule.NOT_A_REFERENCE),
         (DeadLetterSelection(accept_type=""), Rule.EVERYTHING),
+        (DeadLetterFilter(problem="", event_type=""), Rule.EVERYTHING),
+        (DeadLetterFilter(("1-0",), problem="x"), Rule.MIXED),
+        (DeadLetterFilter(("1",)), Rule.NOT_AN_ID),
+        (DeadLetterFilter(event_type="x"), None),
         (DeadLetterSelection(accept_type="x", up_to=""), Rule.NOT_AN_ID),
         (replay.Plan(DeadLetterSelection(use_subject=True)), Rule.SUBJECT_NOT_SHOWN),
         (replay.Plan(DeadLetterSelection(use_subject=True, shown=True)), None),
@@ -163,7 +169,8 @@ class Hatch:
                 planned, _ = await replay.plan(self.context, DeadLetterSelection.from_json(given))
                 return (await replay.replay(self.context, planned, how)).as_json()
             case Verb.DISCARD_REJECTED:
-                return {"discarded": await dead_letters.discard(self.context, given["rejected"], how)}
+                letters = await dead_letters.freeze(self.context, verb, DeadLetterFilter.from_json(given), why)
+                return (await dead_letters.discard(self.context, letters, how)).as_json()
             case Verb.OVERRIDE:
                 return (await gate.resume(self.context, why=why, override_retry_after=True)).as_json()
             case Verb.MOVE_API:
@@ -194,6 +201,8 @@ ASKED: list[tuple[Role, dict[str, Any], Rule]] = [
     (Role.ADMIN, {"verb": "requeue", "references": ["a b"]}, Rule.NOT_A_REFERENCE),
     (Role.ADMIN, {"verb": "discard", "references": ["sg_1"]}, Rule.WHY_NEEDED),
     (Role.ADMIN, {"verb": "discard rejected", "rejected": ["1-0"]}, Rule.WHY_NEEDED),
+    (Role.ADMIN, {"verb": "discard rejected", "why": "w", "problem": ""}, Rule.EVERYTHING),
+    (Role.OPERATOR, {"verb": "discard rejected", "why": "w", "rejected": [f"{n}-0" for n in range(21)]}, Rule.TOO_MANY),
     (Role.ADMIN, {"verb": "override"}, Rule.WHY_NEEDED),
     (Role.OPERATOR, {"verb": "override", "why": "w"}, Rule.NOT_PERMITTED),
     (Role.ADMIN, {"verb": "move-api"}, Rule.WHY_NEEDED),

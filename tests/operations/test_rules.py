@@ -27,7 +27,7 @@ from worker.operations.operator import Operator, Role, Verb
 from worker.operations.reconcile import Findings, reconcile
 from worker.operations.refusal import Refused, Rule
 from worker.operations.selection import Filter, Selection
-from worker.operations.step import CouldNot, GateShut
+from worker.operations.step import GateShut
 from worker.settings import load
 from worker.simulator.server import Simulator, run_in_thread
 
@@ -93,19 +93,6 @@ async def test_nothing_is_published_beside_a_wrong_line(context: OperatorContext
     assert raised.value.rule is Rule.WRONG_LINES
     assert [line.partition(":")[0] for line in raised.value.data["wrong"]] == ["line 2", "line 3"]
     assert not await context.ledger.redis.exists(STREAM)
-
-
-async def test_an_unknown_id_among_rejected_events_discards_none(context: OperatorContext) -> None:
-    """All ids must be there before the first is forgotten; one that is given twice counts once."""
-    rejected_id = await context.ledger.dead_letters.reject(b"x", Rejection(("x: y",)), "1-0")
-    with pytest.raises(CouldNot, match="no rejected event has the id 1-1"):
-        await dead_letters.discard(context, [rejected_id, "1-1"], WHY)
-    assert [one.body async for one in dead_letters.newest(context)] == [b"x"]
-    assert await entries(context) == []
-    assert await dead_letters.discard(context, [rejected_id, rejected_id], WHY) == 1
-    assert [(entry.action.action, entry.matched, entry.changed) for entry in await entries(context)] == [
-        ("discard rejected", 1, 1)
-    ]
 
 
 async def test_a_replay_that_would_lose_a_group_is_refused_whole(context: OperatorContext) -> None:

@@ -22,8 +22,9 @@ from tests.tasks.book import LEASE_S, Book
 from worker.operations import audit, dead_letters
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
+from worker.operations.dead_letter_filter import DeadLetterFilter
 from worker.operations.dead_letter_selection import DeadLetterSelection
-from worker.operations.operator import Operator, Role
+from worker.operations.operator import Operator, Role, Verb
 from worker.operations.replay import plan, replay
 from worker.settings import load as load_settings
 
@@ -112,7 +113,9 @@ async def test_its_rejected_events_are_dealt_with(left: Book, context: OperatorC
     planned, _ = await plan(context, DeadLetterSelection(accept_type="other"))
     assert (await replay(context, planned, BulkOptions("because"))).received == {"new": 1}
     assert (await Catalogue(left.redis, clock=left.clock).summary(STREAM)).waiting_types == {}
-    assert await dead_letters.discard(context, [garbage.rejected_id], BulkOptions("because")) == 1
+    chosen = DeadLetterFilter((garbage.rejected_id,))
+    frozen = await dead_letters.freeze(context, Verb.DISCARD_REJECTED, chosen, "because")
+    assert (await dead_letters.discard(context, frozen, BulkOptions("because"))).discarded == 1
     assert [one async for one in dead_letters.newest(context)] == []
 
 

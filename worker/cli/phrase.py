@@ -34,10 +34,17 @@ _COMMANDS: dict[Verb, list[str]] = {
     Verb.ACCEPT_TYPE: ["rejected", "replay", "--accept-type"],
     Verb.USE_SUBJECT: ["rejected", "replay", "--use-subject"],
     Verb.DISCARD_REJECTED: ["rejected", "discard"],
+    Verb.EXPORT_REJECTED: ["rejected", "export"],
+    Verb.SHORTEN_AUDIT: ["audit", "export", "--remove"],
     Verb.MOVE_API: ["ledger", "move-api"],
 }
 # Commands that are advised with a `--why` to be filled in.
 _TOLD_WHY = {Verb.REQUEUE, Verb.DISCARD, Verb.PAUSE, Verb.RESUME, Verb.OVERRIDE, Verb.DISCARD_REJECTED, Verb.MOVE_API}
+# The options that choose rejected events and entries of the audit, in the order in which they are told.
+_SELECTED = {
+    "problem": "--problem", "source": "--source", "type": "--type", "since": "--since", "until": "--until",
+    "up_to": "--up-to",
+}  # fmt: skip
 _REFUSALS = {
     Rule.NAMELESS: "nobody knows who you are: give --by NAME, or set CLOSER_OPERATOR",
     Rule.EVERYTHING: "this would act on everything: give references, or at least one filter",
@@ -98,6 +105,8 @@ def _flags(selection: Mapping[str, Any]) -> list[str]:
     found = ["--lock"] if selection.get("lock") else []
     found += ["--accept-type", str(selection["accept_type"])] if selection.get("accept_type") else []
     found += ["--use-subject"] if selection.get("use_subject") else []
+    for name, option in _SELECTED.items():
+        found += [option, str(selection[name])] if selection.get(name) else []
     for path, value in selection.get("set", ()):
         found += ["--set", f"{path}={value}"]
     return found + (["--edit"] if selection.get("edited") else [])
@@ -109,7 +118,7 @@ def refusal(refused: Refused) -> str:
         case Rule.EVERYTHING if refused.data["verb"] in (Verb.REPLAY, Verb.ACCEPT_TYPE, Verb.USE_SUBJECT):
             return _REJECTED_WANTED
         case Rule.EVERYTHING if refused.data["verb"] is Verb.DISCARD_REJECTED:
-            return "name the rejected events by their ids"
+            return "name rejected events by their ids, or choose them with --problem, --type, --since or --until"
         case Rule.WHY_NEEDED:
             against = "--override-retry-after goes against what the API asked for: "
             words = "tell why, for the audit, with --why TEXT"

@@ -49,6 +49,8 @@ class Verb(StrEnum):
     ACCEPT_TYPE = "accept type"
     USE_SUBJECT = "use subject"
     DISCARD_REJECTED = "discard rejected"
+    EXPORT_REJECTED = "export rejected"
+    SHORTEN_AUDIT = "shorten audit"
     MOVE_API = "move-api"
 
 
@@ -110,6 +112,8 @@ PERMISSIONS: dict[Verb, Permission] = {
     Verb.ACCEPT_TYPE: Permission(_ADMINS, chosen=True),
     Verb.USE_SUBJECT: Permission(_ADMINS, chosen=True),
     Verb.DISCARD_REJECTED: Permission(_OPERATORS, chosen=True, why_needed=True, most=20),
+    Verb.EXPORT_REJECTED: Permission(_OPERATORS),
+    Verb.SHORTEN_AUDIT: Permission(_ADMINS, why_needed=True),
     Verb.MOVE_API: Permission(_ADMINS, why_needed=True),
 }
 

@@ -9,7 +9,7 @@ local looked, changed, bytes = 0, 0, 0
 for i = 4, #ARGV do
   local entry = letter(ARGV[i])
   if entry and take_letter_off(entry) then changed = changed + 1 end
-  for _, text in ipairs(entry and entry[2] or {}) do bytes = bytes + #text end
+  bytes = bytes + size_of(entry)
   looked = looked + 1
   if bytes >= PAGE_BYTES then break end
 end

@@ -14,19 +14,25 @@ local STRIDE = 20           -- entries that are read at a time, so that little m
 
 local types, same, came = P .. 'waiting_types', P .. 'rejected_same', P .. 'rejected_times'
 
+-- How many bytes an entry has; 0 for none.
+local function size_of(entry)
+  local bytes = 0
+  for _, text in ipairs(entry and entry[2] or {}) do bytes = bytes + #text end
+  return bytes
+end
+
 -- Calls `visit` with each entry of a stream from one id to another, at most `most`. Ends early when a page is full.
 local function each_entry(command, stream, from, to, most, visit)
   local bytes = 0
   repeat
     local some = redis.call(command, stream, from, to, 'COUNT', math.min(STRIDE, most))
     for _, entry in ipairs(some) do
-      for _, text in ipairs(entry[2]) do bytes = bytes + #text end
+      bytes = bytes + size_of(entry)
       visit(entry)
     end
     most = most - #some
     from = some[1] and '(' .. some[#some][1]
   until not from or most <= 0 or bytes >= PAGE_BYTES
-  return bytes
 end
 
 local function field_of(entry, name)
