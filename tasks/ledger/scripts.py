@@ -16,7 +16,9 @@ from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
     ClusterCrossSlotError,
+    ClusterDownError,
     DataError,
+    MovedError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -34,7 +36,11 @@ _SHEBANG = "#!lua"
 _READS = "no-writes"
 # A process that has never looked at the store's clock waits so long for a worker to look. Workers look every second.
 _NEWCOMER_PAUSE_S, _NEWCOMER_TRIES = 0.2, 20
-_FORBIDDEN = "its ACL does not let this user run scripts on the keys {prefix}*; docs/operating.md has its rule"
+_FORBIDDEN = (
+    "its ACL refuses this user a right that closer needs for its keys {prefix}*; `closer check` names it, and "
+    "docs/store.md has the whole rule"
+)
+_CLUSTER = "it is a cluster, which closer does not support; point CLOSER_REDIS_URL at a single primary"
 # Errors after which the store may work again, and their remedies. A key is redis-py's error or the reply's first words.
 _REMEDIES: dict[type[RedisError] | str, str] = {
     OutOfMemoryError: "it is out of memory; raise maxmemory or free some, and keep maxmemory-policy noeviction",
@@ -46,8 +52,11 @@ _REMEDIES: dict[type[RedisError] | str, str] = {
     "MISCONF": "it cannot write to its disk; look at its log and its disk space",
     "BUSY": "it is busy with a script; wait",
     "NOREPLICAS": "too few of its replicas are connected; look at them, or at its setting min-replicas-to-write",
-    ClusterCrossSlotError: "it is a cluster, which closer does not support; point CLOSER_REDIS_URL at a single primary",
-    "Script attempted to access": "it is a cluster, which closer does not support; use a single primary",
+    ClusterCrossSlotError: _CLUSTER,
+    ClusterDownError: _CLUSTER,
+    MovedError: _CLUSTER,
+    "Script attempted to access": _CLUSTER,
+    "DB index is out of range": "it has no database of this number; correct the number in CLOSER_REDIS_URL",
     "DENIED": "it is in protected mode; set a password, or let it listen where only closer can reach it",
 }
 # The error of lua/lib/base.lua as the store passes it on. It must begin the text, because an error may quote any words.

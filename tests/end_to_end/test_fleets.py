@@ -14,7 +14,6 @@ from tests.end_to_end.fleet import SETTINGS, own_store
 from tests.support import Process, cloud_event, run, until
 from worker.simulator.server import Simulator, run_in_thread
 
-CONTROL = "{closer}:/0.celery.pidbox"
 FLEETS = (Namespace(), Namespace("north"))
 
 
@@ -71,21 +70,3 @@ def test_a_stream_of_another_fleet(theirs: str, tmp_path: Path) -> None:
         assert store.xlen("events") == 1
         checked = run("check", redis_url=url, namespace="north", events_stream="events")
         assert f"its consumer group is {theirs}" in " ".join(checked.stdout.split())
-
-
-def test_a_user_that_may_use_one_fleet_only(tmp_path: Path) -> None:
-    """The rule in docs/operating.md is enough: the store refuses a worker nothing, and forbids another fleet's keys."""
-    docs = Path(__file__).parents[2] / "docs" / "operating.md"
-    [rule] = [line.split() for line in docs.read_text().splitlines() if "ACL SETUSER" in line]
-    with own_store(tmp_path / "store") as (url, store), run_in_thread(Simulator()) as (api, _):
-        store.execute_command(*[word.replace(">PASSWORD", ">secret") for word in rule])  # type: ignore[no-untyped-call]
-        limited = url.replace("redis://", "redis://closer:secret@")
-        with Process(tmp_path, "worker", redis_url=limited, api_base_url=api, **SETTINGS) as worker:
-            store.xadd(FLEETS[0].stream, {"event": cloud_event("sg_1")})
-            until(lambda: store.zcard(f"{FLEETS[0].prefix}closed"), "the group closed")
-            until(lambda: store.pubsub_numsub(CONTROL)[0][1], "Celery's remote control listens")
-            assert worker.stop() == 0, worker.output
-        assert store.acl_log() == []
-        assert "Connection to broker lost" not in worker.output
-        with redis.Redis.from_url(limited) as user, pytest.raises(redis.exceptions.NoPermissionError):
-            user.get("{north}:policy")

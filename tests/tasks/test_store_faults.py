@@ -161,7 +161,7 @@ async def test_locked_doors(sick: ValkeyServer, control: sync_redis.Redis) -> No
         for who, words in (
             ("", "refuses the user or password"),
             ("poor:wrong-secret", "refuses the user or password"),
-            ("poor:right-secret", "its ACL does not let this user"),
+            ("poor:right-secret", "its ACL refuses this user a right"),
         ):
             client = Redis.from_url(url.format(who).replace("redis://@", "redis://"))
             with pytest.raises(StoreUnavailable, match=words) as raised:

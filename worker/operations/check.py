@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
 from typing import Any
 
 from worker import open_files
 from worker.broker.celery_variables import REMEDY
-from worker.observe.redaction import redact
-from worker.operations.check_api import api, held_back
-from worker.operations.check_store import store
+from worker.operations import check_broker, check_store
+from worker.operations.check_api import api, called, held_back
+from worker.operations.check_ledger import ledger
 from worker.operations.finding import Finding, Line
+from worker.operations.names import without_address
 from worker.operations.operator import Operator, Verb, guard
 from worker.settings import Settings, unknown_variables
-from worker.settings.amqp_address import AmqpAddress
-
-_BROKER_S = 8
 
 
 async def check(
@@ -32,10 +28,31 @@ async def check(
     for line in configuration(settings, ignored):
         yield line
     yield files(settings)
-    async for line in store(operator, settings):
+    async for line in _servers(operator, settings, connect):
         yield line
-    yield await asyncio.to_thread(broker, settings, connect)
-    yield await held_back(operator, settings) or await api(operator, settings)
+
+
+async def _servers(operator: Operator, settings: Settings, connect: Callable[[], Any]) -> AsyncIterator[Line]:
+    """Yield the lines about store, ledger, broker and API. What cannot be asked is not waited for again."""
+    nameless = await without_address(
+        [check_store.place_of(settings), check_broker.place_of(settings), called(settings)]
+    )
+    of_store = nameless.get("store") or await check_store.store(operator, settings)
+    for line in of_store:
+        yield line
+    answers = all(line.finding is not Finding.WRONG for line in of_store)
+    if answers:
+        async for line in ledger(operator, settings):
+            yield line
+    lost = nameless.get("broker") if settings.broker_url else None
+    for line in lost or await check_broker.broker(settings, connect, store_answers=answers):
+        yield line
+    if "api" in nameless:
+        yield nameless["api"][0]
+        return
+    yield (await held_back(operator, settings) if answers else None) or await api(
+        operator if answers else None, settings
+    )
 
 
 def configuration(settings: Settings, ignored: Sequence[str] = ()) -> list[Line]:
@@ -59,35 +76,3 @@ def files(settings: Settings) -> Line:
     if problem := open_files.problem(settings.concurrency):
         return Line("open files", Finding.WRONG, problem, open_files.remedy(settings.concurrency))
     return Line("open files", Finding.OK, f"CLOSER_CONCURRENCY={settings.concurrency} fits the limit of open files")
-
-
-def broker(settings: Settings, connect: Callable[[], Any]) -> Line:
-    """Return the line about Celery's broker: whether it answers, and whether it holds dead letters. It blocks."""
-    connection = connect()
-    address = settings.public_broker_address
-    if settings.broker_url is None:
-        return Line("broker", Finding.OK, f"{address}: the store is the broker, too (CLOSER_BROKER_URL is not set)")
-    try:
-        connection.ensure_connection(max_retries=1, interval_start=0, timeout=_BROKER_S)
-        return _queues(settings, address, connection)
-    except Exception as error:
-        # What a client library raises here depends on the broker; whatever it is, the broker cannot be reached.
-        said = redact(f"{type(error).__name__}: {error}")
-        remedy = "start the broker, or correct CLOSER_BROKER_URL (address, user, password, virtual host)"
-        return Line("broker", Finding.WRONG, f"{address} cannot be reached ({said})", remedy)
-    finally:
-        with suppress(Exception):
-            connection.release()
-
-
-def _queues(settings: Settings, address: str, connection: Any) -> Line:
-    from worker.broker import rabbitmq
-
-    try:
-        held = rabbitmq.declared(connection, settings.fleet) if isinstance(settings.broker, AmqpAddress) else 0
-    except rabbitmq.ForeignQueue as error:
-        return Line("broker", Finding.WRONG, f"{address}: {error.problem}", rabbitmq.REMEDY)
-    if held:
-        message = f"{address} answers; {held} messages in {settings.fleet.dead_letters} were given up"
-        return Line("broker", Finding.WARNING, message, "look at them, then put them back: docs/rabbitmq.md tells how")
-    return Line("broker", Finding.OK, f"{address} answers")

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
+from urllib.parse import urlsplit
 
+from tasks.api.address import DEFAULT_PORTS
+from tasks.api.egress import proxy_of
 from tasks.api.reply import Failure, NoReply, Reply
 from tasks.api_health import throttle_s
 from tasks.errors import CloserError, ConfigurationError, ForeignApi, LedgerBroken, StoreUnavailable
 from tasks.history import iso
 from tasks.verdict import group_state
 from worker.construct import api_of
+from worker.operations.aside import aside
 from worker.operations.context import open_context
 from worker.operations.finding import Finding, Line
 from worker.operations.operator import Operator
 from worker.operations.policy import refuse_other_api
+from worker.operations.reach import Place, other_protocol, unreachable
 from worker.settings import Settings
 
 # This looks like a reference and belongs to no group. Asking for it changes nothing.
 NOBODY = "sg_" + "0" * 32
+_VARIABLE = "CLOSER_API_BASE_URL"
+_NOT_REACHED = (Failure.CONNECT, Failure.CUT, Failure.TIMEOUT, Failure.PROTOCOL)
+_WAIT_S = 8.0  # for a few questions about what the server speaks
 
 
 async def held_back(operator: Operator, settings: Settings) -> Line | None:
@@ -41,10 +50,25 @@ async def held_back(operator: Operator, settings: Settings) -> Line | None:
     return Line("api", Finding.WARNING, message, "wait until then; closer does, too")
 
 
-async def api(operator: Operator, settings: Settings) -> Line:
+def called(settings: Settings) -> Place:
+    """Return the server that calls go to first: the proxy that the environment names, else the API."""
+    url = settings.api_base_url
+    try:
+        proxy = proxy_of(url)
+    except ConfigurationError:  # `api` tells it
+        return Place("api", url, _VARIABLE)
+    if proxy is not None:
+        return Place("api", f"{url} (through {proxy.url})", f"{_VARIABLE} or the proxy's variable", proxy.url.host)
+    parts = urlsplit(url)
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
+    return Place("api", url, _VARIABLE, parts.hostname or "", port, tls=parts.scheme == "https")
+
+
+async def api(operator: Operator | None, settings: Settings) -> Line:
     """Ask the API for a group that cannot exist, and return what the reply says.
 
-    Nothing is changed at Sorted. A Retry-After in the reply holds back the whole fleet.
+    `operator`: None where the store cannot be used. Nothing is changed at Sorted. A Retry-After in the reply holds back
+    the whole fleet.
     """
     if settings.api_key is None:
         return Line(
@@ -60,8 +84,17 @@ async def api(operator: Operator, settings: Settings) -> Line:
         return Line("api", Finding.WRONG, str(error))
     finally:
         await client.aclose()
-    await _tell_fleet(operator, settings, reply)
-    return judge(settings.api_base_url, reply)
+    if operator is not None:
+        await _tell_fleet(operator, settings, reply)
+    return await aside(partial(_judged, called(settings), reply), _WAIT_S)
+
+
+def _judged(place: Place, reply: Reply | NoReply) -> Line:
+    """Judge the reply. Where there is none, or a page of some gateway's, the server is asked what it speaks."""
+    if isinstance(reply, NoReply) and reply.failure in _NOT_REACHED:
+        return unreachable(place, f"{reply} {reply.detail}".strip())
+    line = judge(place.address, reply)
+    return line if line.finding is Finding.OK or place.tls else other_protocol(place, str(reply)) or line
 
 
 async def _tell_fleet(operator: Operator, settings: Settings, reply: Reply | NoReply) -> None:
@@ -89,7 +122,7 @@ def judge(url: str, reply: Reply | NoReply) -> Line:
         case 403:
             remedy = "ask whoever manages the Sorted account to permit this key to read and close shipment groups"
             return Line("api", Finding.WRONG, f"{url} knows the key, but permits it nothing here (403)", remedy)
-        case 400:
+        case 400 if reply.body is not None:
             remedy = "check CLOSER_API_VERSION; if it is right, the API dislikes only the reference we tried with"
             return Line("api", Finding.WARNING, f"{url} answers, but not to this request ({reply})", remedy)
         case status if status >= 500 or status == 429:
@@ -97,7 +130,10 @@ def judge(url: str, reply: Reply | NoReply) -> Line:
                 "api", Finding.WARNING, f"{url} is ill just now ({reply})", "wait; closer tries again by itself"
             )
         case _:
-            remedy = "check CLOSER_API_BASE_URL: this does not look like the Sorted API (is a proxy in between?)"
+            remedy = (
+                "check CLOSER_API_BASE_URL: this does not look like the Sorted API (is a proxy in between, or does a "
+                "gateway demand a client certificate?)"
+            )
             return Line("api", Finding.WRONG, f"{url} gives an unexpected reply ({reply})", remedy)
 
 

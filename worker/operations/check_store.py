@@ -1,165 +1,125 @@
-"""Checks the store: whether it answers, is for our API, keeps its data, and what waits in it."""
+"""Checks the store: whether it can be reached, what closer's user may do there, and whether it keeps its data."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+import shlex
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from tasks.errors import ForeignApi, LedgerBroken
-from tasks.events.event_type import EventTypes
-from tasks.ledger.catalogue import Summary
-from tasks.ledger.fleets import remedy, shared_stream
-from tasks.ledger.heartbeat import Heartbeat
-from tasks.ledger.old_prefix import OldState
-from tasks.ledger.policy import FleetPolicy
-from worker.operations.context import OperatorContext, StoreAway, open_context
-from worker.operations.event_types import Waiting, uncounted, waiting
+from worker.operations.aside import aside
+from worker.operations.context import StoreAway, open_context
 from worker.operations.finding import Finding, Line
-from worker.operations.ledger_keys import foreign_keys
-from worker.operations.operator import Operator, Verb
-from worker.operations.policy import refuse_other_api
-from worker.operations.step import Step
-from worker.operations.stream_groups import Behind, behind
+from worker.operations.operator import Operator
+from worker.operations.reach import Place, unreachable
 from worker.settings import Settings
+from worker.settings.redis_address import RedisAddress
 from worker.store.connect import EVICTION_REMEDY, eviction
+from worker.store.needs import Need, ledger_needs
+from worker.store.rights import Refusals, pool_of, try_out
 
 _OLDEST_REDIS = 7
-_TYPES_SHOWN = 5
-_SEEN_MS = 20_000  # a worker without a sign of life for so long is not alive
+_WAIT_S = 12.0
+_KEEP = "then ACL SAVE, or put it into its configuration; docs/store.md has the whole rule"
 
 
-async def store(operator: Operator, settings: Settings) -> AsyncIterator[Line]:
-    """Yield the lines about the store and the ledger in it.
-
-    They tell whether the store answers, whether it keeps what it is told, whether the ledger is for our API and its
-    keys are sound, and what else uses them.
-    """
-    address = settings.public_store_address
-    keys: list[Line] = []
+async def store(operator: Operator, settings: Settings) -> list[Line]:
+    """Return the lines about the server. One of them is WRONG where no worker could use it."""
+    place = place_of(settings)
+    needs = ledger_needs(settings.fleet, settings.events_stream)
+    if wrong := await usable(place, settings.store, needs):
+        return [_embedded(line) for line in wrong] if settings.embedded else wrong
     try:
         async with open_context(operator, settings) as context:
-            keys = [
-                Line("ledger", Finding.WRONG, f"{one.key} is a {one.kind}; closer needs a {one.needed}", one.remedy)
-                for one in await foreign_keys(context)
-            ]
-            for line in keys:
-                yield line
-            summary = await context.ledger.catalogue.summary(await context.stream())
-            types = await context.types()
             told = await context.ledger.store_info()
-            try:
-                await refuse_other_api(context)
-            except ForeignApi as error:
-                yield _foreign(error)
-            groups = _differing(summary, await context.ledger.policy.read())
-            groups += [_behind(one) for one in await behind(context)]
-            groups += await _others(context)
-    except LedgerBroken as error:
-        if not keys:  # otherwise the key that causes it has been named
-            yield Line("ledger", Finding.WRONG, str(error))
-        return
     except StoreAway as error:
-        yield Line("store", Finding.WRONG, f"{address}: {error.problem}", _reach(settings))
-        return
-    for line in [*_store_lines(address, told), *events(summary, types), *groups]:
-        yield line
+        return [place.wrong(error.problem, "look at its log, then check again")]
+    return _server(place, told, settings.store.user)
 
 
-def _foreign(error: ForeignApi) -> Line:
-    remedy = (
-        f"set CLOSER_API_BASE_URL={error.ledgers}, or give {error.ours} a store of its own; "
-        "if the API itself has moved, stop all workers, then"
-    )
-    return Line("ledger", Finding.WRONG, str(error), remedy, Step(Verb.MOVE_API))
+def place_of(settings: Settings) -> Place:
+    """Return where the store is."""
+    return redis_place("store", settings.public_store_address, "CLOSER_REDIS_URL", settings.store)
 
 
-def _reach(settings: Settings) -> str:
-    if settings.embedded:
-        return "start a worker here; or set CLOSER_REDIS_URL to your store, or CLOSER_DATA_DIR as the worker has it"
-    return "start the store, or correct CLOSER_REDIS_URL"
+def redis_place(name: str, public_address: str, variable: str, address: RedisAddress) -> Place:
+    """Return where a Redis is."""
+    if address.socket:
+        return Place(name, public_address, variable)
+    return Place(name, public_address, variable, address.host, address.port, tls=address.tls is not None)
 
 
-def events(summary: Summary, types: EventTypes) -> list[Line]:
-    """Return the lines about the types of events: those that came within a day, and those whose events wait."""
-    waits = waiting(summary, types)
-    lines = [_seen(sorted(summary.seen_types), types)] if summary.seen_types else []
-    lines += [_waits(one) for one in waits[:_TYPES_SHOWN]]
-    if more := sum(one.events for one in waits[_TYPES_SHOWN:]) + uncounted(summary):
-        message = f"{more} events of further types are put aside, and not closed"
-        lines.append(Line("events", Finding.WARNING, message, "look at them", Step(Verb.REJECTED)))
+async def usable(place: Place, address: RedisAddress, needs: Sequence[Need]) -> list[Line]:
+    """Return what is wrong with a server of Redis; nothing where it can be reached and refuses none of the needs."""
+    try:
+        refusals = await aside(partial(_try, address, needs), _WAIT_S)
+    except Exception as error:  # its text says what it is, and most of these are the system's
+        return [await aside(partial(unreachable, place, error), _WAIT_S)]
+    return refused(place, address.user, refusals)
+
+
+def _try(address: RedisAddress, needs: Sequence[Need]) -> Refusals:
+    pool = pool_of(address)
+    try:
+        return try_out(pool, needs)
+    finally:
+        pool.disconnect()
+
+
+def refused(place: Place, user: str, refusals: Refusals) -> list[Line]:
+    """Return a line for each kind of refusal, with what to change."""
+    lines = []
+    if refusals.rights:
+        message = f"its user {user!r} lacks rights that closer needs: {', '.join(refusals.rights)}"
+        lines.append(place.wrong(message, f"{grant(user, refusals.rights)}; {_KEEP}"))
+    if refusals.unknown:
+        message = f"it does not know the commands {', '.join(refusals.unknown)}"
+        lines.append(place.wrong(message, "use Redis 7 or newer, or Valkey, and leave its commands their names"))
+    for words in refusals.others:
+        what, _, remedy = words.partition("; ")
+        lines.append(place.wrong(what, remedy or "look at its log, then check again"))
     return lines
 
 
-def _seen(names: list[str], types: EventTypes) -> Line:
-    words = [f"{name} ({'accepted' if types.accept(name) else 'not accepted'})" for name in names]
-    return Line("events", Finding.OK, f"types that came within a day: {', '.join(words)}")
+def grant(user: str, rights: Sequence[str]) -> str:
+    """Return the store's command that gives a user these rights."""
+    return shlex.join(["ACL", "SETUSER", user, *rights])
 
 
-def _waits(waits: Waiting) -> Line:
-    events, are = ("event", "is") if waits.events == 1 else ("events", "are")
-    message = f"{waits.events} {events} of type {waits.type} {are} put aside, and not closed"
-    if waits.setting is None:
-        return Line("events", Finding.WARNING, message, "the type is accepted by now: have them closed", waits.step)
-    first = f"if it means complete, set {waits.setting} for the workers (the list must name every type that does)"
-    return Line("events", Finding.WARNING, message, f"{first}; then have them closed", waits.step)
+def _embedded(line: Line) -> Line:
+    remedy = "start a worker here; or set CLOSER_REDIS_URL to your store, or CLOSER_DATA_DIR as the worker has it"
+    return Line(line.name, line.finding, line.message, remedy)
 
 
-async def _others(context: OperatorContext) -> list[Line]:
-    """Return the lines about other fleets on our stream, and about the ledger of an older release."""
-    stream = await context.stream()
-    lines = [
-        Line("fleet", Finding.WRONG, shared_stream(stream, group), remedy(stream, group))
-        for group in await context.ledger.other_fleets(stream)
-    ]
-    older = await context.ledger.older()
-    if not older.nothing:
-        waits = older.state is OldState.WAITS and not older.alive
-        lines.append(Line("ledger", Finding.WARNING if waits else Finding.WRONG, older.problem, older.remedy))
-    return lines
-
-
-def _behind(group: Behind) -> Line:
-    message = (
-        f"the consumer group {group.group} on {group.stream} has not read {group.events} events, the oldest for "
-        f"{group.oldest_s:.0f} s; they stay in the store's memory until it has"
-    )
-    return Line("events", Finding.WARNING, message, group.remedy)
-
-
-def _store_lines(address: str, told: dict[str, Any] | None) -> list[Line]:
+def _server(place: Place, told: dict[str, Any] | None, user: str) -> list[Line]:
     if told is None:
-        message = f"{address} answers; it permits no INFO, so what it does with its data was not looked at"
-        return [Line("store", Finding.OK, message)]
+        message = f"its user {user!r} may not run INFO, so what it does with its data was not looked at"
+        return [
+            Line(place.name, Finding.OK, f"{place.address} answers, and permits what closer needs"),
+            Line(place.name, Finding.WARNING, message, f"{grant(user, ['+info'])}; {_KEEP}"),
+        ]
     name, version = told.get("server_name", "redis"), str(told.get("valkey_version") or told.get("redis_version", "?"))
-    lines = [Line("store", Finding.OK, f"{address} answers: {name} {version}")]
     number = re.match(r"\d+", version)
     if number and int(number[0]) < _OLDEST_REDIS:
-        lines = [
-            Line("store", Finding.WRONG, f"{address}: {name} {version} is too old", "use Redis 7 or newer, or Valkey")
-        ]
+        lines = [place.wrong(f"{name} {version} is too old", "use Redis 7 or newer, or Valkey")]
+    elif told.get("cluster_enabled"):
+        words = "it is a node of a cluster, which closer does not support"
+        lines = [place.wrong(words, f"name a single primary in {place.variable}")]
+    else:
+        lines = [Line(place.name, Finding.OK, f"{place.address} answers: {name} {version}")]
+    return lines + _keeps(place, told)
+
+
+def _keeps(place: Place, told: Mapping[str, Any]) -> list[Line]:
+    """Return what is wrong with how it keeps what it is told."""
+    lines = []
     if not told.get("aof_enabled"):
         message = "append-only file is off: a crash of the store loses what came since its last snapshot"
-        lines.append(
-            Line("store", Finding.WARNING, message, "CONFIG SET appendonly yes, and put it into its configuration")
-        )
+        remedy = "CONFIG SET appendonly yes, and put it into its configuration"
+        lines.append(Line(place.name, Finding.WARNING, message, remedy))
     if told.get("aof_last_write_status", "ok") != "ok" or told.get("rdb_last_bgsave_status", "ok") != "ok":
-        lines.append(
-            Line("store", Finding.WRONG, "its last write to disk failed", "look at its log and its disk space")
-        )
+        lines.append(Line(place.name, Finding.WRONG, "its last write to disk failed", "look at its log and its disk"))
     if problem := eviction(told):
-        lines.append(Line("store", Finding.WARNING, problem, EVICTION_REMEDY))
-    return lines
-
-
-def _differing(summary: Summary, policy: FleetPolicy | None) -> list[Line]:
-    """Return a line for each living worker whose settings differ from those of the one that started last."""
-    lines = []
-    for sign in summary.workers:
-        if policy is None or not isinstance(sign, Heartbeat) or abs(summary.now_ms - sign.at_ms) > _SEEN_MS:
-            continue
-        if names := policy.differs(sign.said.get("policy")):
-            message = f"worker {sign.name} is set otherwise than the one that started last: {', '.join(names)}"
-            remedy = "the settings of the one that started last count; set all workers alike, and start them again"
-            lines.append(Line("fleet", Finding.WARNING, message, remedy))
+        lines.append(Line(place.name, Finding.WARNING, problem, EVICTION_REMEDY))
     return lines
