@@ -41,7 +41,7 @@ class AuditEntry:
     """One action in the audit, and what came of it.
 
     `matched`: how many closures or rejected events it was about. `changed`, `skipped`: what became of them so far;
-    those that were skipped are counted by why.
+    those that were skipped are counted by why. `results`: the ids of the entries that say so.
     """
 
     entry_id: str
@@ -49,6 +49,12 @@ class AuditEntry:
     matched: int
     changed: int
     skipped: dict[str, int]
+    results: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The entry's name in the store, which is its id."""
+        return self.entry_id
 
     @property
     def at(self) -> str:
@@ -93,15 +99,25 @@ class Audit(Entries):
         Results follow their announcement in the stream. Reading backwards yields them first, so they are collected
         until it appears. An entry that is neither of the two is Unreadable: closer did not write it.
         """
-        results: dict[str, list[_Row]] = {}
+        results: dict[str, dict[str, _Row]] = {}
         async for entry_id, fields in self._read("newest", "+", str(since_ms)):
             row = texts(fields)
             if "of" in row:
-                results.setdefault(row["of"], []).append(row)
+                results.setdefault(row["of"], {})[entry_id] = row
             elif "action" in row:
-                yield _entry(entry_id, row, results.pop(entry_id, []))
+                yield _entry(entry_id, row, results.pop(entry_id, {}))
             else:
-                yield Unreadable(entry_id)
+                yield Unreadable(entry_id, json.dumps(row))
+
+    async def shorten(self, entries: Sequence[AuditEntry | Unreadable], *, audit: str) -> int:
+        """Delete these entries with their results, and return how many of them were there.
+
+        `audit`: the id of the audit's entry that announced it. The same step counts them there.
+        """
+        names = [one.name for one in entries]
+        results = [result for one in entries if isinstance(one, AuditEntry) for result in one.results]
+        gone: int = await self._scripts.run("shorten", audit, len(names), *names, *results)
+        return gone
 
     async def announced(self, entry_ids: Iterable[str]) -> dict[str, Announced]:
         """Return who did these actions, and why, by the ids that closures keep. Ids that are not there are left out."""
@@ -117,13 +133,14 @@ def _announced(row: _Row) -> Announced:
     return Announced(by, action, _object(row.get("selection", "null")), why, door, words)
 
 
-def _entry(entry_id: str, row: _Row, results: Sequence[_Row]) -> AuditEntry:
+def _entry(entry_id: str, row: _Row, results: Mapping[str, _Row]) -> AuditEntry:
     skipped: Counter[str] = Counter()
-    for one in (row, *results):
+    rows = (row, *results.values())
+    for one in rows:
         skipped.update(_counts(one.get("skipped", "{}")))
-    changed = sum(_number(one.get("changed", "0")) for one in (row, *results))
+    changed = sum(_number(one.get("changed", "0")) for one in rows)
     matched = max(_number(row.get("matched", "0")), changed)  # what closer rebuilds is known only when it is done
-    return AuditEntry(entry_id, _announced(row), matched, changed, dict(skipped))
+    return AuditEntry(entry_id, _announced(row), matched, changed, dict(skipped), tuple(results))
 
 
 def _counts(text: str) -> dict[str, int]:

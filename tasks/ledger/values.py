@@ -12,9 +12,13 @@ from tasks.closure import Outcome, Reason, State
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An entry that closer did not write or that this release cannot read. `name`: its name in the store."""
+    """An entry that closer did not write or that this release cannot read.
+
+    `name`: its name in the store. `held`: what it holds, as JSON, where that is of use.
+    """
 
     name: str
+    held: str = ""
 
 
 class Received(StrEnum):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import stat
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -121,16 +123,34 @@ def test_an_earlier_export_is_not_written_over(cli: Cli, store: redis.Redis, tmp
     assert kept(store) == 1
 
 
-def test_a_full_disk_loses_nothing(cli: Cli, store: redis.Redis) -> None:
-    """What could not be written stays in the ledger; the message says so, and what to do."""
+def full_disk() -> int:
+    """A descriptor of a device that has no space left."""
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+def unread_pipe() -> int:
+    """A descriptor of a pipe whose reader has gone."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+@pytest.mark.parametrize(
+    ("stdout", "why"),
+    [(full_disk, "No space left on device"), (unread_pipe, "Broken pipe")],
+    ids=["full disk", "unread pipe"],
+)
+def test_what_cannot_be_written_is_not_lost(cli: Cli, store: redis.Redis, stdout: Callable[[], int], why: str) -> None:
+    """It stays in the ledger; the message says so, and what to do."""
     reject(cli, b"x")
-    with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [*CLOSER, "rejected", "export", "--until", "0s", "--discard", "--why", "w"],
-            env=environment(redis_url=cli.url, operator="ann"), stdout=full, stderr=subprocess.PIPE, text=True,
-            timeout=60, check=False,
-        )  # fmt: skip
+    descriptor = stdout()
+    done = subprocess.run(
+        [*CLOSER, "rejected", "export", "--until", "0s", "--discard", "--why", "w"],
+        env=environment(redis_url=cli.url, operator="ann"), stdout=descriptor, stderr=subprocess.PIPE, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    os.close(descriptor)
     assert done.returncode == 1
-    assert "stdout could not be written (No space left on device)" in done.stderr
+    assert f"stdout could not be written ({why})" in done.stderr
     assert "Traceback" not in done.stderr
     assert kept(store) == 1

@@ -7,6 +7,7 @@ import click
 from tasks.ledger.audit import AuditEntry
 from tasks.ledger.values import Unreadable
 from worker.cli import options, phrase
+from worker.cli.audit_export import export
 from worker.cli.output import clock, counts, facts, print_json_lines, say, styled
 from worker.cli.output import show as print_page
 from worker.cli.session import with_context
@@ -15,7 +16,7 @@ from worker.operations.context import OperatorContext
 from worker.operations.moment import Moment
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--by", metavar="NAME", help="Only what this operator did.")
 @click.option(
     "--action",
@@ -25,18 +26,28 @@ from worker.operations.moment import Moment
 @click.option("--since", type=options.Time(), metavar="TIME", help="Since then: 2h, 1d, 03:00.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True, help="The newest so many.")
 @options.as_json
-def audit(by: str | None, action: str | None, since: Moment | None, limit: int, as_json: bool) -> None:
-    """Show every action of every operator, the newest at the end. Nothing ever removes one.
+@click.pass_context
+def audit(
+    ctx: click.Context, by: str | None, action: str | None, since: Moment | None, limit: int, as_json: bool
+) -> None:
+    """Show every action of every operator, the newest at the end.
+
+    Nothing removes one but `closer audit export --remove`, which is an entry itself.
 
     \b
     Example:
       closer audit --since 1d
     """
+    if ctx.invoked_subcommand is None:
+        _show(by, action, since, limit, as_json=as_json)
+
+
+def _show(by: str | None, action: str | None, since: Moment | None, limit: int, *, as_json: bool) -> None:
     found, foreign = with_context(lambda context: _entries(context, by, action, since, limit))
     for one in foreign:
         say(f"closer: {one.name} in the audit was not written by closer; find out what else writes there.")
     if as_json:
-        print_json_lines(entry.as_json() | {"filter": phrase.chosen(entry.action)} for entry in found)
+        print_json_lines(map(phrase.audited, found))
     elif not found:
         say("No operator has done anything yet." if not (by or action or since) else "Nothing matches.")
     else:
@@ -75,3 +86,6 @@ def _print(found: list[AuditEntry]) -> None:
             text.append("\n").append_text(styled(f"why: {action.why}", "dim"))
         grid.add_row(clock(entry.at), text)
     print_page(grid)
+
+
+audit.add_command(export)

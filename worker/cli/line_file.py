@@ -8,31 +8,37 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
 from tasks.errors import CloserError
 
 _NO_DISK = {errno.EINVAL, errno.ENOTSUP}  # a pipe or a terminal keeps nothing, so there is nothing to wait for
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
 class LineFile:
     """Where an export goes. `write` returns when its lines are on the disk, or with the program at a pipe's end."""
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(self, file: FileIO, name: str) -> None:
         self._file = file
         self._name = name
 
     def write(self, documents: Iterable[Any]) -> None:
         """Write each document as a line of ASCII. Raises CloserError; some of the lines may be there then."""
         try:
-            self._file.write("".join(json.dumps(document) + "\n" for document in documents).encode())
-            self._file.flush()
+            self._write_all("".join(json.dumps(document) + "\n" for document in documents).encode())
             self._sync()
         except OSError as error:
             raise _failed(self._name, error) from error
+
+    def _write_all(self, lines: bytes) -> None:
+        left = memoryview(lines)
+        while left:
+            left = left[self._file.write(left) :]
 
     def _sync(self) -> None:
         try:
@@ -46,21 +52,33 @@ class LineFile:
 def line_file(path: Path | None) -> Iterator[LineFile]:
     """Open a new file that only this user can read; stdout without a path.
 
+    It writes to stdout's descriptor, because `streams.Output` drops what cannot be written, and tells nobody until the
+    end.
+
     A file that is there already is refused, because it may be an earlier export.
     """
-    if path is None:
-        yield LineFile(sys.stdout.buffer, "stdout")
-        return
+    name = "stdout" if path is None else str(path)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.dup(sys.stdout.fileno()) if path is None else _new_file(path)
     except FileExistsError:
         raise click.UsageError(
             f"{path} is there already; name another file, so that no earlier export is lost"
         ) from None
     except OSError as error:
-        raise _failed(str(path), error) from error
-    with os.fdopen(descriptor, "wb") as file:
-        yield LineFile(file, str(path))
+        raise _failed(name, error) from error
+    with os.fdopen(descriptor, "wb", buffering=0) as file:  # its end has nothing left to write, so it cannot fail
+        yield LineFile(file, name)
+
+
+def _new_file(path: Path) -> int:
+    """Create the file, and write its folder to the disk, too: else a power cut could lose the name."""
+    descriptor = os.open(path, _NEW, 0o600)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return descriptor
 
 
 def need_file_for_json(path: Path | None, *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tasks.errors import CloserError
 from tasks.history import iso
-from tasks.ledger.audit import Announced
+from tasks.ledger.audit import Announced, AuditEntry
 from tasks.ledger.gate import Gate, Standing
 from worker.cli.output import clock, plain
 from worker.observe.error_words import in_words
@@ -91,6 +91,11 @@ def chosen(action: Announced) -> str:
         return _chosen(selection)
     except (ValueError, TypeError, KeyError, AttributeError):
         return str(selection)  # another program wrote it
+
+
+def audited(entry: AuditEntry) -> dict[str, Any]:
+    """Return an entry of the audit as JSON, with what it selected as options, too (`filter`)."""
+    return entry.as_json() | {"filter": chosen(entry.action)}
 
 
 def _chosen(selection: Mapping[str, Any]) -> str:

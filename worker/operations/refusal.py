@@ -29,6 +29,7 @@ class Rule(StrEnum):
     SEVERAL_KINDS = "several_kinds"
     OLDER_LEDGER = "older_ledger"
     WRONG_LINES = "wrong_lines"
+    TOO_RECENT = "too_recent"
 
 
 class Refused(CloserError):
