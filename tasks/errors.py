@@ -5,7 +5,8 @@ CloserError                 every one of them; its text says what is wrong, and 
 │   ├── ForeignApi          the ledger is for another API than the settings name
 │   └── NewerLedger         a newer closer has worked with the ledger
 ├── StoreUnavailable        the store cannot do now what it was asked; later it may (exit code 1)
-│   └── OlderWorkers        workers of an older closer run; they must stop first
+│   ├── OlderWorkers        workers of an older closer run; they must stop first
+│   └── DamagedStore        a file of the embedded store is damaged, and what can be read follows the damage
 └── LedgerBroken            the store answered, and a script of the ledger failed  (exit code 1)
 """
 
@@ -63,6 +64,10 @@ class OlderWorkers(StoreUnavailable):
             f"{', '.join(map(repr, names))} of an older closer must stop first: it would call the API while this one "
             "keeps the gate shut. Stop it (SIGTERM); one that was killed counts for a minute"
         )
+
+
+class DamagedStore(StoreUnavailable):
+    """A file of the embedded store is damaged in the middle: only a person may decide to lose what follows."""
 
 
 class LedgerBroken(CloserError):

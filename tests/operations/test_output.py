@@ -41,6 +41,7 @@ CASES: dict[str, tuple[str, int, bool]] = {
     "publish": ("sg_00000", 0, True),
     "check": ("", 1, True),  # nothing listens at the API's address
     "ledger move-api": ("--why x", 0, True),
+    "ledger repair": ("--yes", 2, False),  # the store is not the embedded one
     "completion": ("bash", 0, True),
     "simulate": ("--host a..b", 1, False),
 }

@@ -16,7 +16,7 @@ import redis
 from tasks.errors import CloserError, StoreUnavailable
 from tests.support import until
 from worker.settings import Settings
-from worker.store.embedded import EmbeddedStore, _own
+from worker.store.embedded import EmbeddedStore, own
 
 OWNER = """
 import sys
@@ -139,7 +139,7 @@ def test_owned_but_silent(settings: Settings) -> None:
     owner = EmbeddedStore(settings)
     owner.start()
     owner.stop()
-    lock = _own(settings.data_dir / "owner.lock")
+    lock = own(settings.data_dir / "owner.lock")
     assert lock is not None
     with lock, pytest.raises(StoreUnavailable, match="another process owns"):
         EmbeddedStore(settings, patience_s=0.2).start()
@@ -158,7 +158,7 @@ def test_a_store_that_cannot_start(settings: Settings) -> None:
     (settings.data_dir / "appendonlydir").write_text("no folder")
     with pytest.raises(StoreUnavailable, match="did not start"):
         EmbeddedStore(settings).start()
-    lock = _own(settings.data_dir / "owner.lock")
+    lock = own(settings.data_dir / "owner.lock")
     assert lock is not None
     lock.close()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import CloserError, ForeignApi, NewerLedger, StoreUnavailable
+from tasks.errors import CloserError, DamagedStore, ForeignApi, NewerLedger, StoreUnavailable
 from worker.cli import phrase
 from worker.cli.commands import COMMANDS
 from worker.observe.error_words import in_words
@@ -43,6 +43,7 @@ def test_no_command_below_the_doors(path: Path) -> None:
         (ForeignApi(LEDGERS, OURS), f"Set CLOSER_API_BASE_URL={LEDGERS}"),
         (ForeignApi("half \ud800 a character", OURS), r"Set CLOSER_API_BASE_URL='half \ud800 a character'"),
         (NewerLedger(9, 1), "its workers are named by its `closer status`"),
+        (DamagedStore("it is damaged"), "lose what follows: closer ledger repair"),
         (StoreUnavailable("the store is away"), "the store is away"),
     ],
 )

@@ -15,7 +15,7 @@ from worker.private import NotPrivate
 from worker.process.signs import Signs, own_sign
 from worker.settings import Settings
 from worker.store.connect import connect
-from worker.store.embedded import EmbeddedStore, _own
+from worker.store.embedded import EmbeddedStore, own
 
 ANOTHER = 12345
 
@@ -59,7 +59,7 @@ def test_a_new_folder_is_ours_alone(settings: Settings) -> None:
 
 
 def _own_lock(settings: Settings) -> bool:
-    lock = _own(settings.data_dir / "owner.lock")
+    lock = own(settings.data_dir / "owner.lock")
     if lock:
         lock.close()
     return lock is not None
@@ -132,7 +132,7 @@ def test_what_is_not_a_file(settings: Settings, victim: Path, what: str) -> None
     for place in (folder / "1.json", settings.data_dir / "owner.lock"):
         put(place)
     with pytest.raises((NotPrivate, IsADirectoryError)):
-        _own(settings.data_dir / "owner.lock")
+        own(settings.data_dir / "owner.lock")
     assert Signs(settings.data_dir).read() == []
     assert victim.read_text() == "precious"
 
@@ -171,7 +171,7 @@ def test_what_belongs_to_another_user(settings: Settings, monkeypatch: pytest.Mo
         with pytest.raises(NotPrivate, match="workers belongs to another user"):
             use()
     with pytest.raises(NotPrivate, match=r"owner\.lock is not a file of yours"):
-        _own(settings.data_dir / "owner.lock")
+        own(settings.data_dir / "owner.lock")
 
 
 async def test_a_socket_that_another_user_offers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.errors import ForeignApi, NewerLedger
+from tasks.errors import DamagedStore, ForeignApi, NewerLedger
 
 
 def in_words(error: BaseException) -> str:
@@ -15,5 +15,10 @@ def in_words(error: BaseException) -> str:
             )
         case NewerLedger():
             return f"{error}.\nUse the newer closer; its workers are named by its `closer status`"
+        case DamagedStore():
+            return (
+                f"{error}.\nPut a copy of the folder from before the damage in its place; or cut the file off there, "
+                "and lose what follows: closer ledger repair"
+            )
         case _:
             return str(error)
