@@ -10,7 +10,7 @@ from subprocess import CompletedProcess
 from typing import Any, TypeVar
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from redis.asyncio import Redis
 
 from tasks.ledger.ledger import Ledger
@@ -36,11 +36,19 @@ class Cli:
 
     def text(self, *arguments: str, code: int = 0, **settings: object) -> str:
         """The stdout of the same command, in this process: starting one for each look would cost most of the time."""
-        clean: dict[str, str | None] = {name: None for name in os.environ if name.startswith("CLOSER_")}
-        given = environment(**(self.settings | settings))
-        done = CliRunner(env=clean | given).invoke(cli_group, arguments, catch_exceptions=False)
+        done = self._in_process(*arguments, **settings)
         assert done.exit_code == code, f"{arguments}: {done.exit_code}\n{done.stdout}\n{done.stderr}"
         return done.stdout
+
+    def said(self, *arguments: str, **settings: object) -> tuple[int, str]:
+        """The exit code and the stderr of a command, in this process."""
+        done = self._in_process(*arguments, **settings)
+        return done.exit_code, done.stderr
+
+    def _in_process(self, *arguments: str, **settings: object) -> Result:
+        clean: dict[str, str | None] = {name: None for name in os.environ if name.startswith("CLOSER_")}
+        given = environment(**(self.settings | settings))
+        return CliRunner(env=clean | given).invoke(cli_group, arguments, catch_exceptions=False)
 
     def json(self, *arguments: str, code: int = 0, **settings: object) -> Any:
         """Its one JSON document."""

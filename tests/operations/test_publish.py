@@ -47,7 +47,7 @@ def test_a_file_or_standard_input_holds_references_and_events(cli: Cli, store: r
 def test_wrong_lines_are_named_and_nothing_is_sent(cli: Cli, store: redis.Redis) -> None:
     """Each wrong line is told with its number and its problem, without its control characters."""
     done = cli("publish", "-", code=2, stdin='sg_1\nbad ref\n{"reference": 7}\nx\x1b[31m\n')
-    assert "line 2: not a reference" in done.stderr
+    assert 'line 2: "bad ref" is not a reference' in done.stderr
     assert "line 3: reference:" in done.stderr
     assert "line 4" in done.stderr
     assert "\x1b" not in done.stderr

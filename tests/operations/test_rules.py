@@ -25,6 +25,7 @@ from worker.operations.dead_letter_selection import DeadLetterSelection
 from worker.operations.frozen import FrozenSelection, freeze
 from worker.operations.operator import Operator, Role, Verb
 from worker.operations.reconcile import Findings, reconcile
+from worker.operations.reference_lines import read
 from worker.operations.refusal import Refused, Rule
 from worker.operations.selection import Filter, Selection
 from worker.operations.step import GateShut
@@ -68,17 +69,18 @@ async def entries(context: OperatorContext) -> list[AuditEntry]:
 )
 def test_a_line_that_would_be_rejected_is_not_an_event(line: bytes, problem: str) -> None:
     """It is told with where it stands, and the lines beside it are events all the same."""
-    made = publish.prepare([("line 1", b"sg_1"), ("line 2", line), ("line 3", b" ")], source="s", types=EventTypes())
+    lines = read([("line 1", b"sg_1"), ("line 2", line), ("line 3", b" ")], events=True)
+    made = publish.prepare(lines, source="s", types=EventTypes())
     [wrong] = made.wrong
     assert wrong.startswith("line 2: ")
     assert problem in wrong
-    assert [json.loads(event)["data"]["reference"] for event in made.events] == ["sg_1"]
+    assert [json.loads(event)["data"]["reference"] for event in made.bodies()] == ["sg_1"]
 
 
 async def test_events_are_published_in_order(context: OperatorContext) -> None:
     """More than are sent at once stay in their order, and an event in JSON goes out as it is."""
     lines = [(str(n), json.dumps({"reference": f"sg_{n}"}).encode()) for n in range(1100)]
-    made = publish.prepare(lines, source="s", types=EventTypes())
+    made = publish.prepare(read(lines, events=True), source="s", types=EventTypes())
     assert await publish.send(context, made) == STREAM
     sent: Any = await context.ledger.redis.xrange(STREAM)
     assert [fields[b"event"] for _, fields in sent] == [line for _, line in lines]
@@ -87,7 +89,7 @@ async def test_events_are_published_in_order(context: OperatorContext) -> None:
 async def test_nothing_is_published_beside_a_wrong_line(context: OperatorContext) -> None:
     """Whichever door made the events, one wrong line refuses all of them, and each wrong one is named."""
     lines = [("line 1", b"sg_1"), ("line 2", b"bad ref"), ("line 3", b"{")]
-    made = publish.prepare(lines, source="s", types=EventTypes())
+    made = publish.prepare(read(lines, events=True), source="s", types=EventTypes())
     with pytest.raises(Refused, match="nothing was published: 2 lines are wrong") as raised:
         await publish.send(context, made)
     assert raised.value.rule is Rule.WRONG_LINES

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+import redis
+
 from tests.operations.conftest import Cli
 from tests.operations.seed import SEEDS
-from tests.support import API_KEY
+from tests.support import API_KEY, key_of
 
 
 def test_show_tells_the_story_and_what_to_do(cli: Cli) -> None:
@@ -31,6 +36,36 @@ def test_show_of_an_unknown_reference_says_so(cli: Cli) -> None:
 def test_show_curl_leaves_the_key_out(cli: Cli) -> None:
     """The call can be pasted; the shell puts the key into it."""
     text = cli.text("show", "sg_1", "--curl", api_base_url="http://127.0.0.1:9/pro")
-    assert "curl -i -X POST 'http://127.0.0.1:9/pro/shipment_groups/sg_1/close'" in text
+    assert "curl -i -X POST http://127.0.0.1:9/pro/shipment_groups/sg_1/close" in text
     assert "$CLOSER_API_KEY" in text
     assert API_KEY not in text
+
+
+@pytest.mark.parametrize(
+    ("ledgers", "shown"),
+    [
+        ("https://sorted.example/v2", "https://sorted.example/v2/shipment_groups/sg_1/close"),
+        ("https://x.example/'; rm -rf ~ '", "'https://x.example/'\"'\"'; rm -rf ~ '\"'\"'/shipment_groups/sg_1/close'"),
+        ("https://x.example/\x1b[2J", r"'https://x.example/\x1b[2J'"),
+    ],
+)
+def test_show_curl_calls_the_api_that_the_ledger_is_for(cli: Cli, store: redis.Redis, ledgers: str, shown: str) -> None:
+    """An operator's own CLOSER_API_BASE_URL may name another account; the store may hold what no worker wrote."""
+    store.hset(key_of("policy"), "api", ledgers)
+    text = cli.text("show", "sg_1", "--curl", api_base_url="https://mine.example/pro")
+    assert "mine.example" not in text
+    assert shown.removesuffix("'") in text
+    assert "\x1b" not in text
+
+
+def test_show_tells_of_several(cli: Cli) -> None:
+    """Each story is one JSON object a line; those that are not known are named, with exit code 1."""
+    cli.sow(SEEDS)
+    done = cli("show", "sg_1", "sg_8", "sg_2", "sg_9", "--json", code=1)
+    assert [json.loads(line)["reference"] for line in done.stdout.splitlines()] == ["sg_1", "sg_2"]
+    assert "no closure of sg_8 is known" in done.stderr
+    assert "no closure of sg_9 is known" in done.stderr
+    text = cli.text("show", "sg_1", "sg_2")
+    assert text.startswith("sg_1  ")
+    assert "\n\nsg_2  " in text
+    cli("show", code=2)

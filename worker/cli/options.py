@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any
+from typing import IO, Any
 
 import click
 
 from tasks.closure import Reason, State
+from worker.cli import references as refs
 from worker.operations.moment import Moment
 from worker.operations.selection import Filter, Selection
 
@@ -87,14 +88,16 @@ def filters(command: Command) -> Command:
 
 
 def selection(command: Command) -> Command:
-    """Add references and the filters to a command, which gets both as `selection`."""
+    """Add references, files of them and the filters to a command, which gets all as `selection`."""
 
     @functools.wraps(command)
-    def with_selection(*args: Any, references: tuple[str, ...], filter_: Filter, **kwargs: Any) -> Any:
-        return command(*args, selection=Selection.of(references, filter_), **kwargs)
+    def with_selection(
+        *args: Any, references: tuple[str, ...], files: tuple[IO[bytes], ...], filter_: Filter, **kwargs: Any
+    ) -> Any:
+        chosen = refs.named(references, files)
+        return command(*args, selection=Selection.of(chosen, filter_), **kwargs)
 
-    argument = click.argument("references", nargs=-1, metavar="[REF]...")
-    return argument(filters(with_selection))
+    return refs.argument(refs.file_option(filters(with_selection)))
 
 
 def signed(command: Command) -> Command:

@@ -33,6 +33,7 @@ def requeue(lock: bool, **given: Any) -> None:
     Examples:
       closer requeue --reason forbidden --dry-run
       closer requeue --reason forbidden --why 'permission is back'
+      closer requeue --file groups.txt --dry-run
       closer requeue sg_123 --lock --why 'warehouse forgot to lock it'
     """
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tasks.events import batch
-from tasks.events.data import REFERENCE_SHAPE
-from tasks.events.event import Rejection, is_reference
+from tasks.events.event import Rejection
 from tasks.events.event_type import OWN_TYPE, EventTypes
 from worker.operations.context import OperatorContext
 from worker.operations.operator import Verb
+from worker.operations.reference_lines import Line
 from worker.operations.refusal import Refused, Rule
 
 _BATCH = 500
@@ -21,32 +21,40 @@ _BATCH = 500
 
 @dataclass(slots=True)
 class Batch:
-    """`events`: what is to be sent, as JSON. `wrong`: what is wrong with each line that closer would reject."""
+    """What is to be published.
 
-    events: list[bytes] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
-
-
-def prepare(
-    lines: Iterable[tuple[str, bytes]], *, source: str, types: EventTypes, event_id: str | None = None
-) -> Batch:
-    """Make an event of each line. A line holds a reference, or an event in JSON, or an array of events.
-
-    `lines`: pairs of words that say where the line stands, and its bytes. Blank lines are passed over. `source`: the
-    source of events that are made of references. `event_id`: their id; None for a new one each. `types`: the types that
-    are accepted; an event of another type is wrong.
+    `source`, `event_id`: of events that are made of references. `events`: references, each once, and events in JSON.
+    `wrong`: what is wrong with each line that closer would reject. `repeats`: how many references came again.
     """
-    batch = Batch()
-    for where, line in lines:
-        text = line.strip()
-        if not text:
-            continue
-        problem = _problem(text, types)
-        if problem:
-            batch.wrong.append(f"{where}: {problem}")
+
+    source: str
+    event_id: str | None = None
+    events: list[str | bytes] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    repeats: int = 0
+
+    def bodies(self, start: int = 0, most: int | None = None) -> list[bytes]:
+        """Return up to `most` events in JSON from the place `start` on. Those of references get their time now."""
+        some = self.events[start : None if most is None else start + most]
+        return [one if isinstance(one, bytes) else cloud_event(one, self.source, self.event_id) for one in some]
+
+
+def prepare(lines: Iterable[Line], *, source: str, types: EventTypes, event_id: str | None = None) -> Batch:
+    """Check each line, which holds a reference, or an event in JSON, or an array of events.
+
+    `source`: the source of events that are made of references. `event_id`: their id; None for a new one each. `types`:
+    the types that are accepted; an event of another type is wrong.
+    """
+    made, seen = Batch(source, event_id), set[str]()
+    for line in lines:
+        if problem := line.problem or _problem(line.event, types):
+            made.wrong.append(f"{line.where}: {problem}")
+        elif line.reference in seen:
+            made.repeats += 1
         else:
-            batch.events.append(text if _is_json(text) else cloud_event(text.decode(), source, event_id))
-    return batch
+            made.events.append(line.event or line.reference)
+            seen.update({line.reference} - {""})
+    return made
 
 
 def cloud_event(reference: str, source: str, event_id: str | None) -> bytes:
@@ -80,17 +88,11 @@ async def send(context: OperatorContext, made: Batch) -> str:
         raise Refused(Rule.WRONG_LINES, text, wrong=made.wrong)
     stream = await context.stream()
     for start in range(0, len(made.events), _BATCH):
-        await context.ledger.events.publish(stream, made.events[start : start + _BATCH])
+        await context.ledger.events.publish(stream, made.bodies(start, _BATCH))
     return stream
 
 
-def _problem(text: bytes, types: EventTypes) -> str:
-    if _is_json(text):
-        elements = batch.read(text, source="line", event_id="line", types=types)
-        return "; ".join(str(element.event) for element in elements if isinstance(element.event, Rejection))
-    reference = text.decode("utf-8", "backslashreplace")
-    return "" if is_reference(reference) else f"not a reference: it needs {REFERENCE_SHAPE}"
-
-
-def _is_json(text: bytes) -> bool:
-    return text.startswith((b"{", b"["))
+def _problem(event: bytes, types: EventTypes) -> str:
+    """Return why an event, or one in an array, would be rejected; "" when none would be, or there is none."""
+    elements = batch.read(event, source="line", event_id="line", types=types) if event else []
+    return "; ".join(str(element.event) for element in elements if isinstance(element.event, Rejection))

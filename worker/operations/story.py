@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tasks.api.address import api_address
 from tasks.closure import Closure
 from tasks.history import OperatorAction, iso
 from tasks.ledger.audit import Announced
@@ -13,7 +15,6 @@ from worker.operations.context import OperatorContext
 from worker.operations.operator import Verb
 from worker.operations.selection import Selection
 from worker.operations.step import Step
-from worker.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,18 @@ async def story(context: OperatorContext, reference: str) -> Story | None:
     return Story(closure, [(action, found.get(action.audit_id)) for action in closure.actions])
 
 
-def curl(settings: Settings, reference: str) -> str:
-    """Return the close call as a shell command. It names the variable CLOSER_API_KEY and never holds the key."""
+async def curl(context: OperatorContext, reference: str) -> str:
+    """Return the close call as a shell command, at the API that the ledger is for; before any worker, at ours.
+
+    It names the variable CLOSER_API_KEY and never holds the key. Raises Refused and StoreUnavailable.
+    """
+    context.guard(Verb.SHOW, Selection((reference,)))
+    address = await context.ledger.policy.api() or api_address(context.settings.api_base_url)
+    address = address if address.isprintable() else ascii(address)  # another program wrote it
+    version = f"x-api-version: {context.settings.api_version}"
     return (
-        f"curl -i -X POST '{settings.api_base_url.rstrip('/')}/shipment_groups/{reference}/close' \\\n"
-        f"  -H \"x-api-key: $CLOSER_API_KEY\" -H 'x-api-version: {settings.api_version}' \\\n"
+        f"curl -i -X POST {shlex.quote(f'{address}/shipment_groups/{reference}/close')} \\\n"
+        f'  -H "x-api-key: $CLOSER_API_KEY" -H {shlex.quote(version)} \\\n'
         "  -H 'Accept: application/json'"
     )
 
