@@ -12,12 +12,14 @@ from fcntl import ioctl
 from pathlib import Path
 
 import pytest
+import redis
 
 from tasks.closure import Reason
-from tests.operations.conftest import Cli
+from tasks.events.event import Rejection
+from tests.operations.conftest import Cli, at_ledger
 from tests.operations.seed import Seed
 from tests.operations.test_json import COMMANDS
-from tests.support import CLOSER, environment
+from tests.support import CLOSER, environment, key_of
 
 # Each command with arguments with which it ends soon, its exit code, and whether it prints on stdout.
 CASES: dict[str, tuple[str, int, bool]] = {
@@ -33,7 +35,9 @@ CASES: dict[str, tuple[str, int, bool]] = {
     "verify": ("sg_never", 0, True),
     "pause": ("--why x", 0, True),
     "resume": ("--why x", 0, True),
-    "rejected list": ("", 0, False),
+    "rejected list": ("", 0, True),
+    "rejected export": ("", 0, True),
+    "audit export": ("", 0, True),
     "rejected show": ("1-0", 1, False),
     "rejected replay": ("1-0", 1, False),
     "rejected discard": ("1-0 --why x", 1, False),
@@ -45,15 +49,16 @@ CASES: dict[str, tuple[str, int, bool]] = {
     "completion": ("bash", 0, True),
     "simulate": ("--host a..b", 1, False),
 }
+EXPORTS = {"audit export", "rejected export"}
 API = "http://127.0.0.1:9"
 
 
 class Streams:
     """Runs one command with its standard streams in some state."""
 
-    def __init__(self, cli: Cli, folder: Path, name: str) -> None:
+    def __init__(self, cli: Cli, folder: Path, name: str, *more: str) -> None:
         arguments, self.code, self.prints = CASES[name]
-        self._words = [*CLOSER, *name.split(), *arguments.split()]
+        self._words = [*CLOSER, *name.split(), *arguments.split(), *more]
         self._environment = environment(redis_url=cli.url, operator="olga", data_dir=folder, api_base_url=API)
         if name in ("up", "worker"):
             del self._environment["CLOSER_API_KEY"]
@@ -69,13 +74,37 @@ class Streams:
         return done.returncode, said
 
 
-@pytest.fixture(params=COMMANDS)
+@pytest.fixture(params=sorted({*CASES} - EXPORTS))
 def command(request: pytest.FixtureRequest, cli: Cli, tmp_path: Path) -> Streams:
-    """Each command of closer's."""
+    """Each command of closer's but those that write an export."""
     cli.sow([Seed("sg_closed"), Seed("sg_00000", Reason.GONE, 410)])
+    prepare(cli)
+    return Streams(cli, tmp_path, request.param)
+
+
+def prepare(cli: Cli) -> None:
+    """Have something to print for each command."""
     cli.text("pause", "--why", "x")
     cli.text("resume", "--why", "x")
-    return Streams(cli, tmp_path, request.param)
+    at_ledger(cli.url, lambda ledger: ledger.dead_letters.reject(b"x", Rejection(("event: wrong",)), "1-0"))
+
+
+def test_every_command_is_tried() -> None:
+    """A new command is tried, too."""
+    assert {*COMMANDS} <= {*CASES}
+
+
+@pytest.mark.parametrize("name", ["audit export", "rejected export", "rejected export --discard --until 0s --why x"])
+@pytest.mark.parametrize("stdout", [">&-", ">/dev/full"])
+def test_an_export_to_a_stdout_that_takes_nothing_fails(
+    cli: Cli, store: redis.Redis, tmp_path: Path, name: str, stdout: str
+) -> None:
+    """Nothing that could not be written is removed, also when stdout is closed."""
+    prepare(cli)
+    code, said = Streams(cli, tmp_path, " ".join(name.split()[:2]), *name.split()[2:]).run(stdout)
+    assert code == 1
+    assert "stdout could not be written" in said
+    assert store.xlen(key_of("rejected")) == 1
 
 
 def test_output_that_cannot_be_written(command: Streams, request: pytest.FixtureRequest) -> None:

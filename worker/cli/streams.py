@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TextIO
 
-_STDERR = 2
+_STDIN, _STDOUT, _STDERR = range(3)
 _ERRORS = "closer"  # the name of `_spelt` for Python's codecs
 _SPELT = {"→": "->", "…": "...", "·": "-"}
 
@@ -31,11 +31,15 @@ class Output(io.TextIOBase):
     lost has failed.
     """
 
-    def __init__(self, behind: TextIO) -> None:
-        """`behind`: the stream that it writes to. What its encoding lacks is written in other words, or escaped."""
-        if isinstance(behind, io.TextIOWrapper):
-            behind.reconfigure(errors=_ERRORS)
-        self._behind = behind
+    def __init__(self, behind: TextIO | None, descriptor: int) -> None:
+        """`behind`: the stream that it writes to, None for one that was closed at the start; its descriptor beside it.
+
+        What the stream's encoding lacks is written in other words, or escaped.
+        """
+        self._closed = behind is None
+        self._behind = behind or open(descriptor, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        if isinstance(self._behind, io.TextIOWrapper):
+            self._behind.reconfigure(errors=_ERRORS)
         self.lost: OSError | None = None
         self.needed = True
 
@@ -53,7 +57,9 @@ class Output(io.TextIOBase):
         return self._behind.isatty()
 
     def fileno(self) -> int:
-        """Return the descriptor of the stream behind."""
+        """Return the descriptor of the stream behind. Raises OSError if it was closed: an export needs one."""
+        if self._closed:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
         return self._behind.fileno()
 
     def write(self, text: str) -> int:
@@ -88,10 +94,10 @@ def take_over() -> Output:
     """Put an `Output` before stdout and stderr, and open the descriptors that are closed. Returns that of stdout."""
     _open_closed()
     codecs.register_error(_ERRORS, _spelt)
-    sys.stdin = sys.stdin or open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  (open as long as the process)
-    out = Output(sys.stdout or open(1, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+    sys.stdin = sys.stdin or open(_STDIN, encoding="utf-8", closefd=False)  # noqa: SIM115  (open as long as the process)
+    out = Output(sys.stdout, _STDOUT)
     sys.stdout = out
-    sys.stderr = Output(sys.stderr or open(_STDERR, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
+    sys.stderr = Output(sys.stderr, _STDERR)
     return out
 
 
