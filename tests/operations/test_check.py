@@ -58,6 +58,15 @@ def test_a_429_to_the_check_holds_the_fleet(cli: Cli, ledgers: str, shut: bool) 
     assert cli.json("status")["gate"]["reason"] == ("throttled" if shut else None)
 
 
+def test_a_gate_that_is_shut_is_told(cli: Cli, api_url: str) -> None:
+    """While the fleet is paused nothing is closed, so `check` warns, and names the command that says more."""
+    cli("pause", "--why", "Sorted maintains")
+    document = cli.json("check", api_base_url=api_url)
+    [line] = [line for line in document["checks"] if line["name"] == "gate"]
+    assert (line["finding"], "paused" in line["message"]) == ("warning", True)
+    assert line["remedy"].endswith("closer status")
+
+
 def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path, api_url: str) -> None:
     """A misspelt variable, no store, no broker, a wrong key: four lines, each with its remedy, and no password."""
     done = run(

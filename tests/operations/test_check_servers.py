@@ -158,6 +158,7 @@ def test_tls_all_the_way(servers: Servers, monkeypatch: pytest.MonkeyPatch, by: 
     assert {line["finding"] for line in found.values()} == {"ok"}
 
 
+CLUSTER = {"cluster-enabled": True, "cluster-port": free_port()}  # the port would else be its own plus 10,000
 STATES: dict[str, tuple[dict[str, Any], str, str]] = {
     "too few replicas": (
         {"min-replicas-to-write": 1}, "too few of its replicas are connected", "its setting min-replicas-to-write"
@@ -165,7 +166,7 @@ STATES: dict[str, tuple[dict[str, Any], str, str]] = {
     "full": ({"maxmemory": "1mb"}, "it is out of memory", "raise maxmemory"),
     "a replica": ({"replicaof": "127.0.0.1 1"}, "it is a read-only replica", "point CLOSER_REDIS_URL at the primary"),
     "a cluster": (
-        {"cluster-enabled": True}, "it is a cluster, which closer does not support", "a single primary"
+        CLUSTER, "it is a cluster, which closer does not support", "a single primary"
     ),
 }  # fmt: skip
 
@@ -200,7 +201,10 @@ def test_a_store_that_lets_nobody_in(servers: Servers, tmp_path: Path, name: str
 
 def test_a_cluster_of_one(servers: Servers, tmp_path: Path) -> None:
     """A node that has every slot answers everything, and is named all the same."""
-    with valkey(tmp_path, **{"cluster-enabled": True}) as server, redis.Redis(port=server.port) as admin:
+    with (
+        valkey(tmp_path, **CLUSTER) as server,
+        redis.Redis(port=server.port) as admin,
+    ):
         cluster: Any = admin
         cluster.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         until(lambda: cluster.execute_command("CLUSTER", "INFO").find(b"cluster_state:ok") >= 0, "its slots")

@@ -19,7 +19,7 @@ from worker.operations.context import open_context
 from worker.operations.finding import Finding, Line
 from worker.operations.operator import Operator
 from worker.operations.policy import refuse_other_api
-from worker.operations.reach import Place, other_protocol, unreachable
+from worker.operations.reach import Place, explained, other_protocol
 from worker.settings import Settings
 
 # This looks like a reference and belongs to no group. Asking for it changes nothing.
@@ -86,15 +86,20 @@ async def api(operator: Operator | None, settings: Settings) -> Line:
         await client.aclose()
     if operator is not None:
         await _tell_fleet(operator, settings, reply)
-    return await aside(partial(_judged, called(settings), reply), _WAIT_S)
+    return await _judged(called(settings), reply)
 
 
-def _judged(place: Place, reply: Reply | NoReply) -> Line:
+async def _judged(place: Place, reply: Reply | NoReply) -> Line:
     """Judge the reply. Where there is none, or a page of some gateway's, the server is asked what it speaks."""
     if isinstance(reply, NoReply) and reply.failure in _NOT_REACHED:
-        return unreachable(place, f"{reply} {reply.detail}".strip())
+        return await explained(place, f"{reply} {reply.detail}".strip())
     line = judge(place.address, reply)
-    return line if line.finding is Finding.OK or place.tls else other_protocol(place, str(reply)) or line
+    if line.finding is Finding.OK or place.tls:
+        return line
+    with suppress(TimeoutError):
+        other = await aside(partial(other_protocol, place, str(reply)), _WAIT_S)
+        return line if other is None else other
+    return line
 
 
 async def _tell_fleet(operator: Operator, settings: Settings, reply: Reply | NoReply) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from worker.operations.aside import aside
 from worker.operations.check_store import redis_place, refused, usable
 from worker.operations.finding import Finding, Line
-from worker.operations.reach import Place, unreachable
+from worker.operations.reach import Place, explained
 from worker.settings import Settings
 from worker.settings.amqp_address import AmqpAddress
 from worker.store.needs import broker_needs
@@ -36,7 +36,7 @@ async def broker(settings: Settings, connect: Callable[[], Any], *, store_answer
     try:
         return await aside(partial(_as_celery, settings, place, connect), _WAIT_S)
     except Exception as error:  # which classes a client raises here depends on the broker
-        return [await aside(partial(unreachable, place, error), _WAIT_S)]
+        return [await explained(place, error)]
 
 
 async def _redis_wrong(settings: Settings, place: Place) -> list[Line]:

@@ -8,6 +8,7 @@ from tasks.errors import ForeignApi, LedgerBroken
 from tasks.events.event_type import EventTypes
 from tasks.ledger.catalogue import Summary
 from tasks.ledger.fleets import remedy, shared_stream
+from tasks.ledger.gate import Gate
 from tasks.ledger.heartbeat import Heartbeat
 from tasks.ledger.old_prefix import OldState
 from tasks.ledger.policy import FleetPolicy
@@ -45,7 +46,8 @@ async def ledger(operator: Operator, settings: Settings) -> AsyncIterator[Line]:
                 await refuse_other_api(context)
             except ForeignApi as error:
                 yield _foreign(error)
-            groups = _differing(summary, await context.ledger.policy.read())
+            groups = _shut(await context.ledger.gate.look())
+            groups += _differing(summary, await context.ledger.policy.read())
             groups += [_behind(one) for one in await behind(context)]
             groups += await _others(context)
     except LedgerBroken as error:
@@ -58,6 +60,15 @@ async def ledger(operator: Operator, settings: Settings) -> AsyncIterator[Line]:
         return
     for line in [*events(summary, types), *groups]:
         yield line
+
+
+def _shut(gate: Gate) -> list[Line]:
+    """Return the line about a gate that is shut, so that no worker calls now. What throttles is told with the API."""
+    reasons = [standing.reason for standing in gate.standing if standing.reason != "throttled"]
+    if not reasons:
+        return []
+    message = f"the gate is shut ({', '.join(reasons)}): nothing is closed until it opens"
+    return [Line("gate", Finding.WARNING, message, "see why, and what opens it", Step(Verb.STATUS))]
 
 
 def _foreign(error: ForeignApi) -> Line:

@@ -12,7 +12,7 @@ from worker.operations.aside import aside
 from worker.operations.context import StoreAway, open_context
 from worker.operations.finding import Finding, Line
 from worker.operations.operator import Operator
-from worker.operations.reach import Place, unreachable
+from worker.operations.reach import Place, explained
 from worker.settings import Settings
 from worker.settings.redis_address import RedisAddress
 from worker.store.connect import EVICTION_REMEDY, eviction
@@ -55,7 +55,7 @@ async def usable(place: Place, address: RedisAddress, needs: Sequence[Need]) -> 
     try:
         refusals = await aside(partial(_try, address, needs), _WAIT_S)
     except Exception as error:  # its text says what it is, and most of these are the system's
-        return [await aside(partial(unreachable, place, error), _WAIT_S)]
+        return [await explained(place, error)]
     return refused(place, address.user, refusals)
 
 

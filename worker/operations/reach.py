@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from worker.observe.redaction import redact
+from worker.operations.aside import aside
 from worker.operations.finding import Finding, Line
 from worker.operations.probe import speaks_redis, speaks_tls
 
 _SAID_MAX = 200
+_ASK_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,14 @@ def unreachable(place: Place, error: BaseException | str) -> Line:
     return _line(place, said, *(_known(text) or ("it cannot be reached", "correct {variable}")))
 
 
+async def explained(place: Place, error: BaseException | str) -> Line:
+    """Return the same line as `unreachable` beside the event loop, within a few seconds."""
+    try:
+        return await aside(partial(unreachable, place, error), _ASK_S)
+    except TimeoutError:  # the server stopped answering while it was asked
+        return unreachable(replace(place, port=0), error)
+
+
 def other_protocol(place: Place, said: str) -> Line | None:
     """Ask the server itself whether it wants TLS, a certificate, or knows no TLS; None where that is not the trouble.
 
@@ -100,9 +111,11 @@ def other_protocol(place: Place, said: str) -> Line | None:
         return _line(place, said, "it speaks TLS on this port", "{with_tls}")
     if wants.certificate:
         return _line(place, said, "it demands a client certificate", "{certificate}")
-    if place.tls and not wants.tls and speaks_redis(place.host, place.port):
-        return _line(place, said, "it does not speak TLS on this port", "{without_tls}")
-    return None
+    if wants.tls or not speaks_redis(place.host, place.port):
+        return None
+    if place.address.startswith("redis"):
+        return _line(place, said, "it does not speak TLS on this port", "{without_tls}") if place.tls else None
+    return _line(place, said, "a Redis answers there", "correct {variable}")
 
 
 def _line(place: Place, said: str, what: str, remedy: str) -> Line:
