@@ -8,11 +8,13 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from contextlib import ExitStack
 from importlib import import_module
 from typing import Any
 
 from celery import Celery, signals
+from celery.exceptions import SecurityWarning
 from celery.worker import state as celery_state
 
 from tasks.celery_task import register
@@ -154,6 +156,8 @@ def _log_from_now_on(instance: Any, **_: Any) -> None:
     guard_tracebacks()
     logs.configure(settings.log_level, settings.log_format)
     stdio.take_over()
+    if os.geteuid() != 0:  # Celery takes a group that the system cannot name for root's
+        warnings.simplefilter("ignore", SecurityWarning)
     instance.quiet = True  # its banner says less than our first line
     instance.exitcode = os.EX_SOFTWARE  # until it is told to stop; Celery ends with 0 even when it gives up
     for number in (signal.SIGTERM, signal.SIGINT):

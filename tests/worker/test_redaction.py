@@ -138,6 +138,21 @@ def test_which_variables() -> None:
     assert hide(f"{hidden} {shown}") == f"{' '.join([HIDDEN] * 5)} {shown}"
 
 
+@pytest.mark.parametrize(
+    ("variables", "secret"),
+    [
+        ({"CLOSER_API_KEY": "the-key\n"}, "the-key"),
+        ({"closer_api_key": " the-key"}, "the-key"),
+        ({"closer_redis_url": "redis://:the-word@h\r\n"}, "the-word"),
+        ({"https_proxy": "http://u:the-word@h:1 "}, "the-word"),
+        ({"CLOSER_API_KEY": "the-k\udcffey"}, "the-k\udcffey"),
+    ],
+)
+def test_as_the_settings_read_them(variables: dict[str, str], secret: str) -> None:
+    """A secret is hidden as it is used: without blanks at its ends, in a name of any case; whatever its bytes are."""
+    assert Redaction(variables)(f"with {secret}.") == f"with {HIDDEN}."
+
+
 def test_log_lines() -> None:
     """What a formatter makes of a message, a field or an error is cleaned as a whole."""
     formatter = RedactingFormatter(logging.Formatter("%(message)s"), Redaction({"CLOSER_API_KEY": "the-key"}))

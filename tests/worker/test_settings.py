@@ -113,7 +113,7 @@ def test_given(monkeypatch: pytest.MonkeyPatch) -> None:
         ("broker_url", f"amqp://u:{SECRET}@host:port/", "cannot be read"),
         ("broker_url", f"amqp://u:1@host/{SECRET}@host/", "@ as %40"),
         ("broker_url", f"amqp://:hunter;2{SECRET}@host//", "%3B"),
-        ("api_key", f"{SECRET}\n", "cannot stand in a header"),
+        ("api_key", f"{SECRET}\nx", "cannot stand in a header"),
         ("api_key", f"{SECRET} x", "cannot stand in a header"),
         ("api_base_url", "api.sorted.com", "https://HOST/PATH"),
         ("api_base_url", "ftp://api.sorted.com", "https://HOST/PATH"),

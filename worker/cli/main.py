@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from tasks.errors import CloserError, ConfigurationError
-from worker.cli import live, streams
+from worker.cli import live, streams, utf8
 from worker.observe.redaction import guard_tracebacks, redact
 
 CANNOT, WRONG_USAGE = 1, 2
@@ -15,6 +15,8 @@ CANNOT, WRONG_USAGE = 1, 2
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and end with its exit code: 0 done, 1 could not, 2 wrong usage or configuration."""
     guard_tracebacks()
+    if arguments is None:
+        utf8.ensure()
     stdout = streams.take_over()
     try:
         code = _run(streams.decoded(sys.argv[1:] if arguments is None else arguments))

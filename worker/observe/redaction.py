@@ -14,15 +14,17 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from types import TracebackType
 from urllib.parse import parse_qsl, quote, unquote
 
 from tasks.api.address import is_readable, several
+from worker.environment import BLANKS, in_utf8
 
 HIDDEN = "***"
 _SHORTEST = 4  # a shorter secret would match parts of ordinary words
 _WHOLE = re.compile(r"CLOSER_\w*(KEY|SECRET|PASSWORD|TOKEN)", re.IGNORECASE)
-_OURS = re.compile(r"(CLOSER|CELERY)_\w+")
+_OURS = re.compile(r"(CLOSER|CELERY)_\w+", re.IGNORECASE)
 _PROXY = re.compile(r"\w+_PROXY", re.IGNORECASE)
 _SECRET_PARAMETER = re.compile("pass|secret|token", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[/?#@:;&=\[\]]")
@@ -76,12 +78,19 @@ def _print(kind: type[BaseException], error: BaseException | None, at: Traceback
 
 
 def _secrets(environ: Mapping[str, str]) -> Iterator[str]:
-    for name, value in environ.items():
+    for name, value in ((name, value) for name, given in environ.items() for value in _readings(given)):
         if _WHOLE.fullmatch(name):
             yield value
         elif _PROXY.fullmatch(name) or (_OURS.fullmatch(name) and "://" in value):
             for address in several(value) if is_readable(value) else [value]:
                 yield from _passwords(address)
+
+
+def _readings(given: str) -> set[str]:
+    """Return the value without blanks at its ends, as the settings read it: by this locale, and in UTF-8."""
+    with suppress(ValueError):
+        return {given.strip(BLANKS), in_utf8(given).strip(BLANKS)}
+    return {given.strip(BLANKS)}
 
 
 def _passwords(address: str) -> Iterator[str]:
@@ -99,6 +108,6 @@ def _passwords(address: str) -> Iterator[str]:
 def _forms(secret: str) -> Iterable[str]:
     """Return the forms in which a text may hold it: plain, with %XX, in lower case as hosts are, or escaped."""
     plain = unquote(secret)
-    forms = {secret, plain, quote(plain, safe=""), *_SEPARATORS.split(plain)}
+    forms = {secret, plain, quote(plain, safe="", errors="surrogateescape"), *_SEPARATORS.split(plain)}
     forms |= {form.lower() for form in forms}
     return forms | {json.dumps(form)[1:-1] for form in forms} | {repr(form)[1:-1] for form in forms}

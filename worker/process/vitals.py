@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from tasks.api.address import api_address
@@ -109,7 +110,14 @@ class Vitals:
         self._give_sign(stuck=stuck, begun=self._introduced.is_set() and consuming.is_set())
         if stuck:
             raise CloserError("messages are on their way, and Celery's consumer, though connected, takes none")
-        await asyncio.sleep(liveness.SIGN_EVERY_S)
+        await self._until_next_sign(consuming)
+
+    async def _until_next_sign(self, consuming: asyncio.Event) -> None:
+        """Wait two seconds, but no longer than until this worker begins: who waits for it is told at once."""
+        missing = next((event for event in (self._introduced, consuming) if not event.is_set()), asyncio.Event())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(liveness.SIGN_EVERY_S):
+                await missing.wait()
 
     async def goodbye(self) -> None:
         """Remove the worker's heartbeat and its sign. Errors are ignored or logged, because the process ends anyway."""

@@ -42,6 +42,13 @@ class FleetSettings(BaseSettings):
             raise ValueError("needs 1 to 64 characters of A-Z a-z 0-9 _ - .")
         return name
 
+    @field_validator("events_stream")
+    @classmethod
+    def _can_be_seen(cls, name: str) -> str:
+        if not name.isprintable():
+            raise ValueError("holds a line break or another character that cannot be seen, so it is another name")
+        return name
+
     @field_validator("event_types")
     @classmethod
     def _names_types(cls, text: str | None) -> str | None:

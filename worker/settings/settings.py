@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any, Self
 
-from pydantic import ValidationError, model_validator
+from pydantic import ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from tasks.errors import ConfigurationError
+from worker.environment import BLANKS, PREFIX, bare, in_utf8, is_link, of_kubernetes
 from worker.settings.addresses import check_api
 from worker.settings.api import ApiSettings
 from worker.settings.closing import ClosingSettings
@@ -16,8 +17,9 @@ from worker.settings.fleet import FleetSettings
 from worker.settings.process import ProcessSettings
 from worker.settings.store import StoreSettings
 
-PREFIX = "CLOSER_"
 _SECRET = {"api_key", "redis_url", "broker_url"}
+_PATHS = {"data_dir"}  # the system knows files by bytes, whatever they mean in UTF-8
+_SHARED = {"events_stream"}  # other programs have the name, too, perhaps with the blank at its end
 
 
 # pydantic lists the fields of the last base first: so the README's table begins with the API.
@@ -29,6 +31,22 @@ class Settings(ProcessSettings, ClosingSettings, FleetSettings, StoreSettings, A
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", env_ignore_empty=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unset(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Leave out what is blank, and what Kubernetes has set: both count as unset."""
+        return {name: value for name, value in given.items() if not _counts_as_unset(name, value)}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_meant(cls, value: Any, field: ValidationInfo) -> Any:
+        if not isinstance(value, str):
+            return value
+        text = value if field.field_name in _PATHS else in_utf8(value)
+        if field.field_name in _SHARED and text != text.strip(BLANKS):
+            raise ValueError("begins or ends with a blank or a line break, so it is another name; write it without")
+        return bare(text)
 
     @model_validator(mode="after")
     def _together(self) -> Self:
@@ -66,7 +84,12 @@ def load(**overrides: Any) -> Settings:
 def unknown_variables() -> list[str]:
     """Return the variables named CLOSER_* that are not settings. They are most likely misspelt."""
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    known |= of_kubernetes(os.environ)
+    return sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in known)
+
+
+def _counts_as_unset(name: str, value: Any) -> bool:
+    return isinstance(value, str) and (not value.strip(BLANKS) or is_link(PREFIX + name.upper(), value))
 
 
 def _explain(detail: Any) -> str:

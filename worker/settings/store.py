@@ -43,7 +43,8 @@ class StoreSettings(BaseSettings):
     @field_validator("data_dir")
     @classmethod
     def _has_a_home(cls, folder: Path) -> Path:
-        return whole(folder)
+        # With a store elsewhere nothing need be written at home, so only `known_data_dir` refuses an unknown one.
+        return folder if folder == default_data_dir() else whole(folder)
 
     @field_validator("broker_url")
     @classmethod
@@ -63,7 +64,8 @@ class StoreSettings(BaseSettings):
         if not is_known(self.data_dir):
             raise ConfigurationError(
                 f"CLOSER_DATA_DIR is not set, and user {os.getuid()} has no home directory (HOME is not set, and "
-                "/etc/passwd does not name the user); set it to a folder that this user can write to"
+                "/etc/passwd does not name the user); set it to a folder that this user can write to, or set "
+                "CLOSER_REDIS_URL to a store elsewhere"
             )
         return self.data_dir
 

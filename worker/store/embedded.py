@@ -17,7 +17,7 @@ from typing import IO
 
 from redis.exceptions import RedisError
 
-from tasks.errors import CloserError, DamagedStore, StoreUnavailable
+from tasks.errors import CloserError, ConfigurationError, DamagedStore, StoreUnavailable
 from tasks.outage_log import OutageLog
 from worker import private
 from worker.observe.error_words import in_words
@@ -54,7 +54,7 @@ class EmbeddedStore:
         self._keeper = threading.Thread(target=self._keep, name="store-keeper", daemon=True)
 
     def start(self) -> None:
-        """Start or join the store; return when it answers. Raises StoreUnavailable, NotPrivate and CloserError."""
+        """Start or join the store; return when it answers. Raises StoreUnavailable and ConfigurationError."""
         for folder in (self._named, self._socket.parent):
             _private(folder)
         self._keeper.start()
@@ -247,4 +247,6 @@ def _private(folder: Path) -> None:
     try:
         os.close(private.open_folder(folder, make=True, kept=True))
     except OSError as error:
-        raise CloserError(f"cannot make {folder}: {error.strerror}; set CLOSER_DATA_DIR to a folder you own") from error
+        raise ConfigurationError(
+            f"cannot make {folder}: {error.strerror}; set CLOSER_DATA_DIR to a folder you own"
+        ) from error
