@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from tasks.errors import ConfigurationError
-from worker.environment import PREFIX, bare, given
+from worker.environment import BLANKS, PREFIX, bare, given
 
 _NAME = "DATA_DIR"
 
@@ -25,7 +25,7 @@ def default() -> Path:
 
     It begins with `~` when the home directory is not known. Who writes there must not: see `is_known`.
     """
-    folder = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share") / "closer"
+    folder = Path(os.environ.get("XDG_DATA_HOME", "").strip(BLANKS) or "~/.local/share") / "closer"
     try:
         return whole(folder)
     except ValueError:

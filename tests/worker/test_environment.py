@@ -92,7 +92,9 @@ def test_quotes_inside(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
 
 def test_the_data_directory_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A probe finds the data directory where the settings have it, also where both refuse it."""
-    for name, value in [("XDG_DATA_HOME", str(tmp_path)), ("closer_data_dir", "~/x"), ("CLOSER_DATA_DIR", "/a b\n")]:
+    monkeypatch.setenv("XDG_DATA_HOME", f"{tmp_path}\n")
+    assert data_dir() == load().data_dir == tmp_path / "closer"
+    for name, value in [("closer_data_dir", "~/x"), ("CLOSER_DATA_DIR", "/a b\n")]:
         monkeypatch.setenv(name, value)
         assert data_dir() == load().data_dir
     for wrong in ("~nobody-of-this-name/x", "'/a'"):
