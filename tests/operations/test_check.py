@@ -10,10 +10,14 @@ import pytest
 import redis
 
 from tasks.api.reply import Body, Failure, NoReply, Reply
+from tasks.api_health import ApiHealth
+from tasks.closure import Reason, State
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.policy import FleetPolicy
+from tasks.ledger.values import Settlement
 from tests.end_to_end.standin import Say, Script, StandIn, running
 from tests.operations.conftest import Cli, at_ledger
+from tests.operations.seed import Seed
 from tests.support import API_KEY, STREAM, key_of, run, url_of, valkey
 from worker.operations.check_api import NOBODY, judge
 from worker.operations.finding import Finding
@@ -46,6 +50,23 @@ def test_a_good_set_up(cli: Cli, api_url: str) -> None:
     assert findings(document) == dict.fromkeys(["configuration", "open files", "store", "broker", "api"], "ok")
 
 
+def test_a_paused_fleet_is_told_and_nothing_is_closed(cli: Cli) -> None:
+    """The check asks the API for one group that cannot exist, closes nothing, and says why no group is closed."""
+    cli.sow([Seed("sg_1", Reason.GONE, 410)])
+    cli("requeue", "sg_1")
+    cli("pause", "--why", "until four", "--by", "jane")
+    with run_in_thread(Simulator(api_key=API_KEY)) as (url, simulator):
+        document = cli.json("check", api_base_url=url)
+        calls = simulator.groups.summary()["calls"]
+    assert calls == {"get": {"200": 1}}
+    assert findings(document)["gate"] == "warning"
+    [line] = [line for line in document["checks"] if line["name"] == "gate"]
+    assert "the fleet is paused by jane" in line["message"]
+    assert "until four" in line["message"]
+    assert line["remedy"].endswith("closer resume --why '…'")
+    assert cli.json("status")["gate"]["reason"] == "paused"
+
+
 @pytest.mark.parametrize(("ledgers", "shut"), [("ours", True), ("another's", False)])
 def test_a_429_to_the_check_holds_the_fleet(cli: Cli, ledgers: str, shut: bool) -> None:
     """What the API asks by Retry-After counts for the workers, too, if it is the API that they call."""
@@ -59,12 +80,18 @@ def test_a_429_to_the_check_holds_the_fleet(cli: Cli, ledgers: str, shut: bool) 
 
 
 def test_a_gate_that_is_shut_is_told(cli: Cli, api_url: str) -> None:
-    """While the fleet is paused nothing is closed, so `check` warns, and names the command that says more."""
+    """While the gate is shut nothing is closed, so `check` warns, and names the command that says more."""
+
+    async def refuse_the_key(ledger: Ledger) -> None:
+        await ledger.settle([Settlement("x", 1, State.QUEUED, health=ApiHealth.UNAUTHORISED)])
+
+    at_ledger(cli.url, refuse_the_key)
     cli("pause", "--why", "Sorted maintains")
     document = cli.json("check", api_base_url=api_url)
-    [line] = [line for line in document["checks"] if line["name"] == "gate"]
-    assert (line["finding"], "paused" in line["message"]) == ("warning", True)
-    assert line["remedy"].endswith("closer status")
+    paused, refused = [line for line in document["checks"] if line["name"] == "gate"]
+    assert (paused["finding"], "paused by olga" in paused["message"]) == ("warning", True)
+    assert (refused["finding"], "unauthorised" in refused["message"]) == ("warning", True)
+    assert refused["remedy"].endswith("closer status")
 
 
 def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path, api_url: str) -> None:

@@ -80,7 +80,7 @@ def _print(found: list[AuditEntry]) -> None:
         if entry.skipped:
             result += f" (not: {counts(entry.skipped)})"
         if entry.unfinished:
-            result += f"; interrupted, {entry.unfinished:,} not touched"
+            result += f"; {entry.unfinished:,} not touched: interrupted, or still going on"
         text.append("\n").append_text(styled(result))
         if action.why:
             text.append("\n").append_text(styled(f"why: {action.why}", "dim"))

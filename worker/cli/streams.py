@@ -11,9 +11,9 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, BinaryIO, TextIO
 
 _STDIN, _STDOUT, _STDERR = range(3)
 _ERRORS = "closer"  # the name of `_spelt` for Python's codecs
@@ -64,18 +64,23 @@ class Output(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Write the text, or drop it. Returns the number of its characters."""
-        if self.lost is None:
-            try:
-                self._behind.write(text)
-            except OSError as error:
-                self.lost = error
+        self.attempt(lambda: self._behind.write(text))
         return len(text)
 
     def flush(self) -> None:
         """Write out what the stream behind still holds, or drop it."""
+        self.attempt(self._behind.flush)
+
+    @property
+    def buffer(self) -> io.RawIOBase:
+        """The same for bytes, which click prints where it completes commands."""
+        return _Bytes(self, self._behind.buffer)
+
+    def attempt(self, act: Callable[[], object]) -> None:
+        """Write something by `act`, unless something was lost before."""
         if self.lost is None:
             try:
-                self._behind.flush()
+                act()
             except OSError as error:
                 self.lost = error
 
@@ -88,6 +93,24 @@ class Output(io.TextIOBase):
             f"the output could not be written ({os.strerror(self.lost.errno or 0)}), so it is not complete.\n"
             "The command did not stop for that. Look at `closer status` and `closer audit` before you run it again."
         )
+
+
+class _Bytes(io.RawIOBase):
+    """What an `Output` does, for bytes."""
+
+    def __init__(self, output: Output, behind: BinaryIO) -> None:
+        self._output = output
+        self._behind = behind
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._output.attempt(lambda: self._behind.write(data))
+        return len(data)
+
+    def flush(self) -> None:
+        self._output.attempt(self._behind.flush)
 
 
 def take_over() -> Output:

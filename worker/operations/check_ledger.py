@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 
 from tasks.errors import ForeignApi, LedgerBroken
 from tasks.events.event_type import EventTypes
+from tasks.history import iso
 from tasks.ledger.catalogue import Summary
 from tasks.ledger.fleets import remedy, shared_stream
 from tasks.ledger.gate import Gate
 from tasks.ledger.heartbeat import Heartbeat
 from tasks.ledger.old_prefix import OldState
 from tasks.ledger.policy import FleetPolicy
+from worker.operations.advice import GATES
 from worker.operations.context import OperatorContext, StoreAway, open_context
 from worker.operations.event_types import Waiting, uncounted, waiting
 from worker.operations.finding import Finding, Line
@@ -23,6 +25,7 @@ from worker.operations.stream_groups import Behind, behind
 from worker.settings import Settings
 
 _TYPES_SHOWN = 5
+_TOLD = ("throttled", "paused")  # in lines of their own
 _SEEN_MS = 20_000  # a worker without a sign of life for so long is not alive
 
 
@@ -63,12 +66,26 @@ async def ledger(operator: Operator, settings: Settings) -> AsyncIterator[Line]:
 
 
 def _shut(gate: Gate) -> list[Line]:
-    """Return the line about a gate that is shut, so that no worker calls now. What throttles is told with the API."""
-    reasons = [standing.reason for standing in gate.standing if standing.reason != "throttled"]
+    """Return the lines about a gate that is shut, so that no worker calls now. What throttles is told with the API."""
+    reasons = [standing.reason for standing in gate.standing if standing.reason not in _TOLD]
     if not reasons:
-        return []
+        return _paused(gate)
     message = f"the gate is shut ({', '.join(reasons)}): nothing is closed until it opens"
-    return [Line("gate", Finding.WARNING, message, "see why, and what opens it", Step(Verb.STATUS))]
+    return [*_paused(gate), Line("gate", Finding.WARNING, message, "see why, and what opens it", Step(Verb.STATUS))]
+
+
+def _paused(gate: Gate) -> list[Line]:
+    """Return the line that says that operators have paused the fleet. The check itself asks all the same."""
+    standing = gate.get("paused")
+    if standing is None:
+        return []
+    why = f" ({standing.why})" if standing.why else ""
+    message = (
+        f"the fleet is paused by {standing.by} since {iso(standing.since_ms)}{why}: no group is closed. Only this "
+        "check asks the API, for a group that cannot exist"
+    )
+    advice = GATES["paused"]
+    return [Line("gate", Finding.WARNING, message, advice.remedy.rstrip("."), advice.first)]
 
 
 def _foreign(error: ForeignApi) -> Line:
