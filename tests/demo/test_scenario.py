@@ -46,6 +46,15 @@ def test_what_is_published_names_every_group_and_some_garbage() -> None:
     assert len(events) > 300 > len({(event.source, event.event_id) for event in events if event.source != "stream"})
 
 
+def test_no_garbage_is_the_same_twice() -> None:
+    """Identical bytes are kept once, so that the demo could not tell a lost entry from a repeated one."""
+    scenario = draw_scenario(3000, 1)
+    garbage = [
+        str(entry) for number, entry in enumerate(scenario.entries) if isinstance(_parsed(entry, number), Rejection)
+    ]
+    assert len(set(garbage)) == len(garbage) == scenario.garbage == 30
+
+
 @pytest.mark.parametrize("groups", [1, 2, 19])
 def test_a_small_scenario_is_possible(groups: int) -> None:
     """Few groups make a scenario as well, and all of them are put in place."""

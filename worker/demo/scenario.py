@@ -32,7 +32,7 @@ _START: dict[GroupFault, State] = {"unlocked": "open", "already_closed": "closed
 _BARE, _REPEATED, _GARBAGE = 0.1, 0.04, 0.01  # shares of events
 _THROTTLED = 3  # about how many calls get a 429, each of which stops the whole fleet for a second
 _SOURCE, _TYPE = "/warehouse/demo", "shipment-group.complete"
-_NO_EVENTS: tuple[Entry, ...] = (
+_NO_EVENTS = (
     {"event": "<group>sg_1</group>"},
     {"event": '{"reference": "sg_1/../sg_2"}'},
     {"event": '{"specversion": "1.0", "id": "1", "source": "/warehouse/demo"}'},
@@ -71,9 +71,16 @@ def draw_scenario(groups: int, seed: int) -> Scenario:
     faults = dict(zip(references, _kinds(groups, dice), strict=True))
     garbage = max(1, round(groups * _GARBAGE))
     entries = [entry for reference in references for entry in _events(reference, dice.random)]
-    entries += [_NO_EVENTS[number % len(_NO_EVENTS)] for number in range(garbage)]
+    entries += map(_no_event, range(garbage))
     dice.shuffle(entries)
     return Scenario(seed, faults, entries, garbage, _call_faults(groups))
+
+
+def _no_event(number: int) -> Entry:
+    """Return an entry that is not an event. Each has other bytes, because identical ones are kept once."""
+    rounds, kind = divmod(number, len(_NO_EVENTS))
+    ((name, text),) = _NO_EVENTS[kind].items()
+    return {name: text + " " * rounds}
 
 
 def _kinds(groups: int, dice: random.Random) -> list[GroupFault | None]:
