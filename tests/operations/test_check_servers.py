@@ -139,12 +139,21 @@ def test_an_api_that_cannot_be_reached(servers: Servers, form: str) -> None:
     assert found["store"]["finding"] == found["broker"]["finding"] == "ok"
 
 
+def test_an_https_port_that_answers_in_plain(servers: Servers) -> None:
+    """A page for a plain request, as nginx sends it with status 400, does not pass for the API's answer."""
+    with tls_front(servers.api, answers_plain=True) as port:
+        found = check(
+            code=1, redis_url=f"redis://127.0.0.1:{servers.store}", api_base_url=f"http://127.0.0.1:{port}/pro"
+        )
+    assert_wrong(found["api"], "it speaks TLS on this port (HTTP 400)", "write https:// in CLOSER_API_BASE_URL")
+
+
 def test_an_api_that_demands_a_certificate(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named, though such a server only cuts the connection."""
     monkeypatch.setenv("SSL_CERT_FILE", str(TLS))
     url = f"https://127.0.0.1:{servers.strict['api']}"
     found = check(code=1, redis_url=f"redis://127.0.0.1:{servers.store}", api_base_url=url)
-    assert_wrong(found["api"], "it demands a client certificate", "closer has none to show to the API")
+    assert_wrong(found["api"], "it demands a client certificate", "closer has no certificate to show")
 
 
 @pytest.mark.parametrize("by", ["address", "variable"])

@@ -155,6 +155,8 @@ def error(raised: CloserError) -> str:
                 "Start it with `closer up`; or set CLOSER_REDIS_URL to your store, or CLOSER_DATA_DIR as the worker "
                 "has it."
             )
+        case StoreAway():
+            return f"{raised} `closer check` says what is wrong."
         case NotCorrected():
             return f"{raised}.\nCorrect it with --edit."
         case GateShut():

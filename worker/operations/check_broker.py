@@ -72,7 +72,7 @@ def _as_celery(settings: Settings, place: Place, connect: Callable[[], Any]) -> 
     finally:
         with suppress(Exception):
             connection.release()
-    words = "answers" if settings.broker_url else f"answers Celery's client, too: {_IS_THE_STORE}"
+    words = "answers" if settings.broker_url else f"answers Celery's client: {_IS_THE_STORE}"
     return wrong or [Line("broker", Finding.OK, f"{place.address} {words}")]
 
 

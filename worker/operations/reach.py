@@ -143,7 +143,7 @@ def _filled(remedy: str, place: Place) -> str:
         words = {
             "start": f"correct {variable}, and see that this machine may connect to it (firewall, HTTPS_PROXY)",
             "authority": authority,
-            "certificate": f"closer has none to show to the API: see that {variable} is right, and ask who runs it",
+            "certificate": f"closer has no certificate to show: correct {variable}, or ask whoever runs that server",
             "with_tls": f"write https:// in {variable}",
             "without_tls": f"correct the port in {variable}",
         }
