@@ -65,7 +65,7 @@ REFUSED = {
     "redis://h h/0": UNREADABLE,
     "redis://h:0/0": UNREADABLE,
     "redis://[::1/0": UNREADABLE,
-    "redis://h/0\n": UNSEEN,
+    "redis://h/\n0": UNSEEN,
     "redis://h/\t0": UNSEEN,
     "redis://a/0;redis://b/0": "it must be one address",
     "redis://a;redis://b": "it must be one address",
@@ -101,7 +101,7 @@ REFUSED = {
     "redis+sentinel://h/0": "sentinel:// does not work with closer yet: name the primary itself",
     "valkey://h/0": "must begin with one of redis://, rediss://, unix://",
     "h:6379/0": "must begin with one of redis://, rediss://, unix://",
-    "'redis://h/0'": "must begin with one of redis://, rediss://, unix://",
+    "'redis://h/0'": "stands in quotes",
 }
 REFUSED_AS_BROKER = {
     "amqp://h//?foo=1": f"the parameter foo {LEAVE_OUT}; known are heartbeat, login_method, failover_strategy",
@@ -113,7 +113,7 @@ REFUSED_AS_BROKER = {
     "amqp://h//?login_method=x": "login_method must be one of PLAIN, AMQPLAIN, EXTERNAL",
     "amqp://h//?failover_strategy=x": "failover_strategy must be one of round-robin, shuffle",
     "amqp://h:99999//": UNREADABLE,
-    "amqp://h//\n": UNSEEN,
+    "amqp://h/\n/": UNSEEN,
     "amqp://a//;redis://b/0": "in a list each address must be amqp://",
     "amqps://a//;amqps://b//": "in a list each address must be amqp://",
     "amqp://u;v@h//": "`;` stands between addresses only",

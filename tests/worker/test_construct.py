@@ -1,4 +1,4 @@
-"""The ledger, its catalogue and the client of the API are built from the settings in one file only."""
+"""The ledger and the client of the API are built from the settings in one file only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def builders(name: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("name", ["Ledger", "Catalogue", "SortedApi"])
+@pytest.mark.parametrize("name", ["Ledger", "SortedApi"])
 def test_built_in_one_place(name: str) -> None:
     """Worker, commands, operations and demo get it from `worker/construct.py`, so none of them forgets a setting."""
     assert builders(name) == {"construct.py"}
