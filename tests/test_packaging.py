@@ -205,4 +205,4 @@ def test_wheel_holds_every_script(tmp_path: Path) -> None:
         if path.suffix in {".py", ".lua"}
     }
     assert expected <= shipped
-    assert "closer = worker.cli.main:main" in commands
+    assert "closer = worker.__main__:main" in commands

@@ -33,6 +33,7 @@ from worker.store.embedded import EmbeddedStore
 
 _log = logging.getLogger("closer.app")
 _LAST_RESORT_S = 40.0
+_STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Worker:
@@ -40,7 +41,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._runtime: Runtime | None = None
-        self._started = ExitStack()  # what `stop` ends, the last started first
+        self._started = ExitStack()  # what `stop` ends, the last started first; each is here before it is started
         self._consuming = Consuming()
         self.interrupted = False  # told to stop by Ctrl-C
 
@@ -51,15 +52,12 @@ class Worker:
         open_files.raise_limit(settings.concurrency)
         for name in unknown_variables():
             _log.warning("%s is not a setting of closer's; is it misspelt?", name)
-        with ExitStack() as started:
-            if settings.embedded:
-                _start_store(settings, started)
-            dispatcher = Dispatcher(close_groups)
-            started.callback(dispatcher.close)
-            runtime = Runtime(settings, dispatcher.dispatch, _stop_process, self._consuming.say)
-            started.callback(runtime.stop)
-            runtime.start()
-            self._started, self._runtime = started.pop_all(), runtime
+        try:
+            runtime = self._start_parts(settings)
+        except BaseException:
+            self.stop()
+            raise
+        self._runtime = runtime
         _log.info(
             "worker %s: API %s, store %s, stream %s, %d calls in flight at most",
             runtime.name,
@@ -68,6 +66,16 @@ class Worker:
             settings.events_stream,
             settings.concurrency,
         )
+
+    def _start_parts(self, settings: Settings) -> Runtime:
+        if settings.embedded:
+            _start_store(settings, self._started)
+        dispatcher = Dispatcher(close_groups)
+        self._started.callback(dispatcher.close)
+        runtime = Runtime(settings, dispatcher.dispatch, _stop_process, self._consuming.say)
+        self._started.callback(runtime.stop)
+        runtime.start()
+        return runtime
 
     def ready(self, consumer: Any) -> None:
         """Begin to take in events; Celery consumes."""
@@ -160,15 +168,22 @@ def _log_from_now_on(instance: Any, **_: Any) -> None:
         warnings.simplefilter("ignore", SecurityWarning)
     instance.quiet = True  # its banner says less than our first line
     instance.exitcode = os.EX_SOFTWARE  # until it is told to stop; Celery ends with 0 even when it gives up
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
+    for number in _STOPS:
+        signal.signal(number, lambda *_: _leave(instance))
 
 
-def _leave(*_: Any) -> None:
-    """Stop before Celery has signal handlers of its own, which it sets when the parts run."""
+def _leave(instance: Any) -> None:
+    """Stop before Celery has signal handlers of its own, which it sets when the parts run.
+
+    Called from a signal handler. It raises nothing: whatever Celery is doing now, an import for one, would lose it.
+    """
+    for number in _STOPS:
+        signal.signal(number, signal.SIG_IGN)
     worker.stop()
+    if instance.pidlock is not None:
+        instance.pidlock.release()
     _log.info("told to stop while starting")
-    raise SystemExit(os.EX_OK)
+    _end_by_force(os.EX_OK)
 
 
 @signals.setup_logging.connect

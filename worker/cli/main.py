@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from tasks.errors import CloserError, ConfigurationError
+from worker import first_signals
 from worker.cli import live, streams, utf8
 from worker.observe.redaction import guard_tracebacks, redact
 
@@ -36,6 +37,7 @@ def _run(arguments: Sequence[str]) -> int | str | None:
             return live.answer(arguments)
         from worker.cli.commands import cli
 
+        first_signals.release(arguments)
         cli.main(arguments, prog_name="closer")
     except SystemExit as end:
         return end.code

@@ -49,6 +49,7 @@ class Runtime:
         self._components: Components
         self._open = asyncio.Event()
         self._drain = asyncio.Event()
+        self._told_to_stop = False
 
     def start(self) -> None:
         """Start the loop; returns when it runs, whether or not the store answers.
@@ -88,6 +89,7 @@ class Runtime:
 
     def drain(self) -> None:
         """Begin to stop, and return at once. Nothing new is begun, and calls in flight end."""
+        self._told_to_stop = True  # for a loop that has not begun
         with suppress(RuntimeError, AttributeError):  # the loop has ended, or has not begun
             self._loop.call_soon_threadsafe(self._drain.set)
 
@@ -114,9 +116,11 @@ class Runtime:
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
+        if self._told_to_stop:
+            self._drain.set()
         self._components = compose(self._settings, self._dispatch, self._consume, self.name)
         background = Background(self._components)
-        await self._components.vitals.hello()
+        await self._hello()
         self._ready.set_result(None)
         supervisor = Supervisor(background.parts(self._open))
         try:
@@ -125,6 +129,17 @@ class Runtime:
         finally:
             self._open.set()  # wakes the parts that wait for it, so that they end, too
             await background.goodbye(supervisor)
+
+    async def _hello(self) -> None:
+        """Introduce the worker, but do not wait for that when it is told to stop. Raises ConfigurationError."""
+        hello = asyncio.ensure_future(self._components.vitals.hello())
+        told = asyncio.ensure_future(self._drain.wait())
+        await asyncio.wait((hello, told), return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
+        if hello.done():
+            hello.result()
+        else:
+            hello.cancel()
 
     def _give_up(self, part: asyncio.Task[Any]) -> None:
         """Make the process stop, before the goodbye begins.
