@@ -184,7 +184,7 @@ def test_nothing_at_all(fleet: Fleet, raw: str) -> None:
 def test_a_message_may_name_many_groups(fleet: Fleet) -> None:
     """However many groups a message names, each is closed; what is not a reference is kept beside them."""
     references = [f"many_{number}" for number in range(1_200)]
-    fleet.store.lpush(QUEUE, message(json.dumps([[[*references, "a b", 5]], {}, {}]).encode()))
+    fleet.store.lpush(QUEUE, message(json.dumps([[[*references, "a b", 1201.5]], {}, {}]).encode()))
     until(lambda: fleet.store.zscore(key_of("closed"), references[-1]) is not None, "the last one closed")
     until(lambda: all(fleet.store.zmscore(key_of("closed"), references)), "all closed")
     assert fleet.keeps('"a b"')[0] == b'"a b"'
