@@ -80,7 +80,7 @@ def _bytes(batch: Any) -> bytes:
 def _say(batch: Any, origin: str, said: Seldom) -> None:
     """Log that something was put aside, at most once in ten seconds, with the number of those that were not logged."""
     if isinstance(batch, Aside) and (more := said.due()) is not None:
-        _log.warning(
+        _log.error(
             "task message %s was put aside: %s%s; look at it: closer rejected list",
             origin,
             batch.problem,

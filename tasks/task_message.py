@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -21,6 +21,7 @@ from tasks.events.strict_json import fields
 TASK_NAME = "tasks.close_groups"
 KEPT_BYTES = 1024 * 1024  # how much of a message that is put aside is kept
 _MOST_ASIDE = 100  # a message with more items that are not references is put aside as a whole
+_FOLLOWERS = ("chain", "chord", "callbacks", "errbacks")  # as Celery calls them in a message
 _JSON = {"", "application/json", "text/json"}
 _NOT_ONE_LIST = "its arguments are not one list of references"
 
@@ -80,12 +81,13 @@ def read(envelope: Envelope, now: datetime) -> TaskMessage:
     """
     task_id = ""
     try:
-        told, args, kwargs = _parts(envelope)
+        told, args, kwargs, embed = _parts(envelope)
         task_id = _id(told.get("id"))
         if told.get("task") != TASK_NAME:
             name = json.dumps(told.get("task"))[:200]
             return put_aside(envelope.whole(), f"the task {name} is not closer's, which is {TASK_NAME}", task_id)
-        return _taken(task_id, args, kwargs, envelope.body, _not_before(told.get("eta"), now))
+        taken = _taken(task_id, args, kwargs, envelope.body, _not_before(told.get("eta"), now))
+        return replace(taken, aside=(*taken.aside, *_not_run(embed, envelope.body)))
     except Unreadable as error:
         return put_aside(envelope.body, str(error), task_id)
     except Exception as error:  # also RecursionError: what could be read may be too deep to be written
@@ -107,8 +109,8 @@ def asides(kept: Any) -> list[Aside] | None:
         return None
 
 
-def _parts(envelope: Envelope) -> tuple[dict[str, Any], Any, Any]:
-    """Return what the message tells of itself, its arguments by place, and its arguments by name.
+def _parts(envelope: Envelope) -> tuple[dict[str, Any], Any, Any, Any]:
+    """Return what the message tells of itself, its arguments by place and by name, and what is to follow the task.
 
     Versions 1 and 2 of Celery's protocol are read. Raises Unreadable when it is not JSON or names no task.
     """
@@ -119,10 +121,23 @@ def _parts(envelope: Envelope) -> tuple[dict[str, Any], Any, Any]:
     if "task" not in named:
         raise Unreadable("it names no task; events belong on the stream")
     if isinstance(document, dict):  # version 1: all in the body
-        return named, document.get("args"), document.get("kwargs")
-    if not isinstance(document, list) or not document:
-        return envelope.headers, None, None
-    return envelope.headers, document[0], document[1] if len(document) > 1 else None
+        return named, document.get("args"), document.get("kwargs"), document
+    if not isinstance(document, list):
+        return envelope.headers, None, None, None
+    args, kwargs, embed = (*document, None, None, None)[:3]
+    return envelope.headers, args, kwargs, embed
+
+
+def _not_run(embed: Any, body: bytes) -> tuple[Aside, ...]:
+    """Return the message once more when its sender wants other tasks to be run after this one, which closer never does.
+
+    So it is told, and what was to be run is not lost without a word.
+    """
+    names = [name for name in _FOLLOWERS if embed.get(name)] if isinstance(embed, dict) else []
+    if not names:
+        return ()
+    problem = f"{', '.join(names)}: closer calls nothing back, so what was to follow this task is not run"
+    return (Aside(body[:KEPT_BYTES], f"task message: {problem}; the rest of the message was read without it"),)
 
 
 def _taken(task_id: str, args: Any, kwargs: Any, body: bytes, too_early: str) -> TaskMessage:

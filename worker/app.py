@@ -20,7 +20,7 @@ from celery.worker import state as celery_state
 from tasks.celery_task import register
 from tasks.errors import CloserError, ConfigurationError, NotTaken
 from worker import open_files
-from worker.broker import celery_variables
+from worker.broker import celery_variables, log_options
 from worker.broker.celery_settings import celery_settings
 from worker.broker.consuming import Consuming
 from worker.dispatch.dispatcher import Dispatcher
@@ -158,11 +158,16 @@ def _end_by_force(code: int) -> None:
 
 
 @signals.celeryd_init.connect
-def _log_from_now_on(instance: Any, **_: Any) -> None:
+def _log_from_now_on(sender: str, instance: Any, options: dict[str, Any], **_: Any) -> None:
     """Turn everything that is printed into log lines. This is the first thing that Celery's worker does."""
     settings = load()
     guard_tracebacks()
-    logs.configure(settings.log_level, settings.log_format)
+    file = log_options.file(options, sender)
+    try:
+        logs.configure(log_options.level(options, settings.log_level), settings.log_format, file)
+    except OSError as error:
+        sys.stderr.write(f"closer: the log file {file} cannot be opened ({error.strerror}); name another: --logfile\n")
+        raise SystemExit(WRONG_CONFIGURATION) from error
     stdio.take_over()
     if os.geteuid() != 0:  # Celery takes a group that the system cannot name for root's
         warnings.simplefilter("ignore", SecurityWarning)
@@ -194,6 +199,8 @@ def _keep_logs(**_: Any) -> None:
 @signals.celeryd_init.connect
 def _refuse(options: dict[str, Any], **_: Any) -> None:
     """End the process when options of `celery -A worker.app worker` would make it another kind of worker."""
+    for name in celery_variables.without_effect(options):
+        _log.warning("%s has no effect on closer's workers; start them without it", name)
     wrong = celery_variables.refused(options, app.conf, celery_settings(load()))
     for words in wrong:
         _log.critical("the worker cannot start with %s; start it without", words)

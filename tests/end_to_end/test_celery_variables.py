@@ -156,3 +156,18 @@ def test_the_broker_option_has_no_effect(store: redis.Redis, store_url: str, for
                 finally:
                     process.kill()
     assert "CELERY_BROKER_URL is set and has no effect" in (tmp_path / "log").read_text()
+
+
+def test_options_without_effect_are_named(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
+    """An option that closer's pool does not heed does no harm, and the log says that it has no effect."""
+    publish(store, ["sg_1"])
+    with run_in_thread(Simulator()) as (api, _):
+        settings = environment(**SETTINGS, redis_url=store_url, api_base_url=api, data_dir=tmp_path)
+        with celery(tmp_path, "--time-limit", "1", "--max-tasks-per-child", "1", **settings) as process:
+            until(lambda: store.zscore(key_of("closed"), "sg_1"), "the group closed")
+            process.terminate()
+            assert process.wait(45) == 0
+    log = (tmp_path / "log").read_text()
+    for name in ("--time-limit", "--max-tasks-per-child"):
+        assert f"{name} has no effect on closer's workers" in log
+    assert "--soft-time-limit" not in log

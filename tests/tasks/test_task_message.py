@@ -137,9 +137,24 @@ def test_a_message_made_anew_is_read_the_same(message: TaskMessage) -> None:
 def test_what_is_made_anew_holds_no_foreign_header() -> None:
     """Nothing that Celery acts upon is carried over."""
     odd = {"eta": "2020-01-01", "expires": "2020-01-01", "timelimit": [1, 1], "retries": 9, "group": "g", "stamps": {}}
-    message = given([[["sg_1"]], {}, {"callbacks": [{}], "chord": {}, "chain": [{}]}], **odd)
+    message = given([[["sg_1"]], {}, {"callbacks": [], "chord": {}, "chain": None}], **odd)
     assert message.headers().keys() == {"lang", "task", "id", "root_id", "argsrepr", "kwargsrepr"}
     assert json.loads(message.body()) == [[["sg_1"]], {}, {}]
+
+
+@pytest.mark.parametrize("name", ["chain", "chord", "callbacks", "errbacks"])
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_is_to_follow_is_not_lost_in_silence(name: str, version: int) -> None:
+    """The groups are received, and the message is kept with what was to be run after it, by its name."""
+    follows = {name: [{"task": "notify", "args": []}]}
+    v1 = {"task": TASK_NAME, "id": "t-1", "args": [["sg_1"]], "kwargs": {}} | follows
+    message = given(v1 if version == 1 else [[["sg_1"]], {}, follows])
+    assert message.references == ("sg_1",)
+    (kept,) = message.aside
+    assert json.loads(kept.body) == (v1 if version == 1 else [[["sg_1"]], {}, follows])
+    assert kept.problem.startswith(f"task message: {name}: closer calls nothing back")
+    again = read(Envelope(message.body(), message.headers(), "application/json"), NOW)
+    assert (again.references, again.aside) == (message.references, message.aside)
 
 
 def test_only_so_much_is_kept() -> None:

@@ -25,6 +25,8 @@ _REFUSED = {
     "beat": "--beat: closer has no schedule of Celery's",
     "statedb": "--statedb: closer's workers revoke nothing",
 }
+# Options that closer's pool of threads, or closer itself, does not heed.
+_WITHOUT_EFFECT = ("time_limit", "soft_time_limit", "max_tasks_per_child", "max_memory_per_child", "heartbeat_interval")
 
 
 @cache
@@ -37,6 +39,11 @@ def forget() -> tuple[str, ...]:
     for name in names:
         del os.environ[name]
     return names
+
+
+def without_effect(options: Mapping[str, Any]) -> list[str]:
+    """Return the options of `celery worker` that were given and that closer does not heed, as they are written."""
+    return [f"--{name.replace('_', '-')}" for name in _WITHOUT_EFFECT if options.get(name) is not None]
 
 
 def refused(options: Mapping[str, Any], conf: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:

@@ -11,8 +11,10 @@ import sys
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+from worker.observe.log_file import LogFileWriter
 from worker.observe.log_writer import LogWriter, own_stderr
 from worker.observe.redaction import RedactingFormatter, Redaction
 
@@ -84,13 +86,13 @@ class RateLimitFilter(logging.Filter):
         return True
 
 
-def configure(level: str, form: str) -> None:
-    """Send all logs to stderr, from a thread. Lines that are held when the process ends are written then.
+def configure(level: str, form: str, file: Path | None = None) -> None:
+    """Send all logs to stderr or a file, from a thread. Lines that are held when the process ends are written then.
 
-    `level`: a level of Python's logging, in either case. `form`: `json`; anything else means text.
+    `level`: a level of Python's logging, in either case. `form`: `json`; anything else means text. `file`: None means
+    stderr. Raises OSError when the file cannot be opened.
     """
-    encoding = sys.__stderr__.encoding if sys.__stderr__ else "utf-8"
-    handler = LogWriter(own_stderr(), encoding=encoding, most_held=MOST_HELD)
+    handler = LogFileWriter(file, most_held=MOST_HELD) if file else _to_stderr()
     inner = JsonFormatter() if form == "json" else TextFormatter()
     handler.setFormatter(RedactingFormatter(inner, Redaction(os.environ)))
     handler.addFilter(RateLimitFilter())
@@ -106,6 +108,11 @@ def configure(level: str, form: str) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # At WARNING it logs a traceback for each message that goes back to the queue when the process stops.
     logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
+
+
+def _to_stderr() -> LogWriter:
+    encoding = sys.__stderr__.encoding if sys.__stderr__ else "utf-8"
+    return LogWriter(own_stderr(), encoding=encoding, most_held=MOST_HELD)
 
 
 def finish() -> None:
