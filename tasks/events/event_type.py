@@ -13,7 +13,13 @@ from functools import lru_cache
 # The type of events that `closer publish` sends. It is always accepted, because somebody asked for exactly this group.
 OWN_TYPE = "closer.group.complete"
 _COMPLETE = frozenset({"complete", "completed"})
-_NOT_QUITE = frozenset({"not", "non", "un", "in", "partial", "partially", "partly", "almost", "nearly"})
+# Words that deny what follows, wherever they stand before it: `not.yet.complete`, `failed.to.complete`.
+_DENIALS = frozenset({
+    "not", "never", "cannot", "isn", "wasn", "hasn", "yet", "failed", "unable", "partial", "partially", "partly",
+    "almost", "nearly",
+})  # fmt: skip
+# Words that deny it only directly before it, because elsewhere they mean other things: `to.be.completed`.
+_DENIALS_BEFORE = frozenset({"non", "un", "in", "to", "be"})
 _VERSION = re.compile(r"v?\d+\Z")
 
 
@@ -67,7 +73,7 @@ class EventTypes:
 
 @lru_cache(maxsize=1024)
 def says_complete(event_type: str) -> bool:
-    """Return whether a type's last word is complete or completed, and the word before it does not deny that.
+    """Return whether a type's last word is complete or completed, and no word before it denies that.
 
     A version or the word `event` at the end does not count. `group.complete.v1` says so; `group.partially-completed`
     does not.
@@ -75,7 +81,10 @@ def says_complete(event_type: str) -> bool:
     found = [word.lower() for word in words(event_type)]
     while found and (found[-1] == "event" or _VERSION.match(found[-1])):
         found.pop()
-    return bool(found) and found[-1] in _COMPLETE and not (len(found) > 1 and found[-2] in _NOT_QUITE)
+    if not found or found[-1] not in _COMPLETE:
+        return False
+    before = found[:-1]
+    return _DENIALS.isdisjoint(before) and _DENIALS_BEFORE.isdisjoint(before[-1:])
 
 
 def words(event_type: str) -> Iterator[str]:

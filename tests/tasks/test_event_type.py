@@ -23,6 +23,7 @@ RULE = EventTypes()
         "ShipmentGroupCompleted", "shipmentGroupCompletedEventV2", "com.acme.group.complete.v1", "group/complete/1",
         "group.complete.1.0", "group.complete.2024-01", "group.complete.v2.event", "GROUPComplete", "closed.complete",
         "fully.completed", "groupe.terminé.complete", "in.acme.group.complete", OWN_TYPE,
+        "to.warehouse.group.complete", "in.transit.completed", "un.locode.group.complete",
     ],
 )  # fmt: skip
 def test_types_that_say_complete(event_type: str) -> None:
@@ -38,6 +39,9 @@ def test_types_that_say_complete(event_type: str) -> None:
         "INComplete", "partial.complete", "group.partially.completed", "partlyComplete", "almost_complete",
         "nearly complete", "completed-partially", "group.complete.failed", "group.completion", "completes", "v1",
         "event", "1.0", "...", "complete.x", "completeness", "größecomplete", "partially.complete.v1", "completé",
+        "not.yet.complete", "not_yet_completed", "never.completed", "not.fully.complete", "failed.to.complete",
+        "isn't complete", "to.be.completed", "GroupNotYetCompletedV2", "group.yet.to.complete", "almost.all.complete",
+        "cannot.be.completed", "order.not-shipped.complete",
     ],
 )  # fmt: skip
 def test_types_that_do_not(event_type: str) -> None:
