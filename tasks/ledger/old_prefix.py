@@ -10,10 +10,10 @@ which would else shut a gate that nobody looks at.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
@@ -124,6 +124,15 @@ async def look(redis: Redis) -> OldLook:
             return _found(await _asked(pipe))
         except (RedisError, OSError) as error:
             raise translated(error, OLD_PREFIX) from error
+
+
+async def is_sealed(redis: Redis) -> bool:
+    """Return whether a move has left its seal under the old prefix. Raises StoreUnavailable and LedgerBroken."""
+    try:
+        api: Any = await cast(Awaitable[Any], redis.hget(old_key("policy"), "api"))
+    except (RedisError, OSError) as error:
+        raise translated(error, OLD_PREFIX) from error
+    return bool(api == SEAL.encode())
 
 
 async def _asked(pipe: Pipeline) -> list[Any]:

@@ -10,10 +10,10 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from tasks.errors import ConfigurationError
+from tasks.errors import ConfigurationError, LedgerBroken
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.old_move import move
-from tasks.ledger.old_prefix import NO_OLD_LEDGER, SEAL, OldState, look
+from tasks.ledger.old_prefix import NO_OLD_LEDGER, SEAL, OldState, is_sealed, look, old_key
 from tasks.namespace import Namespace
 from tests.support import key_of
 
@@ -147,3 +147,15 @@ async def test_another_fleet_has_no_older_ledger(real: Redis) -> None:
     assert await Ledger(real, namespace=Namespace("north")).older() == NO_OLD_LEDGER
     assert (await look(real)).held == ("gate",)
     assert not await real.exists(key_of("gate"))
+
+
+async def test_whether_a_prefix_is_sealed(real: Redis, sealed: Redis) -> None:
+    """Only a move seals it; a foreign key in the seal's place is told, and is not taken for a seal."""
+    assert await is_sealed(sealed)
+    await real.hset(old_key("policy"), "api", API)
+    assert not await is_sealed(real)
+    await real.delete(old_key("policy"))
+    assert not await is_sealed(real)
+    await real.set(old_key("policy"), "x")
+    with pytest.raises(LedgerBroken):
+        await is_sealed(real)

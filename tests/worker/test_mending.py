@@ -19,6 +19,7 @@ import redis
 from tasks.errors import DamagedStore, StoreUnavailable
 from tasks.ledger.gate import Gate
 from tasks.ledger.ledger import Ledger
+from tasks.ledger.old_prefix import SEAL, SEALED_VALUES, old_key
 from tasks.namespace import Namespace
 from tests.support import key_of
 from worker.settings import Settings
@@ -129,7 +130,7 @@ def test_a_damaged_end(disk: Disk, rest: bytes, caplog: pytest.LogCaptureFixture
             [paused] = disk.gate(namespace).standing
             assert (paused.reason, paused.by) == ("paused", "closer")
             assert f"{len(rest)} bytes were cut off" in paused.why
-            assert "holds and discards may be missing" in paused.why
+            assert "the latest results, and what operators did last, may be missing" in paused.why
         [(_, told)] = cast(Any, client.xrevrange(key_of("audit"), count=1))
         assert (told[b"by"], told[b"action"]) == (b"closer", b"pause")
     assert disk.kept() == [rest]
@@ -138,6 +139,19 @@ def test_a_damaged_end(disk: Disk, rest: bytes, caplog: pytest.LogCaptureFixture
     with disk.started():
         assert not disk.gate().open
     assert disk.kept() == [rest]
+
+
+def test_a_store_whose_ledger_was_moved(disk: Disk) -> None:
+    """The seal that a move leaves under the old prefix is not a ledger: the start goes on, and the seal stays."""
+    sealed = {old_key(name): SEAL for name in SEALED_VALUES}
+    with disk.started() as client:
+        client.hset(old_key("policy"), "api", SEAL)
+        client.mset(sealed)
+    disk.append(ZEROS)
+    with disk.started() as client:
+        assert not disk.gate().open
+        assert client.mget(list(sealed)) == [SEAL.encode()] * len(sealed)
+        assert not client.exists(old_key("gate"))
 
 
 @pytest.mark.parametrize(

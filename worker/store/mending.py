@@ -72,7 +72,7 @@ class Owed:
         """Return why the gate is shut, for the audit and `closer status`."""
         return (
             f"the store's file {self.file} was damaged: {self.bytes} bytes were cut off (kept in {self.kept}); the "
-            "latest results, holds and discards may be missing"
+            "latest results, and what operators did last, may be missing"
         )
 
 
