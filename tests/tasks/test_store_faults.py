@@ -16,6 +16,7 @@ from tasks.closure import Outcome, State
 from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.events.event import Rejection
 from tasks.ledger.catalogue import Catalogue, Query
+from tasks.ledger.ledger import Ledger
 from tasks.ledger.values import Settlement
 from tests.support import key_of, until, url_of, valkey
 from tests.tasks.book import Book
@@ -148,6 +149,17 @@ async def test_shared(book: Book, control: sync_redis.Redis, key: str) -> None:
         for reference in await book.due():
             await book.closed(await book.claim(reference), Outcome.CLOSED)
     assert [await book.state(reference) for reference in ("sg_1", "sg_2")] == [State.CLOSED] * 2
+
+
+async def test_questions_that_are_forbidden(sick: ValkeyServer, control: sync_redis.Redis) -> None:
+    """A user without the right to ask for INFO or for types is told nothing, which is not an error."""
+    rights = ["+@all", "-info", "-type"]
+    control.acl_setuser("curious", enabled=True, passwords=["+secret"], keys=["*"], channels=["*"], commands=rights)
+    client = Redis.from_url(url_of(sick).replace("redis://", "redis://curious:secret@"))
+    ledger = Ledger(client)
+    assert await ledger.store_info() is None
+    assert await ledger.kinds(["agenda"]) is None
+    await client.aclose()
 
 
 async def test_locked_doors(sick: ValkeyServer, control: sync_redis.Redis) -> None:
