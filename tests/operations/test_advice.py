@@ -14,7 +14,7 @@ from tasks.ledger.gate import REASONS
 from tasks.ledger.scripts import source
 from worker.cli.commands import COMMANDS
 from worker.cli.phrase import command
-from worker.operations.advice import FAILURES, GATES, Advice
+from worker.operations.advice import FAILURES, GATES, MENDED, Advice
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
 
@@ -32,14 +32,14 @@ def test_every_state_of_the_gate_has_its_advice() -> None:
     assert GATES.keys() == set(REASONS)
 
 
-@pytest.mark.parametrize("advice", [*FAILURES.values(), *GATES.values()])
+@pytest.mark.parametrize("advice", [*FAILURES.values(), *GATES.values(), MENDED])
 def test_advice_begins_with_a_command_that_exists(advice: Advice) -> None:
     """The command that the operator is told to type exists."""
     for step in filter(None, (advice.first, advice.last_resort)):
         assert shlex.split(command(step))[1] in COMMANDS
 
 
-@pytest.mark.parametrize("advice", [*FAILURES.values(), *GATES.values()])
+@pytest.mark.parametrize("advice", [*FAILURES.values(), *GATES.values(), MENDED])
 def test_advice_is_a_value(advice: Advice) -> None:
     """As JSON it goes to any door, and comes back the same; no command line stands in its words."""
     assert Advice.from_json(json.loads(json.dumps(advice.as_json()))) == advice

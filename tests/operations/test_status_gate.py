@@ -92,3 +92,14 @@ def test_a_shut_gate_says_who_why_and_what_to_do_next(cli: Cli) -> None:
         ("pia", "pause", 1, "upgrade"),
         ("olga", "resume", 1, ""),
     ]
+
+
+def test_a_pause_by_closer_itself(cli: Cli) -> None:
+    """It follows damage of the store's files: status and check say what to look at, and send nobody to ask closer."""
+    at_ledger(cli.url, lambda ledger: ledger.gate.pause(by="closer", why="the store's file was damaged"))
+    text = cli.text("status")
+    assert "Look at the audit: is everybody's last action there?" in text
+    assert "closer resume --why" in text
+    assert "Ask the one who paused it" not in text
+    gate = next(line for line in cli.json("check", code=1)["checks"] if "paused by closer" in line["message"])
+    assert gate["remedy"].startswith("Look at the audit")

@@ -16,7 +16,7 @@ from tasks.ledger.old_prefix import OldLook
 from worker.cli import phrase
 from worker.cli.notice_words import words
 from worker.cli.output import age, clock, count, facts, paragraph, plain, styled, table
-from worker.operations.advice import GATES
+from worker.operations.advice import gate_advice
 from worker.operations.event_types import Waiting
 from worker.operations.status import Status
 from worker.operations.story import Story
@@ -70,7 +70,7 @@ def _gate(status: Status) -> Text:
     if not status.gate.standing:
         return Text("open", style="green")
     gravest, *others = status.gate.standing
-    advice = GATES[gravest.reason]
+    advice = gate_advice(gravest)
     text = _standing(gravest, status.gate)
     text.append(f"\n{advice.remedy}\n", style="yellow").append(phrase.command(advice.first), style="bold")
     if advice.last_resort:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.closure import Reason
+from tasks.ledger.gate import Standing
 from worker.operations.operator import Verb
 from worker.operations.selection import Filter, Selection
 from worker.operations.step import Step
@@ -134,3 +135,14 @@ GATES: dict[str, Advice] = {
         Step(Verb.OVERRIDE),
     ),
 }
+MENDED = Advice(
+    "closer has paused all calls, because it had to cut off a damaged end of the store's files. Results, and what "
+    "operators did last, may be missing.",
+    "Look at the audit: is everybody's last action there? Do again what is missing; then resume.",
+    Step(Verb.RESUME),
+)
+
+
+def gate_advice(standing: Standing) -> Advice:
+    """Return the advice for a reason that shuts the gate. A pause by closer itself follows damage, and has its own."""
+    return MENDED if standing.reason == "paused" and standing.by == "closer" else GATES[standing.reason]

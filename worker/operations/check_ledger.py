@@ -13,7 +13,7 @@ from tasks.ledger.gate import Gate
 from tasks.ledger.heartbeat import Heartbeat
 from tasks.ledger.old_prefix import OldState
 from tasks.ledger.policy import FleetPolicy
-from worker.operations.advice import GATES
+from worker.operations.advice import gate_advice
 from worker.operations.context import OperatorContext, StoreAway, open_context
 from worker.operations.event_types import Waiting, uncounted, waiting
 from worker.operations.finding import Finding, Line
@@ -84,7 +84,7 @@ def _paused(gate: Gate) -> list[Line]:
         f"the fleet is paused by {standing.by} since {iso(standing.since_ms)}{why}: no group is closed. Only this "
         "check asks the API, for a group that cannot exist"
     )
-    advice = GATES["paused"]
+    advice = gate_advice(standing)
     return [Line("gate", Finding.WARNING, message, advice.remedy.rstrip("."), advice.first)]
 
 
