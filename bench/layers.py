@@ -33,7 +33,7 @@ _KNOWN: tuple[tuple[Layer, tuple[str, ...]], ...] = (
     (Layer.WIRE, ("aiohttp/",)),
     (Layer.HTTPX, ("httpx/", "httpx_aiohttp/", "httpcore/")),
     (Layer.CALL, ("tasks/api/", "tasks/attempt.py", "tasks/retry.py", "tasks/verdict.py")),
-    (Layer.RUNNERS, ("worker/attempts/pool.py", "bench/limits/")),
+    (Layer.RUNNERS, ("worker/attempts/batches.py", "worker/attempts/pool.py", "bench/limits/")),
     (Layer.LEDGER, ("tasks/ledger/", "worker/attempts/settler.py")),
     (Layer.CELERY, ("celery/", "kombu/", "amqp/", "vine/", "billiard/")),
     (Layer.CELERY, ("tasks/celery_task.py", "tasks/task_message.py", "tasks/envelope.py", "worker/app.py")),

@@ -23,11 +23,11 @@ async def test_a_batch(works: Callable[..., Works], let: asyncio.Event, standin:
     """Every reference of a batch is closed once, also those that no event had named, and repeats cost no call."""
     let.set()
     work = works()
-    await work.messages.take_in([*GROUPS[:5], GROUPS[0]], "task-1")
+    await work.batches.claim([*GROUPS[:5], GROUPS[0]], "task-1")
     await until_soon(lambda: work.settler.settled == 5)
     await work.settler.empty()
     assert await work.states() == {State.CLOSED: set(GROUPS[:5])}
-    await work.messages.take_in(GROUPS[:5], "task-2")
+    await work.batches.claim(GROUPS[:5], "task-2")
     assert len(standin.requests) == 5
     assert work.written >= 1
     [closure] = await work.ledger.read(GROUPS[:1])
@@ -38,11 +38,11 @@ async def test_a_batch(works: Callable[..., Works], let: asyncio.Event, standin:
 async def test_limits(works: Callable[..., Works], let: asyncio.Event) -> None:
     """No more calls are in flight than allowed, a few more are claimed, and the next batch waits for room."""
     work = works(concurrency=2)
-    await work.messages.take_in(GROUPS[:6], "t")
+    await work.batches.claim(GROUPS[:6], "t")
     await until_soon(lambda: work.pool.in_flight == 2)
     assert work.pool.waiting == 4
     assert work.pool.busy
-    more = asyncio.create_task(work.messages.take_in(GROUPS[6:], "t"))
+    more = asyncio.create_task(work.batches.claim(GROUPS[6:], "t"))
     await asyncio.sleep(0)
     assert not more.done()
     let.set()
@@ -54,8 +54,8 @@ async def test_limits(works: Callable[..., Works], let: asyncio.Event) -> None:
 async def test_drain(works: Callable[..., Works], let: asyncio.Event, standin: StandIn) -> None:
     """Stopping ends what is in flight, hands back at once what was not begun, and takes nothing more."""
     work = works(concurrency=2)
-    await work.messages.take_in(GROUPS[:6], "t")
-    waiting = asyncio.create_task(work.messages.take_in(GROUPS[6:], "t"))
+    await work.batches.claim(GROUPS[:6], "t")
+    waiting = asyncio.create_task(work.batches.claim(GROUPS[6:], "t"))
     await until_soon(lambda: len(standin.requests) == 2)
     draining = asyncio.create_task(work.pool.drain())
     await until_soon(lambda: work.pool.waiting == 0)
@@ -66,7 +66,7 @@ async def test_drain(works: Callable[..., Works], let: asyncio.Event, standin: S
         with pytest.raises(NotTaken):
             await waiting
         with pytest.raises(NotTaken):
-            await work.messages.take_in(["sg_9"], "t")
+            await work.batches.claim(["sg_9"], "t")
         await work.settler.empty()
     states = await work.states()
     assert states == {State.CLOSED: set(GROUPS[:2]), State.QUEUED: set(GROUPS[2:6])}
@@ -78,7 +78,7 @@ async def test_rate_limit(works: Callable[..., Works], let: asyncio.Event, stand
     """Under a rate limit a claimed closure waits for its turn; a stop hands it back instead of waiting."""
     let.set()
     work = works(concurrency=5, rate_limit=0.1)
-    await work.messages.take_in(GROUPS[:3], "t")
+    await work.batches.claim(GROUPS[:3], "t")
     await until_soon(lambda: work.settler.settled == 1)
     assert work.pool.waiting == 2
     async with asyncio.timeout(5):
@@ -105,12 +105,12 @@ async def test_a_shut_gate(works: Callable[..., Works], standin: StandIn) -> Non
     standin.let = None
     standin.script.extend([(401, {}), (200, {"reference": GROUPS[5]})])
     work = works(concurrency=1)
-    await work.messages.take_in(GROUPS[:5], "t")
+    await work.batches.claim(GROUPS[:5], "t")
     await until_soon(lambda: work.settler.settled == 5)
     assert len(standin.requests) == 1
     work.settler.permission.key = "another"
     await work.ledger.heartbeats.write("w1", {"key": "another"})
-    await work.messages.take_in(GROUPS[5:6], "t")
+    await work.batches.claim(GROUPS[5:6], "t")
     await until_soon(lambda: work.settler.settled == 6)
     assert len(standin.requests) == 2
     assert (await work.states())[State.CLOSED] == {GROUPS[5]}
@@ -119,7 +119,7 @@ async def test_a_shut_gate(works: Callable[..., Works], standin: StandIn) -> Non
 async def test_no_attempt_outlives_its_lease(works: Callable[..., Works], let: asyncio.Event, standin: StandIn) -> None:
     """A closure that had to wait so long for a slot that its lease could end before the call is handed back."""
     work = works(concurrency=1, lease_s=LEASE_S, budget_s=LEASE_S)
-    await work.messages.take_in(GROUPS[:2], "t")
+    await work.batches.claim(GROUPS[:2], "t")
     let.set()
     await until_soon(lambda: work.settler.settled == 2)
     assert standin.requests == []
@@ -134,7 +134,7 @@ async def test_a_reference_that_cannot_be_claimed(
     work = works()
     await work.pool._claim(["sg_1", "\ud800", "sg_2"])
     assert "cannot be claimed, and is not attempted" in caplog.text
-    await work.messages.take_in(["sg_1", "sg_2"], "t")
+    await work.batches.claim(["sg_1", "sg_2"], "t")
     await until_soon(lambda: work.settler.settled == 2)
 
 
@@ -144,11 +144,11 @@ async def test_the_store_is_away(works: Callable[..., Works], let: asyncio.Event
     store.config_set("maxmemory", 1)
     try:
         with pytest.raises(StoreUnavailable):
-            await work.messages.take_in(["sg_1"], "t")
+            await work.batches.claim(["sg_1"], "t")
     finally:
         store.config_set("maxmemory", 0)
     await work.ledger.receive([GroupComplete("sg_1", "wms", "1")])
-    await work.messages.take_in(["sg_1"], "t")
+    await work.batches.claim(["sg_1"], "t")
     await until_soon(lambda: work.pool.in_flight == 1)
     store.rpush(key_of("closed"), "not ours")
     let.set()
@@ -168,7 +168,7 @@ async def test_an_attempt_that_dies(
     work = works(concurrency=1)
     work.settler.put = None  # type: ignore[method-assign, assignment] # as if the settler were broken
     let.set()
-    await work.messages.take_in(["sg_1"], "t")
+    await work.batches.claim(["sg_1"], "t")
     await until_soon(lambda: "an attempt died without a result" in caplog.text)
     assert (work.pool.in_flight, work.pool.waiting) == (0, 0)
 

@@ -58,7 +58,7 @@ async def test_an_attempt_is_told_after_it_is_written(works: Callable[..., Works
     """Observers are told once, when the ledger has the result: claim, replies, decision, and what was written."""
     let.set()
     work = works()
-    await work.messages.take_in(["sg_1"], "t")
+    await work.batches.claim(["sg_1"], "t")
     await until_soon(lambda: bool(work.attempted))
     [attempted] = work.attempted
     [closure] = await work.ledger.read(["sg_1"])
@@ -75,7 +75,7 @@ async def test_nothing_is_told_before_it_is_written(
 ) -> None:
     """While the ledger cannot take a result nobody is told of it; afterwards everybody is, once."""
     work = works()
-    await work.messages.take_in(["sg_1"], "t")
+    await work.batches.claim(["sg_1"], "t")
     await until_soon(lambda: work.pool.in_flight == 1)
     store.set(key_of("closed"), "not ours")
     let.set()
@@ -144,6 +144,6 @@ async def test_an_observer_that_fails(
     let.set()
     work = works()
     work.settler._observers = [fails, work._observe]
-    await work.messages.take_in(["sg_1", "sg_2"], "t")
+    await work.batches.claim(["sg_1", "sg_2"], "t")
     await until_soon(lambda: len(work.attempted) == 2)
     assert "an observer failed for the attempt on sg_1" in caplog.text

@@ -15,7 +15,8 @@ from tasks.ledger.ledger import Ledger
 from tasks.ledger.values import Received
 from tests.support import key_of, until_soon
 from tests.worker.works import Works
-from worker.intake.task_message import TaskMessages
+from worker.attempts.batches import Batches
+from worker.intake.task_message import TaskMessageDoor
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ async def test_poison(works: Callable[..., Works], let: asyncio.Event, reference
     """What is not a reference is put aside with its value and why, and the rest of the batch is closed."""
     let.set()
     work = works()
-    await work.messages.take_in(references, "task-1")
+    await work.batches.claim(references, "task-1")
     good = 1 if references and "sg_1" in references else 0
     await until_soon(lambda: work.settler.settled == good)
     rejected: Any = await work.redis.xrange(key_of("rejected"))
@@ -42,11 +43,37 @@ async def test_poison(works: Callable[..., Works], let: asyncio.Event, reference
     assert all(fields[b"origin"].startswith(b"task task-1") for _, fields in rejected)
 
 
+class Shut:
+    """A door that nothing may come to."""
+
+    async def keep(self, batch: Any, origin: str) -> list[str]:
+        """Fail."""
+        raise AssertionError(batch)
+
+    async def receive(self, references: Sequence[str], origin: str) -> None:
+        """Fail."""
+        raise AssertionError(references)
+
+
+async def test_what_the_ledger_knows_comes_to_no_door(works: Callable[..., Works], let: asyncio.Event) -> None:
+    """Groups of a message that closer has sent are claimed as they are, whatever state they are in."""
+    let.set()
+    work = works()
+    await work.ledger.receive([GroupComplete(ref, "s", ref) for ref in ("sg_1", "sg_2")])
+    batches = Batches(work.pool, Shut(), asyncio.Event())
+    for _ in range(2):
+        await batches.claim(["sg_1", "sg_2"], "task-1")
+        await until_soon(lambda: work.settler.settled == 2)
+    assert await work.states() == {State.CLOSED: {"sg_1", "sg_2"}}
+    with pytest.raises(AssertionError, match="sg_3"):
+        await batches.claim(["sg_1", "sg_3"], "task-1")
+
+
 async def test_a_poisonous_origin(works: Callable[..., Works], let: asyncio.Event) -> None:
     """A foreign task's id may be any text: half characters and separators in it stop nothing."""
     let.set()
     work = works()
-    await work.messages.take_in(["sg_1", "a/b"], "id \ud800 | \x00\n")
+    await work.batches.claim(["sg_1", "a/b"], "id \ud800 | \x00\n")
     await until_soon(lambda: work.settler.settled == 1)
     assert await work.states() == {State.CLOSED: {"sg_1"}}
     assert await work.redis.xlen(key_of("rejected")) == 1
@@ -66,8 +93,8 @@ async def test_a_group_that_cannot_be_received(works: Callable[..., Works], let:
     """It is kept as rejected with its reference, and the others of its task message are received and closed."""
     let.set()
     work = works()
-    messages = TaskMessages(PoisonedLedger(work.redis), work.pool, asyncio.Event())
-    await messages.take_in(["sg_1", "poison", "sg_2"], "task-1")
+    batches = Batches(work.pool, TaskMessageDoor(PoisonedLedger(work.redis)), asyncio.Event())
+    await batches.claim(["sg_1", "poison", "sg_2"], "task-1")
     await until_soon(lambda: work.settler.settled == 2)
     assert await work.states() == {State.CLOSED: {"sg_1", "sg_2"}}
     [(_, fields)] = store.xrange(key_of("rejected"))

@@ -1,4 +1,4 @@
-"""A pool, a settler and the intake of task messages over a real store and real HTTP, for tests."""
+"""A pool, a settler and the batches of task messages over a real store and real HTTP, for tests."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from tasks.closure import State
 from tasks.ledger.ledger import Ledger
 from tasks.retry import Policy
 from tests.support import key_of
+from worker.attempts.batches import Batches
 from worker.attempts.permission import Permission
 from worker.attempts.pool import AttemptPool
 from worker.attempts.settler import Settler
-from worker.intake.task_message import TaskMessages
+from worker.intake.task_message import TaskMessageDoor
 
 LEASE_S, BUDGET_S = 20.0, 5.0
 GROUPS = [f"sg_{number}" for number in range(12)]
@@ -35,7 +36,7 @@ class Works:
         attempter = Attempter(api, Policy(), worker="w1", budget_s=BUDGET_S)
         chosen = {"concurrency": 2, "lease_s": LEASE_S, "budget_s": BUDGET_S} | options
         self.pool = AttemptPool(self.ledger, attempter, self.settler, worker="w1", **chosen)
-        self.messages = TaskMessages(self.ledger, self.pool, asyncio.Event())
+        self.batches = Batches(self.pool, TaskMessageDoor(self.ledger), asyncio.Event())
         self.running = asyncio.create_task(self.settler.run())
 
     def _after(self) -> None:

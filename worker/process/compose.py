@@ -13,6 +13,7 @@ from tasks.attempt import Attempter
 from tasks.errors import NotTaken
 from tasks.ledger.ledger import Ledger
 from tasks.retry import Policy
+from worker.attempts.batches import Batches
 from worker.attempts.permission import Permission
 from worker.attempts.pool import AttemptPool
 from worker.attempts.settler import Settler
@@ -20,7 +21,7 @@ from worker.construct import api_of, ledger_of
 from worker.dispatch.sweep import Dispatch, Sweep
 from worker.intake.pump import Pump
 from worker.intake.stream import StreamSource
-from worker.intake.task_message import TaskMessages
+from worker.intake.task_message import TaskMessageDoor
 from worker.observe.attempt_log import log_attempt
 from worker.process.inspection import Inspection
 from worker.process.retention import Retention
@@ -44,7 +45,7 @@ class Components:
     pool: AttemptPool
     sweep: Sweep
     intake: Pump
-    messages: TaskMessages
+    batches: Batches
     inspection: Inspection
     vitals: Vitals
     introduced: asyncio.Event
@@ -65,18 +66,18 @@ def compose(settings: Settings, dispatch: Dispatch, consume: Callable[[bool], No
     async def probe(reference: str) -> None:
         """Attempt one closure although the key is suspended. A good reply ends the suspension."""
         with suppress(NotTaken):
-            await messages.take_in([reference], "probe of the key")
+            await batches.claim([reference], "probe of the key")
 
     sweep = Sweep(ledger, dispatch, permission, most=max(200, 4 * settings.concurrency), probe=probe)
     settler = Settler(ledger, permission, after=sweep.made_room, observers=(log_attempt,))
     pool = _pool(settings, ledger, _attempter(settings, api, name), settler, name)
-    messages = TaskMessages(ledger, pool, introduced, sweep.made_room)
+    batches = Batches(pool, TaskMessageDoor(ledger), introduced, sweep.made_room)
     source = StreamSource(ledger.events, settings.events_stream, settings.accepted_types)
-    work = AtWork(pool, settler, messages, sweep)
+    work = AtWork(pool, settler, batches, sweep)
     return Components(
         redis, ledger, api, permission, settler, pool, sweep,
         Pump(source, ledger, settings.accepted_types, sweep.poke),
-        messages,
+        batches,
         Inspection(ledger, lease_s=settings.lease),
         Vitals(settings, name, ledger, permission, introduced, work, signs),
         introduced,

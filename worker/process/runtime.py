@@ -68,12 +68,12 @@ class Runtime:
             self._loop.call_soon_threadsafe(self._open.set)
 
     def hand_over(self, references: Any, origin: str) -> None:
-        """Hand a batch to the loop, from a thread of Celery's pool, and return when it is taken in.
+        """Hand a batch to the loop, from a thread of Celery's pool, and return when it is claimed or kept.
 
         `references`: a list, or what another program sent instead. `origin`: the message's id. It waits at most
         `BATCH_DEADLINE_S` seconds. Raises NotTaken: then the message must stay in the queue.
         """
-        batch = self._components.messages.take_in_when_possible(references, origin)
+        batch = self._components.batches.claim_when_possible(references, origin)
         try:
             future = asyncio.run_coroutine_threadsafe(batch, self._loop)
         except RuntimeError:  # the loop has ended, but Celery's consumer has not

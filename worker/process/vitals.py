@@ -12,11 +12,11 @@ from tasks.errors import CloserError, LedgerBroken, StoreUnavailable
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.policy import FleetPolicy
 from tasks.outage_log import OutageLog
+from worker.attempts.batches import Batches
 from worker.attempts.permission import Permission, key_name
 from worker.attempts.pool import AttemptPool
 from worker.attempts.settler import Settler
 from worker.dispatch.sweep import Sweep
-from worker.intake.task_message import TaskMessages
 from worker.observe import logs
 from worker.observe.redaction import redact
 from worker.patience import within
@@ -37,7 +37,7 @@ class AtWork(NamedTuple):
 
     pool: AttemptPool
     settler: Settler
-    messages: TaskMessages
+    batches: Batches
     sweep: Sweep
 
 
@@ -104,7 +104,7 @@ class Vitals:
         stuck = self._watch.stuck(
             now_s=now_s(),
             on_their_way=self._work.sweep.on_their_way,
-            taken_s=self._work.messages.taken_at,
+            taken_s=self._work.batches.taken_at,
             busy=self._work.pool.busy or self._permission.suspended,
         )
         self._give_sign(stuck=stuck, begun=self._introduced.is_set() and consuming.is_set())
@@ -165,5 +165,5 @@ class Vitals:
 
     def _trouble(self) -> str:
         """Return what keeps the worker from its work, without secrets and in valid UTF-8, which the scripts need."""
-        text = redact(self._work.settler.outages.text or self._work.messages.outages.text)
+        text = redact(self._work.settler.outages.text or self._work.batches.outages.text)
         return text.encode("utf-8", "backslashreplace").decode()
