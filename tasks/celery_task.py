@@ -29,8 +29,9 @@ _SAY_AGAIN_S = 10.0
 def register(app: Celery, hand_over: Callable[[Any, str], None]) -> Task[Any, Any]:
     """Register the task with `app`, and make `hand_over(batch, origin)` its body.
 
-    A batch is a list of at most 500 references, or an `Aside`. `origin` is the message's id. The task's arguments are
-    those of `TaskMessage.arguments`, because every message is read and made anew before Celery sees it.
+    A batch is a list of at most 500 references, or the list of all that was put aside of the message (`Aside`). Either
+    is one step in the store. `origin` is the message's id. The task's arguments are those of `TaskMessage.arguments`,
+    because every message is read and made anew before Celery sees it.
 
     `hand_over` raises NotTaken to put the message back into the queue. If it raises anything else, the batch is kept as
     rejected: for Celery a failed task is done, so the groups that it names would otherwise be lost.
@@ -40,10 +41,11 @@ def register(app: Celery, hand_over: Callable[[Any, str], None]) -> Task[Any, An
     @app.task(name=TASK_NAME, bind=True)
     def close_groups(self: Task[Any, Any], references: list[str], kept: Sequence[Any] = ()) -> None:
         origin = self.request.id or "unknown"
-        batches: list[Any] = [references[start : start + _BATCH] for start in range(0, len(references), _BATCH)]
+        batches: list[list[Any]] = [references[start : start + _BATCH] for start in range(0, len(references), _BATCH)]
+        aside = asides(list(kept)) or []
+        _say(aside, origin, said)
         try:
-            for batch in batches + (asides(list(kept)) or []):
-                _say(batch, origin, said)
+            for batch in [*batches, aside] if aside else batches:
                 _hand_over(batch, origin, hand_over)
         except NotTaken as error:
             raise Reject(str(error), requeue=True) from error
@@ -51,7 +53,7 @@ def register(app: Celery, hand_over: Callable[[Any, str], None]) -> Task[Any, An
     return close_groups
 
 
-def _hand_over(batch: Any, origin: str, hand_over: Callable[[Any, str], None]) -> None:
+def _hand_over(batch: list[Any], origin: str, hand_over: Callable[[Any, str], None]) -> None:
     try:
         hand_over(batch, origin)
     except NotTaken:
@@ -59,10 +61,10 @@ def _hand_over(batch: Any, origin: str, hand_over: Callable[[Any, str], None]) -
     except Exception as error:
         _log.exception("a batch of task %s could not be taken; it is kept as rejected", origin)
         broken = f"task message: closer could not take it ({type(error).__name__}: {error})"
-        _keep(Aside(_bytes(batch), broken[:1000]), origin, hand_over)
+        _keep([Aside(body, broken[:1000]) for body in _bodies(batch)], origin, hand_over)
 
 
-def _keep(aside: Aside, origin: str, hand_over: Callable[[Any, str], None]) -> None:
+def _keep(aside: list[Aside], origin: str, hand_over: Callable[[Any, str], None]) -> None:
     """Keep a batch as rejected. If even that fails, wait a second and leave the message in the queue (NotTaken)."""
     try:
         hand_over(aside, origin)
@@ -73,16 +75,19 @@ def _keep(aside: Aside, origin: str, hand_over: Callable[[Any, str], None]) -> N
         raise NotTaken(f"it could not even be put aside ({error})") from error
 
 
-def _bytes(batch: Any) -> bytes:
-    return batch.body if isinstance(batch, Aside) else json.dumps(batch).encode()[:KEPT_BYTES]
+def _bodies(batch: list[Any]) -> list[bytes]:
+    """Return what is kept of a batch: its references as one, and what was put aside one by one."""
+    aside = [one.body for one in batch if isinstance(one, Aside)]
+    return aside or [json.dumps(batch).encode()[:KEPT_BYTES]]
 
 
-def _say(batch: Any, origin: str, said: Seldom) -> None:
+def _say(aside: list[Aside], origin: str, said: Seldom) -> None:
     """Log that something was put aside, at most once in ten seconds, with the number of those that were not logged."""
-    if isinstance(batch, Aside) and (more := said.due()) is not None:
-        _log.error(
-            "task message %s was put aside: %s%s; look at it: closer rejected list",
-            origin,
-            batch.problem,
-            f" (and {more} others since the last such line)" if more else "",
-        )
+    for one in aside:
+        if (more := said.due()) is not None:
+            _log.error(
+                "task message %s was put aside: %s%s; look at it: closer rejected list",
+                origin,
+                one.problem,
+                f" (and {more} others since the last such line)" if more else "",
+            )

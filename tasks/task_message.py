@@ -21,6 +21,7 @@ from tasks.events.strict_json import fields
 TASK_NAME = "tasks.close_groups"
 KEPT_BYTES = 1024 * 1024  # how much of a message that is put aside is kept
 _MOST_ASIDE = 100  # a message with more items that are not references is put aside as a whole
+_MOST_KEPT = 1000  # a message in which an earlier reader has put aside more was not made by closer
 _FOLLOWERS = ("chain", "chord", "callbacks", "errbacks")  # as Celery calls them in a message
 _JSON = {"", "application/json", "text/json"}
 _NOT_ONE_LIST = "its arguments are not one list of references"
@@ -171,7 +172,7 @@ def _given(args: Any, kwargs: Any) -> tuple[Any, Sequence[Aside]] | None:
         return args[0], ()
     if not args and kwargs.keys() == {"references"}:
         return kwargs["references"], ()
-    if len(args) == 2 and not kwargs and (kept := asides(args[1])) is not None:
+    if len(args) == 2 and not kwargs and (kept := asides(args[1])) is not None and len(kept) <= _MOST_KEPT:
         return args[0], kept
     return None
 

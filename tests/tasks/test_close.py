@@ -46,7 +46,24 @@ def test_what_is_put_aside_is_taken_after_the_references() -> None:
     message = TaskMessage("t-1", ("sg_1",), aside)
     args, kwargs, _ = json.loads(message.body())
     task(lambda batch, origin: taken.append(batch)).apply(args=args, kwargs=kwargs).get()
-    assert taken == [["sg_1"], *aside]
+    assert taken == [["sg_1"], list(aside)]
+
+
+def test_everything_that_is_put_aside_is_handed_over_at_once() -> None:
+    """However much was put aside of a message, it is kept in one step; where that breaks, each keeps its own bytes."""
+    taken: list[Any] = []
+
+    def take(batch: Any, origin: str) -> None:
+        taken.append(batch)
+        if len(taken) == 1:
+            raise LookupError("a defect")
+
+    aside = tuple(Aside(b"%d" % number, "why") for number in range(100))
+    task(take).apply(args=TaskMessage("t-1", (), aside).arguments()).get()
+    first, second = taken
+    assert first == list(aside)
+    assert [one.body for one in second] == [one.body for one in aside]
+    assert all("LookupError: a defect" in one.problem for one in second)
 
 
 def test_not_taken() -> None:
@@ -73,7 +90,7 @@ def test_what_cannot_be_taken_is_put_aside(error: Exception) -> None:
     close_groups = task(take)
     close_groups.apply(args=(["sg_1"],)).get()
     close_groups.apply(args=(["sg_2"],)).get()
-    aside, last = taken
+    [aside], last = taken
     assert aside.body == b'["sg_1"]'
     assert type(error).__name__ in aside.problem
     assert last == ["sg_2"]
@@ -99,9 +116,9 @@ def test_a_broken_batch_stays_while_it_cannot_be_put_aside() -> None:
 
     def take(batch: Any, origin: str) -> None:
         taken.append(batch)
-        raise NotTaken("stopping") if isinstance(batch, Aside) else LookupError("a defect")
+        raise NotTaken("stopping") if isinstance(batch[0], Aside) else LookupError("a defect")
 
     with pytest.raises(Reject) as rejected:
         task(take).run(["sg_1"])
     assert "requeue=True" in repr(rejected.value)
-    assert isinstance(taken[1], Aside)
+    assert isinstance(taken[1][0], Aside)

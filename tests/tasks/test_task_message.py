@@ -187,6 +187,14 @@ def test_what_is_not_what_we_have_put_aside() -> None:
     assert asides([["good", "why"]]) is not None
 
 
+@pytest.mark.parametrize(("number", "parts"), [(1000, 1000), (1001, 1)])
+def test_what_was_put_aside_has_a_limit(number: int, parts: int) -> None:
+    """A message of another program that looks as if a reader had put thousands aside is kept whole, as one."""
+    message = given([[["sg_1"], [["x", "why"]] * number], {}, {}])
+    assert len(message.aside) == parts
+    assert message.references == (("sg_1",) if parts > 1 else ())
+
+
 def test_a_name_that_is_nested_too_deeply() -> None:
     """What was nested just so that it could be read, and not be shown, is kept as rejected."""
     name: list[Any] = []

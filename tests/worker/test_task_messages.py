@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from tasks.closure import State
-from tasks.events.event import GroupComplete
+from tasks.envelope import Envelope
+from tasks.events.batch import Element
+from tasks.events.event import GroupComplete, Rejection
+from tasks.ledger.entries import written_ms
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.values import Received
+from tasks.task_message import TASK_NAME, Aside, read
 from tests.support import key_of, until_soon
 from tests.worker.works import Works
 from worker.attempts.batches import Batches
 from worker.intake.task_message import TaskMessageDoor
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -77,6 +84,31 @@ async def test_a_poisonous_origin(works: Callable[..., Works], let: asyncio.Even
     await until_soon(lambda: work.settler.settled == 1)
     assert await work.states() == {State.CLOSED: {"sg_1"}}
     assert await work.redis.xlen(key_of("rejected")) == 1
+
+
+async def test_the_same_bytes_in_one_message(works: Callable[..., Works], store: Any) -> None:
+    """Each place of a message counts once, also when the message comes again after a crash; the bytes are kept once."""
+    work = works()
+    message = read(Envelope(b'[[["a/b", "a/b", "c d", "a/b"]], {}, {}]', {"task": TASK_NAME, "id": "task-1"}), NOW)
+    for _ in range(2):
+        await work.batches.claim(list(message.aside), message.task_id)
+    letters = {one.body: one async for one in work.ledger.dead_letters.newest()}
+    assert {body: one.times for body, one in letters.items()} == {b'"a/b"': 3, b'"c d"': 1}
+    first = letters[b'"a/b"']
+    assert (first.origin, first.problems) == ("task task-1/0", (message.aside[0].problem,))
+    assert first.last_ms >= written_ms(first.rejected_id)
+    await work.batches.claim(list(message.aside), "task-2")
+    assert {one.body: one.times async for one in work.ledger.dead_letters.newest()} == {b'"a/b"': 6, b'"c d"': 2}
+
+
+async def test_all_that_is_put_aside_is_kept_in_one_step(works: Callable[..., Works], store: Any) -> None:
+    """A hundred wrong references of one message cost the store one script."""
+    work = works()
+    await work.ledger.dead_letters.keep([Element(b"x", "x", Rejection(("x",)))])  # so the store knows the script
+    before = store.info("commandstats")["cmdstat_evalsha"]["calls"]
+    await work.batches.claim([Aside(b"%d" % number, "why") for number in range(100)], "task-1")
+    assert store.xlen(key_of("rejected")) == 101
+    assert store.info("commandstats")["cmdstat_evalsha"]["calls"] - before == 1
 
 
 class PoisonedLedger(Ledger):
