@@ -23,6 +23,7 @@ from tasks.ledger.notices import Notices
 from tasks.ledger.old_prefix import NO_OLD_LEDGER, OldLook, look
 from tasks.ledger.policy import FleetPolicies
 from tasks.ledger.scripts import Scripts, translated
+from tasks.ledger.tokens import TokenStore
 from tasks.namespace import DEFAULT_NAMESPACE, Namespace
 
 
@@ -62,6 +63,7 @@ class Ledger(Closures):
         self.inspector = Inspector(scripts)
         self.policy = FleetPolicies(scripts, api)
         self.notices = Notices(scripts)
+        self.tokens = TokenStore(scripts)
 
     async def identity(self) -> str:
         """Return the ledger's own name. The first call makes it, and it never changes.

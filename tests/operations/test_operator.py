@@ -33,6 +33,7 @@ from worker.operations.step import Step
 from worker.settings import load
 
 LOOKS = {Verb.STATUS, Verb.LIST, Verb.SHOW, Verb.REJECTED, Verb.AUDIT, Verb.CHECK}
+UNAUDITED = LOOKS | {Verb.PUBLISH, Verb.LIST_TOKENS}
 ACTS = {Verb.REQUEUE, Verb.DISCARD, Verb.VERIFY, Verb.PAUSE, Verb.RESUME, Verb.REPLAY, Verb.DISCARD_REJECTED}
 ACTS |= {Verb.EXPORT_REJECTED}
 MAY: dict[Role, set[Verb]] = {
@@ -72,7 +73,7 @@ def test_who_may_do_what(verb: Verb, role: Role) -> None:
 @pytest.mark.parametrize("verb", Verb)
 def test_what_each_verb_needs(verb: Verb) -> None:
     """A change needs a name; some verbs need a choice; what cannot be undone needs a reason."""
-    changes = verb not in LOOKS | {Verb.PUBLISH}
+    changes = verb not in UNAUDITED
     assert refused(Role.ADMIN, verb, CHOSEN.get(verb), name=" ") == (Rule.NAMELESS if changes else None)
     assert refused(Role.ADMIN, verb, None) == (Rule.EVERYTHING if verb in CHOSEN else None)
     assert refused(Role.ADMIN, verb, CHOSEN.get(verb), why=" ") == (Rule.WHY_NEEDED if verb in NEED_A_WHY else None)

@@ -45,6 +45,9 @@ CASES: dict[str, tuple[str, int, bool]] = {
     "publish": ("sg_00000", 0, True),
     "check": ("", 1, True),  # nothing listens at the API's address
     "ledger move-api": ("--why x", 0, True),
+    "token create": ("--name x --role viewer", 1, False),  # `prepare` has made it
+    "token list": ("", 0, True),
+    "token revoke": ("nobody", 1, False),
     "ledger repair": ("--yes", 2, False),  # the store is not the embedded one
     "completion": ("bash", 0, True),
     "simulate": ("--host a..b", 1, False),
@@ -84,6 +87,7 @@ def command(request: pytest.FixtureRequest, cli: Cli, tmp_path: Path) -> Streams
 
 def prepare(cli: Cli) -> None:
     """Have something to print for each command."""
+    cli.text("token", "create", "--name", "x", "--role", "viewer")
     cli.text("pause", "--why", "x")
     cli.text("resume", "--why", "x")
     at_ledger(cli.url, lambda ledger: ledger.dead_letters.reject(b"x", Rejection(("event: wrong",)), "1-0"))

@@ -25,6 +25,7 @@ COMMANDS = {
     "publish": "worker.cli.publish:publish",
     "check": "worker.cli.check:check",
     "ledger": "worker.cli.ledger:ledger",
+    "token": "worker.cli.token:token",
     "completion": "worker.cli.completion:completion",
     "simulate": "worker.cli.simulate:simulate",
 }

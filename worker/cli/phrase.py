@@ -37,6 +37,9 @@ _COMMANDS: dict[Verb, list[str]] = {
     Verb.EXPORT_REJECTED: ["rejected", "export"],
     Verb.SHORTEN_AUDIT: ["audit", "export", "--remove"],
     Verb.MOVE_API: ["ledger", "move-api"],
+    Verb.CREATE_TOKEN: ["token", "create"],
+    Verb.LIST_TOKENS: ["token", "list"],
+    Verb.REVOKE_TOKEN: ["token", "revoke"],
 }
 # Commands that are advised with a `--why` to be filled in.
 _TOLD_WHY = {Verb.REQUEUE, Verb.DISCARD, Verb.PAUSE, Verb.RESUME, Verb.OVERRIDE, Verb.DISCARD_REJECTED, Verb.MOVE_API}
@@ -107,7 +110,8 @@ def _chosen(selection: Mapping[str, Any]) -> str:
 
 
 def _flags(selection: Mapping[str, Any]) -> list[str]:
-    found = ["--lock"] if selection.get("lock") else []
+    found = [str(selection["token"])] if selection.get("token") else []
+    found += ["--lock"] if selection.get("lock") else []
     found += ["--accept-type", str(selection["accept_type"])] if selection.get("accept_type") else []
     found += ["--use-subject"] if selection.get("use_subject") else []
     for name, option in _SELECTED.items():

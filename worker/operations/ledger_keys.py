@@ -26,6 +26,8 @@ KINDS: dict[str, str] = {
             "rejected_same",
             "rejected_times",
             "rejected_rate",
+            "tokens",
+            "tokens_used",
         ),
         "hash",
     ),

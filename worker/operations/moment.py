@@ -57,6 +57,17 @@ class Moment:
         return _to_ms(at)
 
 
+def duration_s(text: str) -> float:
+    """Return the seconds of a duration such as `12h` or `90d`, up to 10,000 days.
+
+    Raises ValueError, with the ways to write one, for anything else.
+    """
+    found = _AGO.fullmatch(text)
+    if found is None or not 0 < _age_s(found) <= _LONGEST_S:
+        raise ValueError(f"{text!r} is not a duration: write 30m, 12h, 90d or 4w, at most 10000d")
+    return _age_s(found)
+
+
 def _age_s(ago: re.Match[str]) -> float:
     return float(ago[1]) * _UNITS_S[ago[2]]
 

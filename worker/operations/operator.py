@@ -13,7 +13,7 @@ from typing import Protocol
 from tasks.closure import State
 from worker.operations.refusal import Refused, Rule
 
-_NAME_LIMIT = 100  # so many characters of a name are kept in the audit
+NAME_LIMIT = 100  # so many characters of a name are kept in the audit
 
 
 class Role(StrEnum):
@@ -52,20 +52,47 @@ class Verb(StrEnum):
     EXPORT_REJECTED = "export rejected"
     SHORTEN_AUDIT = "shorten audit"
     MOVE_API = "move-api"
+    CREATE_TOKEN = "create token"  # noqa: S105
+    LIST_TOKENS = "list tokens"
+    REVOKE_TOKEN = "revoke token"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What an emitter is bound to: events of these sources, about groups whose references begin with these prefixes.
+
+    Without sources any source will do, and without prefixes any reference.
+    """
+
+    sources: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+
+    def covers(self, source: str, reference: str) -> bool:
+        """Return whether an event of this source may close the group with this reference."""
+        return (not self.sources or source in self.sources) and (
+            not self.prefixes or reference.startswith(self.prefixes)
+        )
+
+
+EVERYTHING = Scope()
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Who acts. `name`: a person or a program. `door`: through which door (`cli`, `console`, `api`)."""
+    """Who acts. `name`: a person or a program. `door`: through which door (`cli`, `console`, `api`).
+
+    `scope`: what an emitter is bound to.
+    """
 
     name: str
     role: Role
     door: str
+    scope: Scope = EVERYTHING
 
     @property
     def signature(self) -> str:
         """The name as the audit keeps it: without blanks at its ends, at most 100 characters."""
-        return self.name.strip()[:_NAME_LIMIT]
+        return self.name.strip()[:NAME_LIMIT]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +142,9 @@ PERMISSIONS: dict[Verb, Permission] = {
     Verb.EXPORT_REJECTED: Permission(_OPERATORS),
     Verb.SHORTEN_AUDIT: Permission(_ADMINS, why_needed=True),
     Verb.MOVE_API: Permission(_ADMINS, why_needed=True),
+    Verb.CREATE_TOKEN: Permission(_ADMINS),
+    Verb.LIST_TOKENS: Permission(_ADMINS, changes=False),
+    Verb.REVOKE_TOKEN: Permission(_ADMINS),
 }
 
 

@@ -30,6 +30,8 @@ class Rule(StrEnum):
     OLDER_LEDGER = "older_ledger"
     WRONG_LINES = "wrong_lines"
     TOO_RECENT = "too_recent"
+    NOT_A_NAME = "not_a_name"
+    BOUND_ROLE = "bound_role"
 
 
 class Refused(CloserError):

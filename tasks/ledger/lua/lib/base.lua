@@ -14,6 +14,7 @@
 --   workers          hash    each worker's last sign of life, see heartbeat.lua
 --   rejected         stream  what is not an event, see letters.lua
 --   inspection       hash    see inspection.lua
+--   tokens           hash    who may use the console, the API and the HTTP door, see token.lua    tokens_used  hash  see there
 --   shared           hash    streams that other consumer groups read, too, see take_off.lua
 -- VERSION, OLDEST_BESIDE  constants that Python writes before this text, see version.py
 -- ARGV[1]  "now|since|stood|moved".
