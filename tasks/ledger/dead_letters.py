@@ -38,13 +38,12 @@ class DeadLetters:
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
 
-    async def reject(self, body: bytes, rejection: Rejection, origin: str, *, delivery: str = "") -> str:
-        """Keep a message that is not an event, and return its id, or "" when this delivery is kept already.
+    async def reject(self, body: bytes, rejection: Rejection, origin: str) -> str:
+        """Keep a message that is not an event, and return its id. Each call counts it.
 
-        `body`: its bytes. `origin`: where it came from. `delivery`: the name of the message that brought it. A repeat
-        of a delivery is not counted again; without a name it is.
+        `body`: its bytes. `origin`: where it came from.
         """
-        (rejected_id,) = await self._run([_argument(body, rejection, origin, delivery, unique=False)])
+        (rejected_id,) = await self._run([_argument(body, rejection, origin, "", unique=False)])
         return rejected_id.decode()
 
     async def keep(self, elements: Sequence[Element], *, unique: bool = True) -> int:

@@ -54,10 +54,10 @@ async def test_identical_bytes_are_kept_once(book: Book) -> None:
 
 
 async def test_a_delivery_is_counted_once(book: Book) -> None:
-    """The reply to `reject` and `keep` may be lost: the same delivery again changes nothing, another one counts."""
+    """The reply to `keep` may be lost: the same delivery again changes nothing, another one counts."""
     for _ in range(2):
-        await book.ledger.dead_letters.reject(b"a", WRONG, "task 1", delivery="task 1")
-    await book.ledger.dead_letters.reject(b"a", WRONG, "task 2", delivery="task 2")
+        await book.ledger.dead_letters.keep([Element(b"a", "task 1", WRONG)], unique=False)
+    await book.ledger.dead_letters.keep([Element(b"a", "task 2", WRONG)], unique=False)
     for _ in range(2):
         await book.ledger.dead_letters.keep([Element(b"b", "1-0", WRONG), Element(b"b", "1-0/1", WRONG)])
     assert await counts(book) == {b"a": 2, b"b": 2}
@@ -83,6 +83,18 @@ async def test_many_are_kept_in_one_step(real: Redis) -> None:
     stats = await real.info("commandstats")
     assert stats["cmdstat_evalsha"]["calls"] == 1
     assert await real.xlen(key_of("rejected")) == 501
+
+
+async def test_the_same_bytes_within_a_step(book: Book) -> None:
+    """However many events a step keeps, each is counted, before and after the numbers of the first 500 are written."""
+    keep = book.ledger.dead_letters.keep
+    bodies = [b"a", *(b"%d" % number for number in range(600)), b"a", b"0"]
+    elements = [Element(body, f"{place}-0", WRONG) for place, body in enumerate(bodies)]
+    assert await keep(elements[:3]) == 3
+    assert await keep(elements) == 600
+    found = await counts(book)
+    assert (found[b"a"], found[b"0"], found[b"599"], len(found)) == (2, 2, 1, 601)
+    assert await times_known(book) == 601
 
 
 @pytest.mark.parametrize("index", ["gone", "another", "not an id", "of a wrong kind"])

@@ -15,19 +15,24 @@
 
 local ONCE_LIMIT = 100000
 
+local PORTION = 500  -- the events whose numbers are written in one command
+
+-- What is to be written of a portion: digest → id, and id → { times, digest }.
+local id_of, tally = {}, {}
+
 local function known(delivery)
   return delivery ~= '' and redis.pcall('ZADD', P .. 'rejected_once', 'NX', NOW, delivery) == 0
 end
 
 -- The id of the entry that has these bytes; nil when there is none. A digest may lie, so the bytes are compared.
 local function held(digest, bytes, event_type)
-  local id = redis.pcall('HGET', same, digest)
+  local id = id_of[digest] or redis.pcall('HGET', same, digest)
   local entry = type(id) == 'string' and letter(id)
   if entry and field_of(entry, 'event') == bytes and (field_of(entry, 'type') or '') == event_type then return id end
 end
 
 local function count_again(id, digest)
-  redis.pcall('HSET', came, id, string.format('%d|%.0f|%s', times_of(id) + 1, NOW, digest))
+  tally[id] = { (tally[id] and tally[id][1] or times_of(id)) + 1, digest }
   return id
 end
 
@@ -37,9 +42,20 @@ local function keep_letter(bytes, problems, origin, event_type, digest)
     fields[7], fields[8] = 'type', event_type
   end
   local id = redis.call('XADD', P .. 'rejected', '*', unpack(fields))
-  redis.pcall('HSET', same, digest, id)
-  redis.pcall('HSET', came, id, string.format('1|%.0f|%s', NOW, digest))
+  id_of[digest], tally[id] = id, { 1, digest }
   return id
+end
+
+-- Writes what is to be written, each hash in one command: one for each event made rejecting dearer by a third.
+local function write_down()
+  local digests, counts = {}, {}
+  for digest, id in pairs(id_of) do digests[#digests + 1], digests[#digests + 2] = digest, id end
+  for id, one in pairs(tally) do
+    counts[#counts + 1], counts[#counts + 2] = id, string.format('%d|%.0f|%s', one[1], NOW, one[2])
+  end
+  if digests[1] then redis.pcall('HSET', same, unpack(digests)) end
+  if counts[1] then redis.pcall('HSET', came, unpack(counts)) end
+  id_of, tally = {}, {}
 end
 
 local new, told = 0, nil  -- how many events were counted, and what a notice says of the first
@@ -57,7 +73,11 @@ end
 
 expect('stream', { 'rejected' })
 local ids = {}
-for i = 3, #ARGV, 7 do ids[#ids + 1] = reject(unpack(ARGV, i, i + 6)) end
+for i = 3, #ARGV, 7 do
+  ids[#ids + 1] = reject(unpack(ARGV, i, i + 6))
+  if #ids % PORTION == 0 then write_down() end
+end
+write_down()
 redis.pcall('ZREMRANGEBYRANK', P .. 'rejected_once', 0, -ONCE_LIMIT - 1)
 if told then
   pcall(function() notice_rejected(told[1], cjson.decode(told[2])[1], told[3] ~= '' and told[3] or nil) end)
