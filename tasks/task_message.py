@@ -87,8 +87,9 @@ def read(envelope: Envelope, now: datetime) -> TaskMessage:
         if told.get("task") != TASK_NAME:
             name = json.dumps(told.get("task"))[:200]
             return put_aside(envelope.whole(), f"the task {name} is not closer's, which is {TASK_NAME}", task_id)
-        taken = _taken(task_id, args, kwargs, envelope.body, _not_before(told.get("eta"), now))
-        return replace(taken, aside=(*taken.aside, *_not_run(embed, envelope.body)))
+        followers = _followers(embed)
+        taken = _taken(task_id, args, kwargs, envelope.body, _not_before(told.get("eta"), now) or followers)
+        return _with_followers(taken, envelope.body, followers) if followers else taken
     except Unreadable as error:
         return put_aside(envelope.body, str(error), task_id)
     except Exception as error:  # also RecursionError: what could be read may be too deep to be written
@@ -129,20 +130,28 @@ def _parts(envelope: Envelope) -> tuple[dict[str, Any], Any, Any, Any]:
     return envelope.headers, args, kwargs, embed
 
 
-def _not_run(embed: Any, body: bytes) -> tuple[Aside, ...]:
-    """Return the message once more when its sender wants other tasks to be run after this one, which closer never does.
+def _followers(embed: Any) -> str:
+    """Return why no group of a message may be closed whose sender wants other tasks to be run after it; "" otherwise.
 
-    So it is told, and what was to be run is not lost without a word.
+    closer runs none. If it closed the groups, which cannot be taken back, what was to follow would be lost in silence.
     """
     names = [name for name in _FOLLOWERS if embed.get(name)] if isinstance(embed, dict) else []
     if not names:
-        return ()
-    problem = f"{', '.join(names)}: closer calls nothing back, so what was to follow this task is not run"
-    return (Aside(body[:KEPT_BYTES], f"task message: {problem}; the rest of the message was read without it"),)
+        return ""
+    return f"{', '.join(names)}: closer calls nothing back, so it closes none of the groups that are to be followed"
 
 
-def _taken(task_id: str, args: Any, kwargs: Any, body: bytes, too_early: str) -> TaskMessage:
-    """Return the references that are valid, and put the rest aside: one by one up to 100 of them, else all at once."""
+def _with_followers(taken: TaskMessage, body: bytes, followers: str) -> TaskMessage:
+    """Put the message aside as well, once, because it holds what was to follow."""
+    (whole,) = put_aside(body, followers).aside
+    return taken if whole in taken.aside else replace(taken, aside=(*taken.aside, whole))
+
+
+def _taken(task_id: str, args: Any, kwargs: Any, body: bytes, not_now: str) -> TaskMessage:
+    """Return the references that are valid, and put the rest aside: one by one up to 100 of them, else all at once.
+
+    `not_now`: why none may be closed, "" when all may be. Each is then put aside as an event, which can be replayed.
+    """
     given = _given(args, kwargs)
     if given is None:
         told = json.dumps({"args": args, "kwargs": kwargs}).encode() if isinstance(args, list) else body
@@ -153,11 +162,11 @@ def _taken(task_id: str, args: Any, kwargs: Any, body: bytes, too_early: str) ->
     if not isinstance(references, list):
         return TaskMessage(task_id, aside=(_aside(references, "references: a list of strings is needed"),))
     good = [one for one in references if is_reference(one)]
-    if len(references) - len(good) > _MOST_ASIDE or (too_early and len(good) > _MOST_ASIDE):
-        return put_aside(body, too_early or f"references: {len(references) - len(good)} are not references", task_id)
+    if len(references) - len(good) > _MOST_ASIDE or (not_now and len(good) > _MOST_ASIDE):
+        return put_aside(body, not_now or f"references: {len(references) - len(good)} are not references", task_id)
     wrong = [_aside(one, wrong_reference(index)) for index, one in enumerate(references) if not is_reference(one)]
-    if too_early:
-        wrong += [_aside({"reference": one}, too_early) for one in good]
+    if not_now:
+        wrong += [_aside({"reference": one}, not_now) for one in good]
         good = []
     return TaskMessage(task_id, tuple(good), (*kept, *wrong))
 

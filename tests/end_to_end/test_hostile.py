@@ -89,9 +89,7 @@ NAMES: dict[str, Callable[[str], str]] = {
     "stamps": lambda ref: changed("headers", body(ref, {}, {}), stamped_headers=["a"], stamps=5),
     "shadow": lambda ref: changed("headers", body(ref, {}, {}), shadow=["x"]),
     "group": lambda ref: changed("headers", body(ref, {}, {}), group="g", group_index=1, ignore_result=False),
-    "callbacks": lambda ref: message(body(ref, {}, {"callbacks": [LINK], "errbacks": [LINK], "chain": [LINK]})),
-    "chord": lambda ref: message(body(ref, {}, {"chord": LINK})),
-    "odd callbacks": lambda ref: message(body(ref, {}, {"callbacks": 5, "chain": "x", "chord": []})),
+    "no callbacks": lambda ref: message(body(ref, {}, {"callbacks": None, "chain": [], "chord": {}})),
     "embed overrides": lambda ref: message(body(ref, {}, {"id": 5, "delivery_info": None, "is_eager": True})),
     "version 1": lambda ref: without("headers", json.dumps(
         {"task": "tasks.close_groups", "id": 1, "args": [[ref]], "kwargs": {}, "expires": "2020-01-01"}).encode()),
@@ -128,6 +126,9 @@ KEPT: dict[str, Callable[[str], str | bytes]] = {
     "later": lambda ref: changed("headers", body(ref, {}, {}), eta=FAR),
     "odd eta": lambda ref: changed("headers", body(ref, {}, {}), eta="tomorrow"),
     "eta is a number": lambda ref: changed("headers", body(ref, {}, {}), eta=5),
+    "callbacks": lambda ref: message(body(ref, {}, {"callbacks": [LINK], "errbacks": [LINK], "chain": [LINK]})),
+    "chord": lambda ref: message(body(ref, {}, {"chord": LINK})),
+    "odd callbacks": lambda ref: message(body(ref, {}, {"callbacks": 5, "chain": "x", "chord": []})),
     "cut": lambda ref: message(body(ref, {}, {})[:-1]),
     "not a list": lambda ref: message(json.dumps({"x": ref}).encode()),
     "wrong signature": lambda ref: message(json.dumps([[[ref], "more"], {}, {}]).encode()),
@@ -170,6 +171,7 @@ def test_what_is_not_received_is_kept(fleet: Fleet, kind: str) -> None:
     fleet.still_works()
     fleet.holds_nothing_back()
     assert not any(fleet.store.zscore(key_of("closed"), mark) for mark in marks)
+    assert not fleet.store.exists("foreign")  # no callback was run
     assert "Unrecoverable" not in fleet.worker.output
 
 

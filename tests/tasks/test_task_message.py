@@ -142,19 +142,42 @@ def test_what_is_made_anew_holds_no_foreign_header() -> None:
     assert json.loads(message.body()) == [[["sg_1"]], {}, {}]
 
 
-@pytest.mark.parametrize("name", ["chain", "chord", "callbacks", "errbacks"])
+FOLLOWERS = ["chain", "chord", "callbacks", "errbacks"]
+
+
+@pytest.mark.parametrize("name", FOLLOWERS)
 @pytest.mark.parametrize("version", [1, 2])
 def test_what_is_to_follow_is_not_lost_in_silence(name: str, version: int) -> None:
-    """The groups are received, and the message is kept with what was to be run after it, by its name."""
+    """No group is received. Each is kept as an event that can be replayed, and the message with what was to follow."""
     follows = {name: [{"task": "notify", "args": []}]}
-    v1 = {"task": TASK_NAME, "id": "t-1", "args": [["sg_1"]], "kwargs": {}} | follows
-    message = given(v1 if version == 1 else [[["sg_1"]], {}, follows])
-    assert message.references == ("sg_1",)
-    (kept,) = message.aside
-    assert json.loads(kept.body) == (v1 if version == 1 else [[["sg_1"]], {}, follows])
-    assert kept.problem.startswith(f"task message: {name}: closer calls nothing back")
+    v1 = {"task": TASK_NAME, "id": "t-1", "args": [["sg_1", "sg_2", 5]], "kwargs": {}} | follows
+    v2 = [[["sg_1", "sg_2", 5]], {}, follows]
+    message = given(v1 if version == 1 else v2)
+    assert message.references == ()
+    wrong, *groups, whole = message.aside
+    assert (wrong.body, wrong.problem.partition(":")[0]) == (b"5", "references[2]")
+    assert [json.loads(one.body) for one in groups] == [{"reference": "sg_1"}, {"reference": "sg_2"}]
+    assert all(one.problem.startswith(f"{name}: closer calls nothing back") for one in groups)
+    assert json.loads(whole.body) == (v1 if version == 1 else v2)
+    assert whole.problem.startswith(f"task message: {name}: closer calls nothing back")
     again = read(Envelope(message.body(), message.headers(), "application/json"), NOW)
     assert (again.references, again.aside) == (message.references, message.aside)
+
+
+def test_a_large_message_that_is_to_be_followed() -> None:
+    """One of more than a hundred groups is kept once, as it is."""
+    message = given([[[f"sg_{number}" for number in range(101)]], {}, {"chain": [{"task": "notify"}]}])
+    assert message.references == ()
+    (whole,) = message.aside
+    assert b"sg_100" in whole.body
+    assert b"notify" in whole.body
+
+
+@pytest.mark.parametrize("nothing", [None, [], {}, "", 0])
+@pytest.mark.parametrize("name", FOLLOWERS)
+def test_what_nothing_is_to_follow(name: str, nothing: Any) -> None:
+    """Celery names each kind of follower in every message; where none is given the group is received."""
+    assert given([[["sg_1"]], {}, {name: nothing}]) == TaskMessage("t-1", ("sg_1",))
 
 
 def test_only_so_much_is_kept() -> None:
