@@ -87,6 +87,28 @@ def test_an_event_that_can_be_replayed_keeps_its_own_bytes(more: dict[str, Any])
     assert "the field trace" in str(element.event)
 
 
+ENVELOPE = {"specversion": "1.0", "id": "1", "source": "w", "type": "t.complete"}
+
+
+@pytest.mark.parametrize("name", ["data", "Data", "data_base64"])
+@pytest.mark.parametrize(
+    "event",
+    [
+        ENVELOPE | {"subject": "sg_1"},
+        ENVELOPE | {"subject": "sg_1", "data": None},
+        ENVELOPE | {"data": {"reference": "sg_1"}},
+        {"reference": "sg_1"},
+        [{"reference": "sg_1"}, {"reference": "sg_2"}],
+    ],
+)
+def test_data_beside_a_right_event(event: Any, name: str) -> None:
+    """They may name another group than the event does, so nothing is closed, and the rejection names both fields."""
+    raw = {"event": json.dumps(event), name: '{"reference": "sg_3"}'}
+    element = read(**raw)
+    assert f"event: beside it the entry has the field {name}, which may name another group" in str(element.event)
+    assert json.loads(element.body) == raw
+
+
 def test_fields_beside_a_right_event_do_no_harm() -> None:
     """An entry may carry more for other readers of the stream."""
     assert read(event='{"reference": "sg_1"}', trace="t").event == GroupComplete("sg_1", "s", "1-0")

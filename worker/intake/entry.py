@@ -9,7 +9,7 @@ from dataclasses import replace
 from tasks.events import batch
 from tasks.events.batch import Element
 from tasks.events.binary_mode import structured
-from tasks.events.event import Rejection
+from tasks.events.event import GroupComplete, Rejection
 from tasks.events.event_type import EventTypes
 from tasks.events.strict_json import fields as named
 
@@ -28,6 +28,7 @@ def read(entry_id: str, fields: Fields | None, *, stream: str, types: EventTypes
     An entry has one of two forms. Its field `event` holds JSON: one event or an array of them. Or the entry is a
     CloudEvent in binary mode (CloudEvents 1.0), with the fields `ce_id`, `ce_source`, `ce_type`, … and `data`. Without
     `data` all its other fields are the data, because a field such as `payload` may name another group than the subject.
+    An entry with `event` and `data` is of neither form, because each of the two may name a group.
     """
     fields = fields or {}
     binary = any(name.startswith(_ATTRIBUTE) for name in fields)
@@ -35,7 +36,22 @@ def read(entry_id: str, fields: Fields | None, *, stream: str, types: EventTypes
         return [Element(_readable(fields), entry_id, Rejection((_problem(fields, both=binary),)))]
     body = _structured(fields) if binary else fields[FIELD]
     elements = batch.read(body, source=stream, event_id=entry_id, types=types)
-    return elements if binary or len(elements) > 1 else [_with_fields_beside(elements[0], fields)]
+    if binary:
+        return elements
+    if (data := _data_beside(fields)) and any(isinstance(one.event, GroupComplete) for one in elements):
+        return [Element(_readable(fields), entry_id, Rejection((_two_forms(data),)))]
+    return elements if len(elements) > 1 else [_with_fields_beside(elements[0], fields)]
+
+
+def _data_beside(fields: Fields) -> list[str]:
+    return [_text(name) for name in fields if name.lower() in (_DATA, _DATA + b"_base64")]
+
+
+def _two_forms(data: list[str]) -> str:
+    return (
+        f"event: beside it the entry has {named(data)}, which may name another group; an entry has either event, with "
+        "all of the event, or ce_id, ce_source, … and data"
+    )
 
 
 def _with_fields_beside(element: Element, fields: Fields) -> Element:
