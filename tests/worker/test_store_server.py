@@ -142,3 +142,30 @@ def test_a_start_that_is_given_up(settings: Settings) -> None:
     with pytest.raises(Stopped):
         Server(settings.data_dir, settings.socket_path).start(stopping)
     assert not answers(settings.socket_path)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_its_log_is_bounded(settings: Settings, more: int) -> None:
+    """A log over 10 MiB takes the place of the one before it when the store starts; a shorter one is carried on."""
+    with running(settings):
+        log = settings.data_dir / "valkey.log"
+    old = log.with_name("valkey.log.1")
+    old.write_bytes(b"of last year")
+    long = b"x" * (10 * 1024 * 1024 + more)
+    log.write_bytes(long)
+    with running(settings):
+        assert client(settings).ping()
+    assert old.read_bytes() == (long if more else b"of last year")
+    assert log.read_bytes().startswith(b"x") == (not more)
+    assert b"Ready to accept connections" in log.read_bytes()[-5000:]
+
+
+def test_a_log_that_cannot_be_moved(settings: Settings) -> None:
+    """It grows further, and the store starts."""
+    with running(settings):
+        log = settings.data_dir / "valkey.log"
+    (log.with_name("valkey.log.1") / "in the way").mkdir(parents=True)
+    log.write_bytes(b"x" * (10 * 1024 * 1024 + 1))
+    with running(settings):
+        assert client(settings).ping()
+    assert log.read_bytes().startswith(b"x")

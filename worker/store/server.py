@@ -23,6 +23,7 @@ from worker import private
 
 _log = logging.getLogger("closer.embedded")
 LOG = "valkey.log"
+_LOG_BYTES = 10 * 1024 * 1024
 SILENT_S, STOP_S, _CONNECT_S = 30.0, 10.0, 2.0
 _LOOK_S = 0.05
 _WARNING = re.compile(r"\d+:\w [\w ]+ [\d:.]+ # (?!WARNING)(.+)")  # a line of its log at the highest level, no advice
@@ -68,6 +69,7 @@ class Server:
         Raises NotLoaded with the reason when the server ends, StoreUnavailable when it says nothing for 30 s, and
         Stopped when `stopping` is set meanwhile. It does not run then.
         """
+        _rotate(self._folder / LOG)
         with os.fdopen(private.open_file(self._folder / LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
             begins = log.tell()
             self._process = subprocess.Popen(
@@ -133,6 +135,17 @@ class Server:
         warnings = [_ITS_ADVICE.sub("", found[1]) for line in lines if (found := _WARNING.fullmatch(line))]
         said = warnings or [line for line in lines[-3:] if line.strip()]
         return "; ".join(said)[-_MOST_WORDS:] or f"it ended with exit code {code}"
+
+
+def _rotate(log: Path) -> None:
+    """Put a log that has grown too long in the place of the one before, so that the two stay within a limit.
+
+    One step of the file system does it, so a crash leaves either name with a whole log. A log that cannot be moved is
+    kept: it must not keep the store from starting.
+    """
+    with suppress(OSError):
+        if log.lstat().st_size > _LOG_BYTES:
+            log.replace(log.with_name(f"{log.name}.1"))
 
 
 def answers(socket: Path) -> bool:
