@@ -19,6 +19,7 @@ from tasks.ledger.ledger import Ledger
 from tests.end_to_end.fleet import wait_for_all
 from tests.faults.inside import planted
 from tests.support import CLOSER, STREAM, Process, cloud_event, count, environment, free_port, publish, run, until
+from worker.process.signs import Signs, own_sign
 from worker.simulator.faults import Faults
 from worker.simulator.server import Simulator, run_in_thread
 
@@ -141,6 +142,24 @@ def test_a_probe_is_light(tmp_path: Path, arguments: list[str]) -> None:
     )  # fmt: skip
     assert "no worker runs here" in done.stdout
     assert done.stdout.endswith("[]\n")
+
+
+@pytest.mark.parametrize("lives", [True, False])
+@pytest.mark.parametrize("more", [[], ["--wait", "0.1"]], ids=["once", "wait"])
+def test_a_probe_of_life_reads_no_setting(tmp_path: Path, lives: bool, more: list[str]) -> None:
+    """A setting that is wrong where the probe runs makes no worker dead; only a wrong data directory is exit code 2."""
+    signs = Signs(tmp_path)
+    if lives:
+        signs.write(own_sign())
+    wrong: dict[str, Any] = {"lease": "x", "redis_url": "nonsense"}
+    assert run("health", "--live", *more, data_dir=tmp_path, **wrong).returncode == (0 if lives else 1)
+    refused = run("health", "--ready", *more, data_dir=tmp_path, **wrong)
+    assert refused.returncode == 2
+    assert "CLOSER_LEASE" in refused.stderr
+    nowhere = run("health", "--live", *more, data_dir="~nobody-has-this-name/x", **wrong)
+    assert nowhere.returncode == 2
+    assert "CLOSER_DATA_DIR" in nowhere.stderr
+    signs.remove(own_sign())
 
 
 @pytest.mark.parametrize("place", ["full", "closed"])

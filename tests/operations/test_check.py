@@ -79,6 +79,16 @@ def test_a_429_to_the_check_holds_the_fleet(cli: Cli, ledgers: str, shut: bool) 
     assert cli.json("status")["gate"]["reason"] == ("throttled" if shut else None)
 
 
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_an_api_that_is_ill_fails_the_check(cli: Cli, status: int) -> None:
+    """A worker would close nothing, so the exit code is 1."""
+    with running(StandIn({}, default=Script((), (Say(status, "{}"),)))) as url:
+        found = cli.json("check", api_base_url=url, code=1)
+    [line] = [line for line in found["checks"] if line["name"] == "api"]
+    assert line["finding"] == "wrong"
+    assert f"a worker closes nothing now (HTTP {status})" in line["message"]
+
+
 def test_a_gate_that_is_shut_is_told(cli: Cli, api_url: str) -> None:
     """While the gate is shut nothing is closed, so `check` warns, and names the command that says more."""
 
@@ -216,7 +226,12 @@ def test_a_wrong_configuration_is_exit_code_2(cli: Cli) -> None:
         (Reply(400, Body(code="invalid")), Finding.WARNING),
         (Reply(400), Finding.WRONG),
         (Reply(429), Finding.WARNING),
-        (Reply(503), Finding.WARNING),
+        (Reply(429, retry_after_s=60.0), Finding.WARNING),
+        (Reply(503, retry_after_s=60.0), Finding.WARNING),
+        (Reply(503), Finding.WRONG),
+        (Reply(500, Body(code="x")), Finding.WRONG),
+        (Reply(502, retry_after_s=60.0), Finding.WRONG),
+        (Reply(599), Finding.WRONG),
         (Reply(302), Finding.WRONG),
         (NoReply(Failure.CONNECT), Finding.WRONG),
         (NoReply(Failure.OWN), Finding.WRONG),

@@ -158,10 +158,13 @@ def test_an_argument_that_is_not_utf_8_is_refused(cli: Cli, arguments: str) -> N
     assert cli.lines("audit") == []
 
 
-def test_utf_8_is_read_in_any_locale(cli: Cli) -> None:
-    """Arguments and the login name are text in the audit, also where the locale's encoding is ASCII."""
-    poor = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    ours = environment(redis_url=cli.url) | {"LOGNAME": "josé"} | poor
+@pytest.mark.parametrize("utf8", [{}, {"PYTHONUTF8": "0"}], ids=["unset", "0"])
+@pytest.mark.parametrize("name", ["LOGNAME", "CLOSER_OPERATOR"])
+def test_utf_8_is_read_in_any_locale(cli: Cli, name: str, utf8: dict[str, str]) -> None:
+    """Arguments, the operator and the login name are text in the audit, also where the locale's encoding is ASCII."""
+    poor = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"} | utf8
+    inherited = {key: value for key, value in environment(redis_url=cli.url).items() if key != "PYTHONUTF8"}
+    ours = inherited | {name: "josé"} | poor
     subprocess.run([*CLOSER, "pause", "--why", "größer"], env=ours, capture_output=True, timeout=60, check=True)
     [entry] = cli.lines("audit")
     assert (entry["why"], entry["by"]) == ("größer", "josé")

@@ -14,6 +14,7 @@ from worker.cli.health_words import in_words
 from worker.cli.output import print_json
 from worker.cli.streams import output_is_optional
 from worker.construct import ledger_of
+from worker.data_dir import data_dir
 from worker.observe.redaction import redact
 from worker.process.liveness import Alive, liveness, unready
 from worker.process.signs import Signs, now_s
@@ -42,12 +43,12 @@ def health(want: str, wait_s: float, as_json: bool) -> None:
       closer health --ready --wait 30      # returns when it is ready; exit code 1 if not within 30 s
     """
     output_is_optional()
-    settings = load()
+    settings = load() if want == "ready" else None
     ends = time.monotonic() + wait_s
-    good, line = _look(settings, want)
+    good, line = _look(settings)
     while not good and time.monotonic() < ends:
         time.sleep(_LOOK_AGAIN_S)
-        good, line = _look(settings, want)
+        good, line = _look(settings)
     if as_json:
         print_json({"asked": want, "ok": good, "message": redact(line)})
     else:
@@ -55,14 +56,16 @@ def health(want: str, wait_s: float, as_json: bool) -> None:
     sys.exit(0 if good else 1)
 
 
-def _look(settings: Settings, want: str) -> tuple[bool, str]:
-    signs = Signs(settings.data_dir).read()
+def _look(settings: Settings | None) -> tuple[bool, str]:
+    """Look whether a worker is ready. Without settings: whether it lives, as `worker.cli.live` does."""
+    folder = data_dir()
+    signs = Signs(folder).read()
     found = liveness(signs, now_s())
-    line = in_words(found, settings.data_dir)
-    if want == "live" or not isinstance(found, Alive):
+    line = in_words(found, folder)
+    if settings is None or not isinstance(found, Alive):
         return isinstance(found, Alive), line
     if waits := unready(signs):
-        return False, in_words(waits, settings.data_dir)
+        return False, in_words(waits, folder)
     return asyncio.run(_ready(settings, line))
 
 

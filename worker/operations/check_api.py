@@ -130,10 +130,12 @@ def judge(url: str, reply: Reply | NoReply) -> Line:
         case 400 if reply.body is not None:
             remedy = "check CLOSER_API_VERSION; if it is right, the API dislikes only the reference we tried with"
             return Line("api", Finding.WARNING, f"{url} answers, but not to this request ({reply})", remedy)
-        case status if status >= 500 or status == 429:
-            return Line(
-                "api", Finding.WARNING, f"{url} is ill just now ({reply})", "wait; closer tries again by itself"
-            )
+        case status if status == 429 or throttle_s(reply):
+            remedy = "wait; the workers do, too, and go on by themselves"
+            return Line("api", Finding.WARNING, f"{url} asks for fewer calls just now ({reply})", remedy)
+        case status if status >= 500:
+            remedy = "ask Sorted what is wrong, and check again later; workers go on by themselves when it is well"
+            return Line("api", Finding.WRONG, f"{url} is ill, so a worker closes nothing now ({reply})", remedy)
         case _:
             remedy = (
                 "check CLOSER_API_BASE_URL: this does not look like the Sorted API (is a proxy in between, or does a "
