@@ -7,7 +7,7 @@ import signal
 from collections.abc import Sequence
 
 _NUMBERS = (signal.SIGTERM, signal.SIGINT)
-_SERVICES = ("up", "worker")
+_SERVICES = ("up", "worker", "console")
 
 
 def hold(arguments: Sequence[str]) -> None:

@@ -26,6 +26,7 @@ CASES: dict[str, tuple[str, int, bool]] = {
     "demo": ("--groups 3", 0, True),
     "up": ("", 2, False),  # without a key it does not start
     "worker": ("", 2, False),
+    "console": ("", 2, False),  # it would listen beyond this machine, in the clear
     "health": ("", 1, True),
     "status": ("", 0, True),
     "list": ("--state failed", 0, True),
@@ -65,6 +66,8 @@ class Streams:
         self._environment = environment(redis_url=cli.url, operator="olga", data_dir=folder, api_base_url=API)
         if name in ("up", "worker"):
             del self._environment["CLOSER_API_KEY"]
+        if name == "console":
+            self._environment["CLOSER_HTTP_HOST"] = "0.0.0.0"
 
     def run(self, redirections: str = "", stdout: int = subprocess.PIPE, **variables: str) -> tuple[int, str]:
         """Return the exit code, and what it says on stderr. Nobody may ever see a traceback."""

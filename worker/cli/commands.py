@@ -11,6 +11,7 @@ COMMANDS = {
     "demo": "worker.cli.demo:demo",
     "up": "worker.cli.up:up",
     "worker": "worker.cli.worker:work",
+    "console": "worker.cli.console:console",
     "health": "worker.cli.health:health",
     "status": "worker.cli.status:status",
     "list": "worker.cli.list:list_",

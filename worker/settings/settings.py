@@ -14,6 +14,7 @@ from worker.settings.addresses import check_api
 from worker.settings.api import ApiSettings
 from worker.settings.closing import ClosingSettings
 from worker.settings.fleet import FleetSettings
+from worker.settings.http import HttpSettings
 from worker.settings.process import ProcessSettings
 from worker.settings.store import StoreSettings
 
@@ -23,7 +24,7 @@ _SHARED = {"events_stream"}  # other programs have the name, too, perhaps with t
 
 
 # pydantic lists the fields of the last base first: so the README's table begins with the API.
-class Settings(ProcessSettings, ClosingSettings, FleetSettings, StoreSettings, ApiSettings):
+class Settings(ProcessSettings, HttpSettings, ClosingSettings, FleetSettings, StoreSettings, ApiSettings):
     """All settings, with their defaults and allowed values.
 
     Two of them may contradict each other: the lease must be longer than a call takes, and the longest pause must not be

@@ -1,0 +1,55 @@
+"""Builds the app of the console: its routes, and what a client is told when one fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp
+
+from tasks.errors import CloserError
+from tasks.ledger.ledger import Ledger
+from worker.settings import Settings
+from worker.web.problems import Problem, explain
+from worker.web.shell import Shell
+from worker.web.site import Site, Visitor
+from worker.web.translate import problem_of
+
+
+def build(settings: Settings, ledger: Ledger) -> ASGIApp:
+    """Return the app for this ledger. It does not connect yet."""
+    return Shell(routes(settings, ledger), tls=settings.behind_tls)
+
+
+def routes(settings: Settings, ledger: Ledger) -> FastAPI:
+    """Return the app without its shell."""
+    # No pages of Swagger or Redoc: they would load programs from elsewhere.
+    app = FastAPI(title="closer", version="1", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
+    app.state.site = Site.of(settings, ledger)
+    app.router.redirect_slashes = False  # a sender may lose its body, or its token, on a redirect
+    base = settings.public_url or ""
+
+    async def fails(_: Request, error: Exception) -> Response:
+        return problem_of(error).response(base)
+
+    for kind in (Problem, CloserError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, fails)
+    app.add_route("/livez", _well, include_in_schema=False)
+    app.add_route("/readyz", _well, include_in_schema=False)
+    app.add_route("/problems/{name}", explain, include_in_schema=False)
+    app.add_api_route("/v1/whoami", _whoami, summary="Who you are, by your token")
+    return app
+
+
+async def _whoami(visitor: Visitor) -> dict[str, Any]:
+    who = visitor.operator
+    return {"name": who.name, "role": who.role, "sources": who.scope.sources, "prefixes": who.scope.prefixes}
+
+
+async def _well(_: Request) -> Response:
+    """Answer a probe. Pages can be served while the store is away, and only they say what is wrong then."""
+    return JSONResponse({"status": "ok"})
