@@ -79,6 +79,7 @@ def _arq(jobs: int) -> list[str]:
 
 QUIET = _closer("closer, quiet", "`CLOSER_LOG_LEVEL=warning`", CLOSER_LOG_LEVEL="warning")
 CLOSER = _closer("closer", "as it ships: one log line for each attempt")
+METERED = _closer("closer, metrics", "with `CLOSER_METRICS_PORT`, which nobody reads", CLOSER_METRICS_PORT="19109")
 BARE = _limit("bare aiohttp", "coroutines that only call", "aiohttp")
 BARE_HTTPX = _limit("bare httpx-aiohttp", "coroutines that only call", "httpx")
 _SESSIONS = "requests, a session for each thread"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from tasks.api.client import SortedApi
 from tasks.api.reply import NoReply, Reply
 from tasks.api_health import ApiHealth, health, throttle_s
-from tasks.attempted import Attempted
+from tasks.attempted import Attempted, Called, CallName
 from tasks.closure import State
 from tasks.history import Attempt
 from tasks.ledger.codec import pack_attempt
@@ -65,20 +65,26 @@ class _Trail:
     close: Reply | NoReply | None = None
     asked: bool = False
     health: ApiHealth = ApiHealth.UNKNOWN
-    replies: list[Reply | NoReply] = field(default_factory=list)
+    calls: list[Called] = field(default_factory=list)
+
+    @property
+    def replies(self) -> list[Reply | NoReply]:
+        """What came back, in the order of the calls."""
+        return [call.reply for call in self.calls]
 
     @property
     def retry_after_s(self) -> float:
         """The longest Retry-After of the replies (s), 0 when there was none."""
         return max((reply.retry_after_s or 0.0 for reply in self.replies), default=0.0)
 
-    async def ask(self, call: Call) -> Reply | NoReply:
+    async def ask(self, name: CallName, call: Call) -> Reply | NoReply:
         """Make one call within the time that is left, and keep its reply. Raises _OutOfTime when too little is left."""
-        left_s = self.ends - time.monotonic()
+        started = time.monotonic()
+        left_s = self.ends - started
         if left_s < _TOO_LATE_S:
             raise _OutOfTime
         reply = await call(self.reference, left_s)
-        self.replies.append(reply)
+        self.calls.append(Called(name, reply, time.monotonic() - started))
         self.health = health(reply)
         return reply
 
@@ -138,7 +144,7 @@ class Attempter:
         took_s = time.monotonic() - started
         attempt = self._record(claim, trail, verdict, decision, took_s)
         settlement = _settlement(claim, trail, decision, pack_attempt(attempt))
-        return Attempted(claim, tuple(trail.replies), verdict, decision, took_s, attempt, settlement)
+        return Attempted(claim, tuple(trail.calls), verdict, decision, took_s, attempt, settlement)
 
     async def _verdict(self, trail: _Trail, *, lock: bool) -> Verdict:
         """Close the group. If it is open and may be locked, lock it and close it again, once."""
@@ -150,7 +156,7 @@ class Attempter:
         return verdict
 
     async def _close(self, trail: _Trail) -> Verdict:
-        trail.close = await trail.ask(self._api.close)
+        trail.close = await trail.ask(CallName.CLOSE, self._api.close)
         verdict = judge_close(trail.close, trail.reference)
         if isinstance(verdict, Ambiguous):
             verdict = judge_state(await self._state(trail), verdict, trail.reference)
@@ -158,10 +164,10 @@ class Attempter:
 
     async def _state(self, trail: _Trail) -> Reply | NoReply:
         trail.asked = True
-        return await trail.ask(self._api.state)
+        return await trail.ask(CallName.STATE, self._api.state)
 
     async def _lock(self, trail: _Trail) -> Verdict:
-        verdict = judge_lock(await trail.ask(self._api.lock), trail.reference)
+        verdict = judge_lock(await trail.ask(CallName.LOCK, self._api.lock), trail.reference)
         if isinstance(verdict, Ambiguous):
             verdict = judge_locked_state(await self._state(trail), verdict, trail.reference)
         return verdict

@@ -22,22 +22,39 @@ class Written(StrEnum):
     DROPPED = "dropped"
 
 
+class CallName(StrEnum):
+    """The calls that an attempt may make to the API."""
+
+    CLOSE = "close"
+    LOCK = "lock"
+    STATE = "state"
+
+
+class Called(NamedTuple):
+    """One call to the API. `reply`: what came back. `took_s`: how long that took (s)."""
+
+    name: CallName
+    reply: Reply | NoReply
+    took_s: float
+
+
 class Attempted(NamedTuple):
     """Everything that is known of one attempt. Logs, metrics and traces are made of this value and of nothing else.
 
-    `replies`: what came back, in the order of the calls. `took_s`: the duration of all its calls (s). `attempt`: as the
+    `calls`: the calls with their replies, in order. `took_s`: the duration of all of them (s). `attempt`: as the
     closure's history keeps it. `settlement`: as the ledger is told. `written`: what became of it there; None until the
-    ledger has answered.
+    ledger has answered. `waited_s`: how long the result had waited by then (s).
     """
 
     claim: Claim
-    replies: tuple[Reply | NoReply, ...]
+    calls: tuple[Called, ...]
     verdict: Verdict
     decision: Decision
     took_s: float
     attempt: Attempt
     settlement: Settlement
     written: Written | None = None
+    waited_s: float = 0.0
 
 
 class Observer(Protocol):

@@ -26,6 +26,8 @@ from worker.broker.consuming import Consuming
 from worker.dispatch.dispatcher import Dispatcher
 from worker.observe import logs, stdio
 from worker.observe.error_words import in_words
+from worker.observe.metrics import WorkerMetrics
+from worker.observe.metrics_page import MetricsPage
 from worker.observe.redaction import guard_tracebacks, redact
 from worker.process.runtime import WRONG_CONFIGURATION, Runtime
 from worker.settings import Settings, load, unknown_variables
@@ -72,7 +74,8 @@ class Worker:
             _start_store(settings, self._started)
         dispatcher = Dispatcher(close_groups)
         self._started.callback(dispatcher.close)
-        runtime = Runtime(settings, dispatcher.dispatch, _stop_process, self._consuming.say)
+        metrics = _serve_metrics(settings, self._started)
+        runtime = Runtime(settings, dispatcher.dispatch, _stop_process, self._consuming.say, metrics)
         self._started.callback(runtime.stop)
         runtime.start()
         return runtime
@@ -135,6 +138,15 @@ def _start_store(settings: Settings, started: ExitStack) -> None:
         raise ConfigurationError(
             f"the embedded store cannot be started: {error}; set CLOSER_DATA_DIR to a folder that you own"
         ) from error
+
+
+def _serve_metrics(settings: Settings, started: ExitStack) -> WorkerMetrics | None:
+    if not settings.metrics_port:
+        return None
+    metrics = WorkerMetrics()
+    page = MetricsPage(settings.metrics_port, metrics.registry)
+    started.callback(page.close)
+    return metrics
 
 
 def _collect_less() -> None:

@@ -10,7 +10,7 @@ from bench.lab import Lab
 from bench.measure import Run, run, usage, whole_waves
 from bench.options import Options
 from bench.report import Section, kilo, mebi, percent
-from bench.systems import BARE, BARE_HTTPX, CLOSER, PEERS, QUIET, System
+from bench.systems import BARE, BARE_HTTPX, CLOSER, METERED, PEERS, QUIET, System
 
 _LIMIT_GROUPS = 30_000
 _LIMIT_CONNECTIONS = 100
@@ -30,7 +30,7 @@ def measure(lab: Lab, options: Options) -> Iterator[Section]:
 
 
 def _systems(options: Options) -> list[System]:
-    systems = [BARE, BARE_HTTPX, CLOSER, QUIET, *(PEERS if options.peers else [])]
+    systems = [BARE, BARE_HTTPX, CLOSER, QUIET, METERED, *(PEERS if options.peers else [])]
     return [system for system in systems if not options.only or system.name in options.only]
 
 

@@ -99,7 +99,7 @@ def _action(line: str) -> OperatorAction:
 
 
 def claim_of(reference: str, row: list[Any]) -> Claim | Unclaimed:
-    """Read a row of `lua/claim.lua`. The script's milliseconds become seconds, but for times (`at_ms`, `sent_ms`)."""
+    """Read a row of `lua/claim.lua`. Its milliseconds become seconds, except in `at_ms`, `sent_ms`, `received_ms`."""
     word, *rest = row
     if word != b"claimed":
         return Unclaimed(word.decode())
@@ -117,6 +117,7 @@ def claim_of(reference: str, row: list[Any]) -> Claim | Unclaimed:
         custom_reference=said.get("custom_reference"),
         traceparent=said.get("traceparent"),
         sent_ms=said.get("sent_ms"),
+        received_ms=said.get("received_ms"),
     )
 
 

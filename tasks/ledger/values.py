@@ -38,7 +38,8 @@ class Claim:
     seconds until its slot under the rate limit. `at_ms`: when it was claimed (ms since the epoch, store's clock).
     `trigger`: what queued it again, "" for an event. `lock_first`: the group must be locked before it is closed.
 
-    `sent_ms`: how long it had been on its way in a task message (ms); None when no message named it.
+    `sent_ms`: how long it had been on its way in a task message (ms); None when no message named it. `received_ms`:
+    when its first event was received (ms since the epoch, store's clock); None where that is not told.
     """
 
     reference: str
@@ -53,6 +54,7 @@ class Claim:
     custom_reference: str | None = None
     traceparent: str | None = None
     sent_ms: int | None = None
+    received_ms: int | None = None
 
 
 class Operated(StrEnum):

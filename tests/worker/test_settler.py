@@ -67,7 +67,7 @@ async def test_an_attempt_is_told_after_it_is_written(works: Callable[..., Works
     assert [attempted.claim.reference, attempted.settlement.to] == ["sg_1", State.CLOSED]
     assert attempted.decision == Done(Outcome.CLOSED)
     assert unpack_attempt(pack_attempt(attempted.attempt)) == closure.last_attempt
-    assert [reply.status for reply in attempted.replies if isinstance(reply, Reply)] == [200]
+    assert [call.reply.status for call in attempted.calls if isinstance(call.reply, Reply)] == [200]
 
 
 async def test_nothing_is_told_before_it_is_written(

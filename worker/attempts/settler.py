@@ -28,10 +28,14 @@ _SOON_S = 1.0
 
 
 class _Result(NamedTuple):
-    """A settlement to write. `attempted` is None when no call was made and the claim is given back."""
+    """A settlement to write. `attempted` is None when no call was made and the claim is given back.
+
+    `came`: when it was put here, by the monotonic clock (s).
+    """
 
     settlement: Settlement
     attempted: Attempted | None
+    came: float
 
 
 class Settler:
@@ -68,7 +72,7 @@ class Settler:
         A crash before it is written is safe. The lease ends, the attempt is repeated, and the API then says whether the
         group is closed.
         """
-        self._queue.append(_Result(settlement, attempted))
+        self._queue.append(_Result(settlement, attempted, time.monotonic()))
         self._emptied.clear()
         self._filled.set()
 
@@ -147,7 +151,7 @@ class Settler:
         if result.attempted is None:
             return
         self.lost_leases += written is Written.LEASE_LOST
-        attempted = result.attempted._replace(written=written)
+        attempted = result.attempted._replace(written=written, waited_s=time.monotonic() - result.came)
         for observe in self._observers:
             try:
                 observe(attempted)

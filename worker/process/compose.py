@@ -23,6 +23,7 @@ from worker.intake.pump import Pump
 from worker.intake.stream import StreamSource
 from worker.intake.task_message import TaskMessageDoor
 from worker.observe.attempt_log import log_attempt
+from worker.observe.metrics import WorkerMetrics
 from worker.process.inspection import Inspection
 from worker.process.retention import Retention
 from worker.process.signs import Signs
@@ -52,11 +53,18 @@ class Components:
     retention: Retention
 
 
-def compose(settings: Settings, dispatch: Dispatch, consume: Callable[[bool], None], name: str) -> Components:
+def compose(
+    settings: Settings,
+    dispatch: Dispatch,
+    consume: Callable[[bool], None],
+    name: str,
+    metrics: WorkerMetrics | None = None,
+) -> Components:
     """Build the components of the worker `name`.
 
     `dispatch` sends task messages. `consume` is called from the loop's thread with whether this worker may take task
-    messages. Must be called in the loop. Opens no connection yet. Raises ConfigurationError.
+    messages. `metrics`: None when nobody wants them. Must be called in the loop. Opens no connection yet. Raises
+    ConfigurationError.
     """
     signs = _signs(settings)  # this comes first, because after an error nobody would close the clients
     permission, introduced = Permission(tell=consume), asyncio.Event()
@@ -69,8 +77,11 @@ def compose(settings: Settings, dispatch: Dispatch, consume: Callable[[bool], No
             await batches.claim([reference], "probe of the key")
 
     sweep = Sweep(ledger, dispatch, permission, most=max(200, 4 * settings.concurrency), probe=probe)
-    settler = Settler(ledger, permission, after=sweep.made_room, observers=(log_attempt,))
+    observers = (log_attempt, metrics.observe) if metrics else (log_attempt,)
+    settler = Settler(ledger, permission, after=sweep.made_room, observers=observers)
     pool = _pool(settings, ledger, _attempter(settings, api, name), settler, name)
+    if metrics:
+        metrics.watch(lambda: pool.in_flight)
     batches = Batches(pool, TaskMessageDoor(ledger), introduced, sweep.made_room)
     source = StreamSource(ledger.events, settings.events_stream, settings.accepted_types)
     work = AtWork(pool, settler, batches, sweep)

@@ -16,6 +16,7 @@ from tasks.errors import CloserError, ConfigurationError, NotTaken
 from worker.broker.celery_settings import BATCH_DEADLINE_S
 from worker.dispatch.sweep import Dispatch
 from worker.observe.error_words import in_words
+from worker.observe.metrics import WorkerMetrics
 from worker.process import identity
 from worker.process.background import GOODBYE_S, Background
 from worker.process.compose import Components, compose
@@ -36,13 +37,15 @@ class Runtime:
         dispatch: Dispatch,
         died: Callable[[int], None],
         consume: Callable[[bool], None] = lambda _: None,
+        metrics: WorkerMetrics | None = None,
     ) -> None:
-        """`dispatch`, `consume`: see `compose`. `died` is called from the loop's thread."""
+        """`dispatch`, `consume`, `metrics`: see `compose`. `died` is called from the loop's thread."""
         self.name = identity.name()
         self._settings = settings
         self._dispatch = dispatch
         self._died = died
         self._consume = consume
+        self._metrics = metrics
         self._ready: Future[None] = Future()
         self._thread = threading.Thread(target=self._main, name="closer-loop", daemon=True)
         self._loop: asyncio.AbstractEventLoop
@@ -118,7 +121,7 @@ class Runtime:
         self._loop = asyncio.get_running_loop()
         if self._told_to_stop:
             self._drain.set()
-        self._components = compose(self._settings, self._dispatch, self._consume, self.name)
+        self._components = compose(self._settings, self._dispatch, self._consume, self.name, self._metrics)
         background = Background(self._components)
         await self._hello()
         self._ready.set_result(None)

@@ -15,4 +15,7 @@ class ProcessSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="`debug`, `info`, `warning` or `error`."
     )
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="The port on which a worker serves its own metrics to Prometheus; 0: none."
+    )
     log_format: Literal["text", "json"] = Field("text", description="Log lines as `text` or `json`.")

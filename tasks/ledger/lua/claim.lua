@@ -6,7 +6,7 @@
 -- ARGV[7]   the address of the API that it calls; "" when it does not say
 -- ARGV[8..] references
 -- Returns   for each: { "claimed", JSON: lease (its number), failures, missing (how often it was not found), remaining_ms
---           (to its deadline), wait_ms (before the call), at_ms (now); and where there is one: trigger, lock_first (true:
+--           (to its deadline), wait_ms (before the call), at_ms (now), received_ms (first event); and where there is one: trigger, lock_first (true:
 --           it must be locked first), custom_reference, traceparent, sent_ms (for how long it had been on its way) }
 --           or { "unknown" }, { "unreadable" } (its record is damaged), { "later" } (the gate does not let it through),
 --           { "no" } (nothing to do now)
@@ -57,8 +57,8 @@ local function claim(ref)
   save(ref, c)
   return { 'claimed', cjson.encode({
     lease = c.x, failures = c.k or 0, missing = c.m or 0, remaining_ms = math.floor(c.d - open_clock()),
-    wait_ms = math.ceil(wait), at_ms = NOW, trigger = c.g, lock_first = c.l == 1 or nil, custom_reference = c.u,
-    traceparent = c.p, sent_ms = sent and math.floor(NOW - sent) or nil,
+    wait_ms = math.ceil(wait), at_ms = NOW, received_ms = c.a, trigger = c.g, lock_first = c.l == 1 or nil,
+    custom_reference = c.u, traceparent = c.p, sent_ms = sent and math.floor(NOW - sent) or nil,
   }) }
 end
 
