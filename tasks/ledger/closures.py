@@ -13,6 +13,7 @@ from tasks.errors import ForeignApi
 from tasks.events.event import GroupComplete
 from tasks.ledger import codec
 from tasks.ledger.scripts import Scripts, shown
+from tasks.ledger.tally import Intake
 from tasks.ledger.values import (
     Claim,
     Due,
@@ -38,14 +39,18 @@ class Closures:
         self._scripts = scripts
         self._api = api
 
-    async def receive(self, events: Sequence[GroupComplete]) -> list[Received]:
+    async def receive(self, events: Sequence[GroupComplete], *, intake: Intake = Intake.STREAM) -> list[Received]:
         """Write events down, and return what became of each. From then on they cannot be lost.
+
+        `intake`: the way that they came, for the counts.
 
         A new event queues a failed closure again. For any other closure that exists, an event is a duplicate. A caller
         acknowledges events only after this call, so a crash in between delivers them again and changes nothing.
         """
         arguments = codec.arguments(codec.event_argument, events)
-        return [Received(word.decode()) for word in await self._scripts.run("receive", _REASONS, *arguments)]
+        return [
+            Received(word.decode()) for word in await self._scripts.run("receive", _REASONS, intake.value, *arguments)
+        ]
 
     async def due(self, *, limit: int, grace_s: float, most: int, key: str = "") -> Due:
         """Take up to `limit` references that are due, for the caller to name in task messages; see `lua/due.lua`.

@@ -19,6 +19,7 @@ from tasks.ledger.fleets import other_fleets
 from tasks.ledger.gate import GateControl
 from tasks.ledger.heartbeat import Heartbeats
 from tasks.ledger.inspection import Inspector
+from tasks.ledger.measures import Measures
 from tasks.ledger.notices import Notices
 from tasks.ledger.old_prefix import NO_OLD_LEDGER, OldLook, look
 from tasks.ledger.policy import FleetPolicies
@@ -64,6 +65,7 @@ class Ledger(Closures):
         self.policy = FleetPolicies(scripts, api)
         self.notices = Notices(scripts)
         self.tokens = TokenStore(scripts)
+        self.measures = Measures(scripts, namespace.group)
 
     async def identity(self) -> str:
         """Return the ledger's own name. The first call makes it, and it never changes.

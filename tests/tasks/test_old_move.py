@@ -30,6 +30,7 @@ async def old_ledger(store: Redis) -> dict[Any, Any]:
     await book.failed("sg_1")
     await book.ledger.policy.hold_api()
     await book.ledger.gate.pause(by="ann", why="upgrade")
+    await store.delete(key_of("tally"), key_of("marks"))  # older releases counted nothing
     contents = await dump(store, key_of(""))
     for key in contents:
         await store.rename(key, key.replace(key_of("").encode(), OLD_PREFIX.encode(), 1))

@@ -30,6 +30,7 @@ async def real(tmp_path: Path) -> AsyncIterator[Redis]:
         client = Redis.from_url(url_of(server))
         events = [GroupComplete(reference, "wms", reference) for reference in REFERENCES]
         await Ledger(client).receive(events)
+        store.delete(key_of("tally"), key_of("marks"))  # older releases counted nothing
         for key in list(store.scan_iter(match=key_of("*"), count=1000)):
             store.rename(key, key.replace(key_of("").encode(), OLD_PREFIX.encode(), 1))
         store.set("closer:events", "a stream that is called so")

@@ -15,6 +15,7 @@ from tasks.events.event import GroupComplete
 from tasks.events.event_type import EventTypes
 from tasks.ledger.dead_letters import DeadLetters
 from tasks.ledger.ledger import Ledger
+from tasks.ledger.tally import Intake
 from tasks.ledger.values import Received
 from worker.intake.pump import Pump
 from worker.intake.stream import StreamSource
@@ -40,10 +41,10 @@ class DyingLedger(Ledger):
         self._death = death
         self.dead_letters = DyingDeadLetters(self.dead_letters, death)
 
-    async def receive(self, events: Sequence[GroupComplete]) -> list[Received]:
+    async def receive(self, events: Sequence[GroupComplete], *, intake: Intake = Intake.STREAM) -> list[Received]:
         """Receive, and perhaps die."""
         self._death.at("receive")
-        received = await super().receive(events)
+        received = await super().receive(events, intake=intake)
         self._death.at("received")
         return received
 

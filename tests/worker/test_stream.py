@@ -18,6 +18,7 @@ from tasks.events.event import GroupComplete
 from tasks.events.event_type import EventTypes
 from tasks.ledger.catalogue import Catalogue
 from tasks.ledger.ledger import Ledger
+from tasks.ledger.tally import Intake
 from tasks.ledger.values import Received
 from tasks.namespace import DEFAULT_NAMESPACE
 from tests.support import STREAM, cloud_event, count, key_of
@@ -180,10 +181,11 @@ async def test_a_full_store_keeps_the_event(doors: Doors, store: sync_redis.Redi
 class PoisonedLedger(Ledger):
     """A ledger whose script really fails for one group: what it is given of its event cannot be read."""
 
-    async def receive(self, events: Sequence[GroupComplete]) -> list[Received]:
+    async def receive(self, events: Sequence[GroupComplete], *, intake: Intake = Intake.STREAM) -> list[Received]:
         """Receive."""
         return await super().receive(
-            [replace(event, event_id="\ud800") if event.reference == "poison" else event for event in events]
+            [replace(event, event_id="\ud800") if event.reference == "poison" else event for event in events],
+            intake=intake,
         )
 
 

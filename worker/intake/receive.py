@@ -11,12 +11,17 @@ from tasks.events.batch import Element
 from tasks.events.event import GroupComplete, Rejection
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.sift import sift
+from tasks.ledger.tally import Intake
 
 _log = logging.getLogger("closer.intake")
 
 
-async def receive_or_reject(ledger: Ledger, elements: Sequence[Element]) -> list[Element]:
+async def receive_or_reject(
+    ledger: Ledger, elements: Sequence[Element], intake: Intake = Intake.STREAM
+) -> list[Element]:
     """Have the ledger receive the events among these elements, and return as rejections those that it cannot take.
+
+    `intake`: the way that they came.
 
     The caller must still keep these rejections. So one event that makes a script fail does not block the others.
     Raises StoreUnavailable, and LedgerBroken when no event is the cause.
@@ -24,7 +29,8 @@ async def receive_or_reject(ledger: Ledger, elements: Sequence[Element]) -> list
     broken: list[Element] = []
 
     async def try_some(some: Sequence[Element]) -> None:
-        await ledger.receive([one.event for one in some if isinstance(one.event, GroupComplete)])
+        events = [one.event for one in some if isinstance(one.event, GroupComplete)]
+        await ledger.receive(events, intake=intake)
 
     async def fails(element: Element, error: LedgerBroken) -> None:
         _log.error("the event %s cannot be received, and is kept as rejected: %s", element.identity, error)

@@ -12,6 +12,7 @@ from typing import Any
 from tasks.events.batch import Element
 from tasks.events.event import GroupComplete, Rejection, is_reference
 from tasks.ledger.ledger import Ledger
+from tasks.ledger.tally import Intake
 from tasks.task_message import Aside, wrong_reference
 from worker.intake.receive import receive_or_reject
 
@@ -34,7 +35,7 @@ class TaskMessageDoor:
         name = _shown(origin)
         events = [GroupComplete(reference, "celery", name) for reference in references]
         elements = [Element(json.dumps({"reference": one.reference}).encode(), f"task {name}", one) for one in events]
-        await self._keep(await receive_or_reject(self._ledger, elements))
+        await self._keep(await receive_or_reject(self._ledger, elements, Intake.TASK))
 
     async def keep(self, batch: Any, origin: str) -> list[str]:
         """Keep as rejected, in one step, what is not a reference. Return the references without repeats.

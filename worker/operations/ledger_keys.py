@@ -17,6 +17,8 @@ KINDS: dict[str, str] = {
     **dict.fromkeys(
         (
             "gate",
+            "tally",
+            "marks",
             "workers",
             "inspection",
             "shared",

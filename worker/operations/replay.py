@@ -16,6 +16,7 @@ from tasks.events import batch
 from tasks.events.data import content, elsewhere
 from tasks.events.event import GroupComplete, Rejection
 from tasks.ledger.dead_letter import DeadLetter
+from tasks.ledger.tally import Intake
 from worker.operations import audit
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
@@ -158,7 +159,10 @@ async def replay(context: OperatorContext, planned: Plan, bulk: BulkOptions) -> 
         events = [event for _, held in chunk for event in held]
         for start in range(0, len(events), _RECEIVED_AT_ONCE):
             result.received.update(
-                word.value for word in await context.ledger.receive(events[start : start + _RECEIVED_AT_ONCE])
+                word.value
+                for word in await context.ledger.receive(
+                    events[start : start + _RECEIVED_AT_ONCE], intake=Intake.REPLAY
+                )
             )
         await context.ledger.dead_letters.dismiss([one.rejected_id for one, _ in chunk], audit=audit_id)
         result.replayed += len(chunk)

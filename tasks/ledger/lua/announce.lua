@@ -4,4 +4,7 @@
 -- Returns    the entry's id, under which the scripts that make the changes add them
 
 expect('stream', { 'audit' })
+for i = 3, #ARGV, 2 do
+  if ARGV[i] == 'action' then tallies.add('actions:' .. ARGV[i + 1]) end
+end
 return redis.call('XADD', P .. 'audit', '*', unpack(ARGV, 3))

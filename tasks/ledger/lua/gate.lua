@@ -49,6 +49,7 @@ local OPERATORS = { pause = pause, resume = resume, override = override }
 expect('stream', { 'audit' })
 is_shut()
 if OPERATORS[verb] then
+  tallies.add('actions:' .. verb)
   local changed = OPERATORS[verb]()
   redis.call('XADD', P .. 'audit', '*', 'by', by, 'door', ARGV[7], 'action', verb, 'matched', 1, 'why', why,
     'changed', changed and 1 or 0)

@@ -25,6 +25,7 @@ if #others > 0 then return { now, unpack(others) } end
 
 expect('stream', { 'audit' })
 redis.call('HSET', P .. 'policy', 'api', address)
+tallies.add('actions:move-api')
 redis.call('XADD', P .. 'audit', '*', 'by', ARGV[5], 'door', ARGV[7], 'action', 'move-api', 'filter', now .. ' -> ' .. address,
   'matched', 1, 'changed', 1, 'why', ARGV[6])
 notice('api_moved', { from = now, to = address, by = ARGV[5], why = ARGV[6] })

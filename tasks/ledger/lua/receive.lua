@@ -1,7 +1,8 @@
 -- Receives events. Each makes a new closure, or is a duplicate. A new event for a failed closure queues the closure again.
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3]    every failure reason, separated by spaces
--- ARGV[4..]  one event each, JSON: {ref, e, i, u, t, p} (record fields)
+-- ARGV[4]    where they came from, for the counts: stream, task or replay
+-- ARGV[5..]  one event each, JSON: {ref, e, i, u, t, p} (record fields)
 -- All events are read before the first is written, so the script does everything or nothing.
 -- A closure whose record cannot be read is received anew, because only the API knows whether its group is closed.
 -- Returns    for each event: new, requeued or duplicate
@@ -62,7 +63,11 @@ end
 
 expect_indexes()
 local received = {}
-for i = 4, #ARGV do received[#received + 1] = read(ARGV[i]) end
-for i, event in ipairs(received) do received[i] = receive(event) end
+for i = 5, #ARGV do received[#received + 1] = read(ARGV[i]) end
+if received[1] then tallies.event_came() end
+for i, event in ipairs(received) do
+  received[i] = receive(event)
+  tallies.add('events:' .. ARGV[4] .. ':' .. received[i])
+end
 count_closures(come)
 return received

@@ -67,6 +67,7 @@ local function reject(bytes, digest, problems, origin, event_type, delivery, uni
   if before and id then return '' end
   id = id and count_again(id, digest) or keep_letter(bytes, problems, origin, event_type, digest)
   count_type(event_type, 1)
+  tallies.add('events:' .. (string.find(origin, '^task') and 'task' or 'stream') .. ':rejected')
   new, told = new + 1, told or { id, problems, event_type }
   return id
 end

@@ -33,8 +33,10 @@ local function move_plans(by)
   gate_set('moved', moved_so_far() + by)
 end
 
--- Wraps a script's reply with what its caller must remember: the time and `moved` (ms).
+-- Ends a script: writes what it has counted, and wraps its reply with what its caller must remember: the time and
+-- `moved` (ms).
 local function with_look(reply)
+  tallies.write()
   return { string.format('%.0f', NOW), string.format('%.0f', moved_so_far()), reply }
 end
 

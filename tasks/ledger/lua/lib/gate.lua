@@ -119,6 +119,7 @@ end
 -- Shuts the gate for one more reason. `found` holds its probes or its end. An existing reason stays as it is.
 local function shut(reason, by, why, found)
   if reasons[reason] then return end
+  tallies.add('gate_shut:' .. reason)
   if not gate.shut_at then gate_set('shut_at', NOW) end
   found = found or {}
   found.since, found.by, found.why = NOW, by, why

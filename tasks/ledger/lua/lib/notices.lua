@@ -36,8 +36,9 @@ local function is_news(kind, what, pause)
   return true
 end
 
--- Tells that a closure is about to fail for `reason`, if none has for an hour or none is in that index any more.
+-- Counts that a closure is about to fail for `reason`, and tells it if none has for an hour or none is in that index any more.
 local function notice_failure(ref, reason)
+  tallies.add('failures:' .. reason)
   local newest = tonumber(redis.call('ZRANGE', P .. 'failed:' .. reason, -1, -1, 'WITHSCORES')[2])
   if newest and math.abs(NOW - newest) < FRESH_MS then return end
   if is_news('failure', reason, SELDOM_MS) then notice('failure', { reason = reason, reference = ref }) end

@@ -121,7 +121,9 @@ local function move(ref, c, state, due)
   if due then redis.call('ZADD', P .. 'agenda', due, ref) else redis.call('ZREM', P .. 'agenda', ref) end
 end
 
+-- Writes an attempt into the history, and counts it by its verdict, the eighth field.
 local function note(c, entry)
+  tallies.add('attempts:' .. (string.match(entry, tallies.VERDICT) or 'unknown'))
   c.n = (c.n or 0) + 1
   c.h = c.h or {}
   c.h[#c.h + 1] = entry
@@ -130,6 +132,7 @@ end
 
 -- Marks the closure closed, and drops the fields that were needed to close it. The caller saves.
 local function close(ref, c, outcome)
+  tallies.add('closed:' .. outcome)
   c.o = outcome
   c.d, c.k, c.m, c.x, c.w, c.g, c.l, c.v, c.f = nil, nil, nil, nil, nil, nil, nil, nil, nil
   move(ref, c, 'closed')
