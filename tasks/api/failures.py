@@ -68,6 +68,8 @@ def _own_fault(error: BaseException) -> str | None:
 
 
 def _detail(error: BaseException, secrets: Sequence[SecretStr]) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):  # its own text is long, and what is wrong comes last
+        error = error.certificate_error
     name, words = type(error).__name__, str(error)
     if any(_holds_a_piece(words, secret.get_secret_value()) for secret in secrets):
         return f"{name}, whose text repeats the request and is not shown"

@@ -15,6 +15,9 @@ SAID = {
     "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired": (
         "its certificate has expired", "have it renewed"
     ),
+    "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: Hostname mismatch, not valid for 'h'": (
+        "its certificate is for another name", "as its certificate does"
+    ),
     "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer certificate": (
         "not from an authority that is trusted here", "SSL_CERT_FILE"
     ),

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import itertools
 import os
+import ssl
 import subprocess
 import sys
 
@@ -44,6 +45,16 @@ def test_what_this_process_has_run_out_of(number: int) -> None:
 def test_what_is_not_of_this_process(number: int) -> None:
     """A cut connection and a refused one are not reported as this process's own fault."""
     assert no_reply(raised(number), []).failure is Failure.CUT
+
+
+@pytest.mark.parametrize("why", ["Hostname mismatch, certificate is not valid for 'x'", "certificate has expired"])
+def test_a_certificate_that_is_refused(why: str) -> None:
+    """What is wrong with it is told, however long the name of the host is: the remedy hangs on that."""
+    key = aiohttp.client_reqrep.ConnectionKey("a" * 250, 443, True, True, None, None, None)
+    refused = ssl.SSLCertVerificationError(1, f"[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {why}")
+    reply = no_reply(aiohttp.ClientConnectorCertificateError(key, refused), ())
+    assert reply.failure is Failure.CONNECT
+    assert why in reply.detail
 
 
 def test_an_address_of_another_kind() -> None:

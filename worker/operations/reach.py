@@ -38,7 +38,7 @@ class Place:
 
 # What the text of an error shows, what it means, and what to do. The first row that fits counts.
 _TROUBLES: tuple[tuple[str, str, str], ...] = (
-    (r"hostname mismatch|address mismatch|doesn't match",
+    (r"[Hh]ostname mismatch|address mismatch|doesn't match",
      "its certificate is for another name", "name it in {variable} as its certificate does"),
     (r"certificate has expired|not yet valid",
      "its certificate has expired, or is not valid yet", "have it renewed, or set this machine's clock right"),

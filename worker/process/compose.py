@@ -24,7 +24,9 @@ from worker.intake.stream import StreamSource
 from worker.intake.task_message import TaskMessageDoor
 from worker.observe.attempt_log import log_attempt
 from worker.observe.metrics import WorkerMetrics
+from worker.operations.check_api import called
 from worker.process.inspection import Inspection
+from worker.process.reach_log import ReachLog
 from worker.process.retention import Retention
 from worker.process.signs import Signs
 from worker.process.vitals import AtWork, Vitals
@@ -77,7 +79,8 @@ def compose(
             await batches.claim([reference], "probe of the key")
 
     sweep = Sweep(ledger, dispatch, permission, most=max(200, 4 * settings.concurrency), probe=probe)
-    observers = (log_attempt, metrics.observe) if metrics else (log_attempt,)
+    told = (log_attempt, ReachLog(called(settings)))
+    observers = (*told, metrics.observe) if metrics else told
     settler = Settler(ledger, permission, after=sweep.made_room, observers=observers)
     pool = _pool(settings, ledger, _attempter(settings, api, name), settler, name)
     if metrics:
