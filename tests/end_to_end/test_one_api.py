@@ -9,6 +9,7 @@ from typing import Any
 
 import redis
 
+from tests.console import called
 from tests.support import Process, count, key_of, publish, run, until
 from worker.simulator.server import Simulator, run_in_thread
 
@@ -30,16 +31,16 @@ def test_the_second_api_is_refused(store: redis.Redis, store_url: str, tmp_path:
             until(lambda: count(store, "closed") == 1, "closed")
             with Process(tmp_path, "worker", **theirs) as second:
                 assert second.process.wait(60) == 2, second.output
-            verify, check = run("verify", "sg_1", **theirs), run("check", **theirs)
+            verify, check = called("verify", "sg_1", **theirs), run("check", **theirs)
             assert (verify.returncode, check.returncode) == (2, 1)
             for words in (second.output, verify.stderr, check.stdout):
                 assert url in words
                 assert other_url in words
                 assert "closer ledger move-api --why" in words
-            moved = run("ledger", "move-api", "--why", "x", **theirs)
+            moved = called("ledger", "move-api", "--why", "x", **theirs)
             assert (moved.returncode, "may still call" in moved.stderr) == (1, True), moved.stderr
             for command in (["status"], ["list"], ["show", "sg_1"], ["requeue", "sg_1", "--dry-run"], ["audit"]):
-                assert run(*command, **theirs).returncode == 0, command
+                assert called(*command, **theirs).returncode == 0, command
             assert worker.stop() == 0
         assert "was not asked" in check.stdout
         assert other.groups.calls.total() == 0
@@ -54,9 +55,9 @@ def test_moved_on_purpose(store: redis.Redis, store_url: str, tmp_path: Path) ->
             publish(store, ["sg_1"])
             until(lambda: count(store, "closed") == 1, "closed")
             assert worker.stop() == 0
-        moved = run("ledger", "move-api", "--why", "Sorted has moved", **theirs)
+        moved = called("ledger", "move-api", "--why", "Sorted has moved", **theirs)
         assert (moved.returncode, other_url in moved.stdout) == (0, True), moved.stderr
-        audit = run("audit", **theirs).stdout
+        audit = called("audit", **theirs).stdout
         for words in ("olga: move-api", f"{url} -> {other_url}", "why: Sorted has moved", "changed 1 of 1"):
             assert words in audit
         with Process(tmp_path, "worker", **theirs) as worker:
@@ -82,4 +83,4 @@ def test_a_running_worker_notices(store: redis.Redis, store_url: str, tmp_path: 
 
 def test_no_reason_no_move(store_url: str) -> None:
     """A move without a reason is a wrong usage."""
-    assert run("ledger", "move-api", redis_url=store_url).returncode == 2
+    assert called("ledger", "move-api", redis_url=store_url).returncode == 2

@@ -23,8 +23,8 @@ from tasks.ledger.codec import settlement_argument, unpack_attempt
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.values import Claim, Received, Settlement
 from tasks.retry import Policy
+from tests.fake_store import FakeStore
 from tests.fuzz.strategies import REF, RawReply, mutated_events, replies
-from tests.support import FakeStore
 
 # fakeredis takes longer for an event than everything else here for ten.
 STORED = min(settings.default.max_examples, 5_000) if settings.default else 100

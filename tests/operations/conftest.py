@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from subprocess import CompletedProcess
 from typing import Any, TypeVar
 
 import pytest
-from click.testing import CliRunner, Result
 from redis.asyncio import Redis
 
 from tasks.ledger.ledger import Ledger
+from tests.console import called
 from tests.operations.seed import Seed, sow
-from tests.support import environment, run
-from worker.cli.commands import cli as cli_group
+from tests.support import run
 
 T = TypeVar("T")
+
+
+def _ended(done: CompletedProcess[str], code: int) -> CompletedProcess[str]:
+    assert done.returncode == code, f"{done.args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
 
 
 class Cli:
@@ -26,35 +29,30 @@ class Cli:
 
     def __init__(self, store_url: str) -> None:
         self.url = store_url
-        self.settings: dict[str, object] = {"redis_url": store_url, "operator": "olga"}
+        self.settings: dict[str, Any] = {"redis_url": store_url, "operator": "olga"}
 
-    def __call__(self, *arguments: str, code: int = 0, stdin: str = "", **settings: object) -> CompletedProcess[str]:
-        """Run the console script; it must end with that exit code."""
-        done = run(*arguments, timeout_s=60.0, stdin=stdin, **(self.settings | settings))
-        assert done.returncode == code, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
+    def __call__(self, *arguments: str, code: int = 0, stdin: str = "", **settings: Any) -> CompletedProcess[str]:
+        """Run a command in this process; it must end with that exit code."""
+        return _ended(called(*arguments, stdin=stdin, **(self.settings | settings)), code)
 
-    def text(self, *arguments: str, code: int = 0, **settings: object) -> str:
-        """The stdout of the same command, in this process: starting one for each look would cost most of the time."""
-        done = self._in_process(*arguments, **settings)
-        assert done.exit_code == code, f"{arguments}: {done.exit_code}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+    def process(self, *arguments: str, code: int = 0, **settings: Any) -> CompletedProcess[str]:
+        """The same in a process of its own, with standard streams as a shell gives them."""
+        return _ended(run(*arguments, **(self.settings | settings)), code)
 
-    def said(self, *arguments: str, **settings: object) -> tuple[int, str]:
-        """The exit code and the stderr of a command, in this process."""
-        done = self._in_process(*arguments, **settings)
-        return done.exit_code, done.stderr
+    def text(self, *arguments: str, code: int = 0, **settings: Any) -> str:
+        """The stdout of a command."""
+        return self(*arguments, code=code, **settings).stdout
 
-    def _in_process(self, *arguments: str, **settings: object) -> Result:
-        clean: dict[str, str | None] = {name: None for name in os.environ if name.startswith("CLOSER_")}
-        given = environment(**(self.settings | settings))
-        return CliRunner(env=clean | given).invoke(cli_group, arguments, catch_exceptions=False)
+    def said(self, *arguments: str, **settings: Any) -> tuple[int, str]:
+        """The exit code and the stderr of a command."""
+        done = called(*arguments, **(self.settings | settings))
+        return done.returncode, done.stderr
 
-    def json(self, *arguments: str, code: int = 0, **settings: object) -> Any:
+    def json(self, *arguments: str, code: int = 0, **settings: Any) -> Any:
         """Its one JSON document."""
         return json.loads(self.text(*arguments, "--json", code=code, **settings))
 
-    def lines(self, *arguments: str, code: int = 0, **settings: object) -> list[Any]:
+    def lines(self, *arguments: str, code: int = 0, **settings: Any) -> list[Any]:
         """Its JSON objects, one a line."""
         return [json.loads(line) for line in self.text(*arguments, "--json", code=code, **settings).splitlines()]
 

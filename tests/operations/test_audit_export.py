@@ -41,13 +41,13 @@ def test_an_export_keeps_everything(cli: Cli, store: redis.Redis) -> None:
     """It has the same lines as `audit --json`, the newest first; what closer did not write has its fields."""
     store.xadd(key_of("audit"), {b"\xff": b"x"}, id="1-1")
     act(store, OLD, 3)
-    done = cli("audit", "export")
+    done = cli.process("audit", "export")
     *exported, foreign = [json.loads(line) for line in done.stdout.splitlines()]
     assert exported == cli.lines("audit")[::-1]
     assert (foreign["id"], json.loads(foreign["unreadable"])) == ("1-1", {"\\xff": "x"})
     assert "Exported 4 entries." in done.stderr
     assert len(actions(cli)) == 3
-    assert len(cli("audit", "export", "--until", "2020-01-01").stdout.splitlines()) == 1
+    assert len(cli.process("audit", "export", "--until", "2020-01-01").stdout.splitlines()) == 1
 
 
 def test_the_audit_is_shortened(cli: Cli, store: redis.Redis, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ async def test_every_front_end_is_refused(any_store: Any, role: Role, until: Mom
 
 def test_nothing_to_remove_is_not_an_action(cli: Cli, store: redis.Redis) -> None:
     """Then no entry is made."""
-    done = cli("audit", "export", "--until", "2d", "--remove", "--why", "w")
+    done = cli.process("audit", "export", "--until", "2d", "--remove", "--why", "w")
     assert "Exported 0 entries. Removed 0." in done.stderr
     assert actions(cli) == []
 

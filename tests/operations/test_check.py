@@ -42,7 +42,7 @@ def findings(document: dict[str, list[dict[str, str]]]) -> dict[str, str]:
 
 def test_a_good_set_up(cli: Cli, api_url: str) -> None:
     """Everything is ok, and the exit code says so; the key is not shown."""
-    done = cli("check", api_base_url=api_url)
+    done = cli.process("check", api_base_url=api_url)
     assert done.stdout.count("ok:") == 5
     assert API_KEY not in done.stdout
     document = cli.json("check", api_base_url=api_url)
@@ -123,7 +123,7 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path, api_url: str) 
 def test_a_proxy_that_cannot_be_used(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong proxy is a finding: the line says what to set, and shows no password."""
     monkeypatch.setenv("HTTPS_PROXY", "socks5://u:pa55@proxy.corp:1080")
-    done = cli("check", "--json", code=1, api_base_url="https://api.invalid/pro")
+    done = cli.process("check", "--json", code=1, api_base_url="https://api.invalid/pro")
     [line] = [line for line in json.loads(done.stdout)["checks"] if line["name"] == "api"]
     assert line["finding"] == "wrong"
     assert "HTTPS_PROXY" in line["message"]
@@ -198,7 +198,7 @@ def test_a_store_that_does_not_tell_is_no_error(cli: Cli, store: redis.Redis, ap
                       commands=["+@all", "-info", "-config"])  # fmt: skip
     try:
         url = cli.url.replace("redis://", "redis://modest:pw@")
-        document = json.loads(cli("check", "--json", api_base_url=api_url, redis_url=url).stdout)
+        document = json.loads(cli.process("check", "--json", api_base_url=api_url, redis_url=url).stdout)
     finally:
         store.acl_deluser("modest")
     assert findings(document)["store"] == "warning"
@@ -207,7 +207,7 @@ def test_a_store_that_does_not_tell_is_no_error(cli: Cli, store: redis.Redis, ap
 
 def test_a_wrong_configuration_is_exit_code_2(cli: Cli) -> None:
     """The exit code is that of every command; with --json a document is printed all the same."""
-    done = cli("check", "--json", code=2, lease=1)
+    done = cli.process("check", "--json", code=2, lease=1)
     assert json.loads(done.stdout)["ok"] is False
     assert "CLOSER_LEASE" in done.stderr
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.console import called
 from tests.support import key_of, run
 from worker.operations.ledger_keys import KINDS
 
@@ -29,7 +30,7 @@ def test_commands_meet_a_broken_ledger(store_url: str, store: redis.Redis, comma
     """A command that needs a key that holds something else ends with 1, and says what to do about it."""
     for name in ("agenda", "queued", "gate"):
         store.set(key_of(name), "not ours")
-    ended = run(*command, redis_url=store_url, operator="ann")
+    ended = called(*command, redis_url=store_url, operator="ann")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "a key of closer's holds something else" in ended.stderr
     assert "RENAME" in ended.stderr or "`closer check` names it" in ended.stderr

@@ -8,9 +8,10 @@ import pytest
 import redis
 
 from tasks.closure import Reason
+from tests.console import called
 from tests.operations.conftest import Cli
 from tests.operations.seed import Seed
-from tests.support import key_of, run
+from tests.support import key_of
 
 
 def test_nothing_from_outside_steers_the_terminal(cli: Cli, store: redis.Redis) -> None:
@@ -32,7 +33,7 @@ def test_nothing_from_outside_steers_the_terminal(cli: Cli, store: redis.Redis) 
 @pytest.mark.parametrize("command", [["status"], ["list"], ["show", "sg_1"], ["audit"], ["requeue", "sg_1"], ["pause"]])
 def test_without_a_store_the_address_is_told_and_what_to_set(command: list[str], tmp_path: Path) -> None:
     """The exit code is 1, and neither a traceback nor a password is printed."""
-    done = run(*command, redis_url="redis://user:secret@127.0.0.1:1/0")
+    done = called(*command, redis_url="redis://user:secret@127.0.0.1:1/0")
     assert done.returncode == 1
     assert "redis://127.0.0.1:1/0" in done.stderr
     assert "CLOSER_REDIS_URL" in done.stderr
@@ -42,7 +43,7 @@ def test_without_a_store_the_address_is_told_and_what_to_set(command: list[str],
 
 def test_without_any_store_the_embedded_one_is_named(tmp_path: Path) -> None:
     """The message names the socket and both remedies: start the embedded store, or name another one."""
-    done = run("list", data_dir=tmp_path)
+    done = called("list", data_dir=tmp_path)
     assert done.returncode == 1
     assert f"{tmp_path}/store.sock" in done.stderr
     assert "closer up" in done.stderr

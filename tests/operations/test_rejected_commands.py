@@ -91,11 +91,11 @@ def test_what_is_refused(cli: Cli, store: redis.Redis, arguments: tuple[str, ...
 def test_all_are_exported(cli: Cli, store: redis.Redis) -> None:
     """To stdout by default, a line each, with the exact bytes, and nothing is deleted."""
     reject(cli, b"\xff\x00", b"y")
-    done = cli("rejected", "export")
+    done = cli.process("rejected", "export")
     assert [base64.b64decode(json.loads(line)["base64"]) for line in done.stdout.splitlines()] == [b"\xff\x00", b"y"]
     assert "Exported 2." in done.stderr
     assert kept(store) == 2
-    assert "Nothing matches" in cli("rejected", "export", "--type", "x").stderr
+    assert "Nothing matches" in cli.process("rejected", "export", "--type", "x").stderr
 
 
 def test_an_export_that_discards(cli: Cli, store: redis.Redis, tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from tasks.closure import State
 from tasks.ledger.catalogue import Catalogue
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.values import Unclaimed
-from tests.support import STREAM, FakeStore
+from tests.fake_store import FakeStore
+from tests.support import STREAM
 from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, Book
 
 HOUR_S = 3600.0

@@ -13,7 +13,8 @@ from tasks.closure import OPEN_STATES, Reason, State
 from tasks.history import Attempt
 from tasks.ledger.codec import pack_attempt
 from tasks.ledger.values import Received, Settlement, Unclaimed
-from tests.support import FakeStore, key_of
+from tests.fake_store import FakeStore
+from tests.support import key_of
 from tests.tasks.book import LEASE_S, START_MS, Book
 
 INDEXES = ["agenda", "open", *State, "failed:gone"]

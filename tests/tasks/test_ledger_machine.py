@@ -16,7 +16,8 @@ from redis.asyncio import Redis
 from tasks.api_health import ApiHealth
 from tasks.closure import OPEN_STATES, TRANSITIONS, Outcome, Reason, State
 from tasks.ledger.values import Claim, Observation, Settlement
-from tests.support import FakeStore, key_of
+from tests.fake_store import FakeStore
+from tests.support import key_of
 from tests.tasks.book import GRACE_S, LEASE_S, Book
 
 T = TypeVar("T")
@@ -224,16 +225,16 @@ def run(store: Callable[[], Redis], examples: int) -> None:
 
 
 def test_on_the_fake_store() -> None:
-    """The model holds on fakeredis, with many examples."""
-    run(FakeStore, settings().max_examples // 2)
+    """The model holds on fakeredis, with few examples."""
+    run(FakeStore, settings().max_examples // 12)
 
 
 def test_on_a_real_store(store_url: str) -> None:
-    """The model holds on a real Valkey, with few examples."""
+    """The model holds on a real Valkey, with many examples: its Lua is the one that counts, and it is faster."""
 
     def emptied() -> Redis:
         with sync_redis.Redis.from_url(store_url) as client:
             client.flushall()
         return Redis.from_url(store_url)
 
-    run(emptied, settings().max_examples // 12)
+    run(emptied, settings().max_examples // 2)

@@ -13,7 +13,8 @@ from redis.asyncio import Redis
 from tasks.closure import State
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.values import Settlement
-from tests.support import FakeStore, key_of
+from tests.fake_store import FakeStore
+from tests.support import key_of
 from tests.tasks.book import DEADLINE_S, LEASE_S, Book
 from tests.tasks.test_clock import HOUR_S, JUMPS
 

@@ -17,7 +17,7 @@ from tasks.api_health import ApiHealth
 from tasks.closure import Outcome, Reason, State
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.values import Claim
-from tests.support import FakeStore
+from tests.fake_store import FakeStore
 from tests.tasks.book import DEADLINE_S, GRACE_S, LEASE_S, Book
 
 T = TypeVar("T")
@@ -152,7 +152,7 @@ def run(store: Callable[[], Redis], examples: int) -> None:
 
 def test_on_the_fake_store() -> None:
     """No sequence of steps undercuts a Retry-After."""
-    run(FakeStore, settings().max_examples // 2)
+    run(FakeStore, settings().max_examples // 12)
 
 
 def test_on_a_real_store(store_url: str) -> None:
@@ -163,4 +163,4 @@ def test_on_a_real_store(store_url: str) -> None:
             client.flushall()
         return Redis.from_url(store_url)
 
-    run(emptied, settings().max_examples // 12)
+    run(emptied, settings().max_examples // 2)
