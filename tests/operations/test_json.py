@@ -15,7 +15,7 @@ from tests.operations.seed import Seed
 from worker.cli.commands import cli as closer
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
-WITHOUT_JSON = {"up", "worker", "console", "completion"}  # they run for good, or print a script
+WITHOUT_JSON = {"up", "worker", "console", "completion", "metrics"}  # they run for good, or print a script
 
 
 def leaves(command: click.Command, name: str = "") -> Iterator[tuple[str, click.Command]]:

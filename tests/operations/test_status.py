@@ -7,7 +7,9 @@ from pathlib import Path
 
 import redis
 
-from tests.operations.conftest import Cli
+from tasks.events.event import GroupComplete
+from tasks.ledger.ledger import Ledger
+from tests.operations.conftest import Cli, at_ledger
 from tests.operations.seed import SEEDS
 from tests.support import Process, key_of, until
 from worker.simulator.server import Simulator, run_in_thread
@@ -33,11 +35,34 @@ def test_status_counts_failures_by_reason_and_what_waits(cli: Cli, store: redis.
     assert (status["closures"]["failed"], status["closures"]["closed"]) == (2, 1)
     assert status["failed"] == {"gone": 1, "not_locked": 1}
     assert (status["backlog"], status["rejected"]) == (1, 1)
-    assert status["rate"] == {"last_minute": 1, "last_hour": 1}
+    lately = {"events_last_hour": 3, "attempts_last_hour": 3, "closed_last_hour": 1, "failures_last_hour": 2}
+    assert status["rate"] == {"last_minute": 1, "last_hour": 1} | lately
+    assert (status["due"], status["near_deadline"], status["oldest_open_clock_age_s"]) == (0, 0, None)
+    assert status["headline"]["concern"] == "no_workers"
     text = cli.text("status")
     assert "closer list --reason not_locked" in text
     assert "1 rejected  (closer rejected list)" in text
+    assert "No worker is alive. Start one." in text
+    assert "3 events, 3 attempts, 2 failures" in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_status_shows_what_nobody_takes(cli: Cli) -> None:
+    """What is due, since when, and what is near its deadline."""
+
+    async def forgotten(ledger: Ledger) -> None:
+        await ledger.receive([GroupComplete("sg_1", "wms", "e1"), GroupComplete("sg_2", "wms", "e2")])
+        old_ms = await ledger.catalogue.now_ms() - 200_000
+        await ledger.redis.zadd(key_of("agenda"), {"sg_1": old_ms})
+        record = json.loads(await ledger.redis.get(key_of("c:sg_1")) or "")
+        await ledger.redis.set(key_of("c:sg_1"), json.dumps(record | {"d": old_ms}))
+
+    at_ledger(cli.url, forgotten)
+    status = cli.json("status")
+    assert (status["due"], status["near_deadline"]) == (2, 1)
+    assert 200 <= status["overdue_s"] < 400
+    assert "2 now, the first for 3 min" in cli.text("status")
+    assert "1 of the oldest near the deadline" in cli.text("status")
 
 
 def test_status_shows_workers_that_live_and_those_that_fell_silent(

@@ -27,6 +27,7 @@ COMMANDS = {
     "check": "worker.cli.check:check",
     "ledger": "worker.cli.ledger:ledger",
     "token": "worker.cli.token:token",
+    "metrics": "worker.cli.metrics:metrics",
     "completion": "worker.cli.completion:completion",
     "simulate": "worker.cli.simulate:simulate",
 }

@@ -12,12 +12,14 @@ from rich.text import Text
 from tasks.closure import Closure, State
 from tasks.history import Attempt, iso
 from tasks.ledger.gate import Gate, Standing
+from tasks.ledger.measures import Measured
 from tasks.ledger.old_prefix import OldLook
 from worker.cli import phrase
 from worker.cli.notice_words import words
 from worker.cli.output import age, clock, count, facts, paragraph, plain, styled, table
 from worker.operations.advice import gate_advice
 from worker.operations.event_types import Waiting
+from worker.operations.headline import Concern, Headline
 from worker.operations.status import Status
 from worker.operations.story import Story
 
@@ -29,6 +31,7 @@ _TYPES = 3  # so many types of waiting events are shown one by one
 def status_screen(status: Status) -> Table:
     """Return the status for a terminal of 80 columns."""
     summary, grid = status.summary, facts()
+    grid.add_row("Now", _headline(status.headline))
     if status.older and not status.older.nothing:
         grid.add_row("Older", _older(status.older))
     grid.add_row("Gate", _gate(status))
@@ -39,9 +42,12 @@ def status_screen(status: Status) -> Table:
     oldest = status.oldest_open_age_s
     waits = "nothing waits" if oldest is None else f"waits for {age(oldest)} to be closed"
     grid.add_row("Oldest", waits)
+    grid.add_row("Due", _due(status.measured))
     grid.add_row(
         "Closed", f"{summary.closed_last_minute:,} in the last minute, {summary.closed_last_hour:,} in the last hour"
     )
+    hour = status.measured.last_hour
+    grid.add_row("Last hour", f"{hour.events:,} events, {hour.attempts:,} attempts, {hour.failures:,} failures")
     if summary.failed:
         grid.add_row("Failed", _failed(status))
     rejected = styled(f"{summary.rejected:,} rejected", "warning" if summary.rejected else "")
@@ -57,6 +63,21 @@ def status_screen(status: Status) -> Table:
         grid.add_row("" if index else "Lately", row)
     grid.add_row("As of", clock(iso(summary.now_ms)) + " UTC")
     return grid
+
+
+def _headline(headline: Headline) -> Text:
+    well = headline.concern is Concern.WELL
+    text = Text(paragraph(headline.text, width=_COLUMN), style="green" if well else "bold red")
+    return text.append(f"\n{phrase.command(headline.step)}", style="bold") if headline.step else text
+
+
+def _due(measured: Measured) -> Text:
+    text = Text(f"{measured.due:,} now")
+    if measured.overdue_s >= 1:
+        text.append(f", the first for {age(measured.overdue_s)}")
+    if measured.near_deadline:
+        text.append_text(styled(f"; {measured.near_deadline:,} of the oldest near the deadline", "wrong"))
+    return text
 
 
 def _older(older: OldLook) -> Text:

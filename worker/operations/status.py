@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from tasks.errors import LedgerBroken, StoreUnavailable
@@ -11,16 +11,17 @@ from tasks.history import iso
 from tasks.ledger.catalogue import Summary
 from tasks.ledger.gate import Gate, SuspendedKey
 from tasks.ledger.heartbeat import Heartbeat
+from tasks.ledger.measures import Measured
 from tasks.ledger.notices import Notice
 from tasks.ledger.old_prefix import OldLook
 from tasks.ledger.policy import FleetPolicy
 from tasks.ledger.values import Unreadable
 from worker.operations.context import OperatorContext
 from worker.operations.event_types import Waiting, waiting
+from worker.operations.headline import Facts, Headline, headline
 from worker.operations.operator import Verb
+from worker.operations.snapshot import FORGOTTEN_S, SILENT_S, age_s, take
 
-_SILENT_S = 20.0  # a sign comes every 5 s, so four have been missed
-_FORGOTTEN_S = 3600.0  # heartbeat.lua forgets a worker after the same time
 _LATELY, _LATELY_MS = 5, 86_400_000
 
 
@@ -34,7 +35,7 @@ class Worker:
     @property
     def alive(self) -> bool:
         """Whether its last sign of life is at most 20 s old."""
-        return self.age_s <= _SILENT_S
+        return self.age_s <= SILENT_S
 
     def as_json(self) -> dict[str, Any]:
         """Return what the worker says of itself, and how long ago it said so."""
@@ -45,12 +46,14 @@ class Worker:
 class Status:
     """Everything that an operator sees first.
 
-    `workers`: those of the last hour, by name. `unreadable_workers`: the names of those whose sign of life cannot be
-    read. `waiting`: the types of rejected events. `policy`: None before any worker has started. `workers_key`: the
-    store's key that holds the signs of life. `lately`: the last notices, newest first.
+    `measured`: what is due and old, and the counts. `workers`: those of the last hour, by name. `unreadable_workers`:
+    the names of those whose sign of life cannot be read. `waiting`: the types of rejected events. `policy`: None before
+    any worker has started. `workers_key`: the store's key that holds the signs of life. `lately`: the last notices,
+    newest first.
     """
 
     summary: Summary
+    measured: Measured
     workers: list[Worker]
     unreadable_workers: list[str]
     waiting: list[Waiting]
@@ -58,6 +61,12 @@ class Status:
     workers_key: str
     lately: list[Notice]
     older: OldLook | None
+
+    @property
+    def headline(self) -> Headline:
+        """The one sentence that says whether all is well."""
+        alive = sum(1 for worker in self.workers if worker.alive)
+        return headline(Facts(self.summary, self.measured, alive))
 
     @property
     def gate(self) -> Gate:
@@ -80,13 +89,19 @@ class Status:
 
     def as_json(self) -> dict[str, Any]:
         """Return the status as other programs see it. The names of the fields are a promise."""
-        summary = self.summary
+        summary, measured = self.summary, self.measured
+        rates = {f"{name}_last_hour": number for name, number in asdict(measured.last_hour).items()}
         return {
             "at": iso(summary.now_ms),
+            "headline": self.headline.as_json(),
             "closures": {state.value: count for state, count in summary.states.items()},
             "failed": {reason.value: count for reason, count in summary.failed.items()},
             "oldest_open_age_s": self.oldest_open_age_s,
-            "rate": {"last_minute": summary.closed_last_minute, "last_hour": summary.closed_last_hour},
+            "rate": {"last_minute": summary.closed_last_minute, "last_hour": summary.closed_last_hour} | rates,
+            "due": measured.due,
+            "overdue_s": measured.overdue_s,
+            "oldest_open_clock_age_s": measured.clock_age_s,
+            "near_deadline": measured.near_deadline,
             "backlog": summary.backlog,
             "rejected": summary.rejected,
             "waiting_types": {waits.type: waits.events for waits in self.waiting},
@@ -106,16 +121,16 @@ class Status:
 async def status(context: OperatorContext) -> Status:
     """Count everything, and change nothing. Raises Refused and StoreUnavailable."""
     context.guard(Verb.STATUS)
-    policy = await context.ledger.policy.read()
-    summary = await context.ledger.catalogue.summary(policy.stream if policy else context.settings.events_stream)
+    snapshot = await take(context)
+    summary, policy = snapshot.summary, snapshot.policy
     signs = sorted(summary.workers, key=lambda sign: sign.name)
-    workers = [Worker(sign, _age_s(summary, sign)) for sign in signs if isinstance(sign, Heartbeat)]
+    workers = [Worker(sign, age_s(summary.now_ms, sign)) for sign in signs if isinstance(sign, Heartbeat)]
     unreadable = [sign.name for sign in signs if isinstance(sign, Unreadable)]
-    recent = [worker for worker in workers if worker.age_s < _FORGOTTEN_S]
+    recent = [worker for worker in workers if worker.age_s < FORGOTTEN_S]
     types = policy.types if policy else context.settings.accepted_types
     lately = await _lately(context, summary.now_ms)
     waits, older = waiting(summary, types), await _older(context)
-    return Status(summary, recent, unreadable, waits, policy, context.key("workers"), lately, older)
+    return Status(summary, snapshot.measured, recent, unreadable, waits, policy, context.key("workers"), lately, older)
 
 
 async def _older(context: OperatorContext) -> OldLook | None:
@@ -131,8 +146,3 @@ async def _lately(context: OperatorContext, now_ms: int) -> list[Notice]:
         notices = await context.ledger.notices.latest(_LATELY)
         return [one for one in notices if isinstance(one, Notice) and abs(now_ms - one.at_ms) < _LATELY_MS]
     return []
-
-
-def _age_s(summary: Summary, sign: Heartbeat) -> float:
-    """Return how old a sign is (s). One that seems to be of the future was written before the clock was set back."""
-    return abs(summary.now_ms - sign.at_ms) / 1000

@@ -22,7 +22,7 @@ _log = logging.getLogger("closer.store")
 _TIMEOUT_S = 10.0
 _CONNECT_S = 5.0
 _CONNECTIONS = 16
-__all__ = ["EVICTION_REMEDY", "Redis", "connect", "eviction", "options", "tls_options", "warn_of_eviction"]
+__all__ = ["EVICTION_REMEDY", "Redis", "connect", "eviction", "options", "tls_options", "unsafe", "warn_of_eviction"]
 EVICTION_REMEDY = "CONFIG SET maxmemory-policy noeviction, and put it into its configuration"
 
 
@@ -79,6 +79,12 @@ def eviction(info: Mapping[str, Any]) -> str | None:
     if policy == "noeviction":
         return None
     return f"maxmemory-policy is {policy}: under pressure the store throws closures away"
+
+
+def unsafe(info: Mapping[str, Any]) -> bool:
+    """Return whether the store, by its INFO, may lose what it has confirmed."""
+    failed = any(info.get(name, "ok") != "ok" for name in ("aof_last_write_status", "rdb_last_bgsave_status"))
+    return failed or not info.get("aof_enabled") or eviction(info) is not None
 
 
 async def warn_of_eviction(redis: Redis) -> None:
