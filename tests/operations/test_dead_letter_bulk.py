@@ -112,6 +112,7 @@ async def test_groups_are_bounded(context: OperatorContext) -> None:
         (DeadLetterFilter(event_type="x.y", problem="event: not JSON: Expecting value at character 0"), 0),
         (DeadLetterFilter(until=Moment("1d")), 0),
         (DeadLetterFilter(since=Moment("1d")), 3),
+        (DeadLetterFilter(since=Moment("2099-01-01")), 0),
         (DeadLetterFilter(until=Moment("0s")), 3),
     ],
 )

@@ -234,6 +234,7 @@ def test_a_store_that_would_begin_anew(disk: Disk, name: str, words: str) -> Non
 def test_an_empty_file(disk: Disk) -> None:
     """A file of commands that is empty is as a rewrite leaves it: no damage."""
     disk.commands.write_bytes(b"")
+    assert mending.check(disk.settings.data_dir) is None
     with disk.started():
         assert disk.gate().open
 

@@ -53,6 +53,17 @@ async def test_another_source(real: Redis, store: sync_redis.Redis) -> None:
     assert [fields[b"origin"] for _, fields in rejected] == [b"9", b"11/1"]
 
 
+async def test_what_is_rejected_is_kept_in_one_step(real: Redis) -> None:
+    """However many events of a portion are wrong, one script keeps them, so good events are not held up."""
+    for _ in range(2):  # the first round loads the script
+        await real.config_resetstat()
+        source = QueueSource({tag: b"junk %d" % tag for tag in range(50)})
+        await Pump(source, Ledger(real), EventTypes(), lambda: None).step()
+    assert await real.xlen(key_of("rejected")) == 50
+    stats = await real.info("commandstats")
+    assert stats["cmdstat_evalsha"]["calls"] == 1
+
+
 async def test_nothing_is_acknowledged_that_the_ledger_has_not(real: Redis, store: sync_redis.Redis) -> None:
     """While the ledger can take nothing all messages stay with the source; later each is taken in once."""
     source = QueueSource(QUEUE)
