@@ -21,6 +21,10 @@ _BLANKS = re.compile(r"[ \t\n\r]*")
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 
 
+class TooMany(ValueError):
+    """An array has more than MAX_BATCH_BYTES or MAX_BATCH_EVENTS."""
+
+
 @dataclass(frozen=True, slots=True)
 class Element:
     """One event of the bytes.
@@ -62,12 +66,14 @@ def is_array(body: bytes) -> bool:
 def split(body: bytes) -> list[bytes]:
     """Return the elements of a JSON array, each as its bytes stand there.
 
-    Raises ValueError that says what is wrong: more than MAX_BATCH_BYTES or MAX_BATCH_EVENTS, no element, or not JSON.
+    Raises TooMany, and ValueError that says what else is wrong: no element, or not JSON.
     """
     if len(body) > MAX_BATCH_BYTES:
-        raise ValueError(f"{len(body)} bytes, the limit is {MAX_BATCH_BYTES}; send smaller batches")
+        raise TooMany(f"{len(body)} bytes, the limit is {MAX_BATCH_BYTES}; send smaller batches")
     try:
         return _elements(body.decode("utf-8").removeprefix(BOM))
+    except TooMany:
+        raise
     except (ValueError, RecursionError) as error:
         raise ValueError(wrong(error)) from None
 
@@ -81,7 +87,7 @@ def _elements(text: str) -> list[bytes]:
         _, end = _DECODER.raw_decode(text, at)
         found.append(text[at:end].encode())
         if len(found) > MAX_BATCH_EVENTS:
-            raise ValueError(f"more than {MAX_BATCH_EVENTS} events; send smaller batches")
+            raise TooMany(f"more than {MAX_BATCH_EVENTS} events; send smaller batches")
         at = _after_blanks(text, end)
         if text[at : at + 1] != ",":
             break

@@ -50,9 +50,10 @@ class EventStreams:
         """Remember that events of these types have come. `closer status` shows the types of the last day."""
         await self._scripts.run("seen", *types)
 
-    async def publish(self, stream: str, events: Sequence[bytes]) -> None:
-        """Put events on a stream, in order, all of them or none."""
-        await self._scripts.run("publish", *events, keys=(stream,))
+    async def publish(self, stream: str, events: Sequence[bytes]) -> list[str]:
+        """Put events on a stream, in order, all of them or none. Return the ids of their entries."""
+        ids: list[bytes] = await self._scripts.run("publish", *events, keys=(stream,))
+        return [entry_id.decode() for entry_id in ids]
 
     async def groups(self, stream: str) -> list[StreamGroup]:
         """Return the consumer groups of a stream, including other programs'. Empty when there is no such stream."""

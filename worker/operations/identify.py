@@ -27,15 +27,18 @@ class Identified:
 class Identify:
     """Finds tokens by their secrets, many with one look at the store."""
 
-    def __init__(self, ledger: Ledger, door: str) -> None:
-        """`door`: the front end that the audit names."""
+    def __init__(self, ledger: Ledger, door: str, limit_s: float | None = None) -> None:
+        """`door`: the front end that the audit names. `limit_s`: how long one look at the store may take (s)."""
         self._ledger = ledger
         self._door = door
-        self._looks: Together[str, Tokens] = Together(self._look, most=_AT_ONCE)
+        self._looks: Together[str, Tokens] = Together(self._look, most=_AT_ONCE, limit_s=limit_s)
         self._noted_ms: dict[str, int] = {}
 
     async def __call__(self, secret: str) -> Identified:
-        """Return who comes with this secret; "" for none. Raises StoreUnavailable and LedgerBroken."""
+        """Return who comes with this secret; "" for none.
+
+        Raises StoreUnavailable, LedgerBroken and TimeoutError.
+        """
         digest = digest_of(secret)
         found = await self._looks.ask(digest)
         token = found.get(digest)

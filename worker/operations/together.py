@@ -16,15 +16,24 @@ class Together(Generic[Q, A]):
     An answer is never older than its question: the call that gives it begins after the question was asked.
     """
 
-    def __init__(self, call: Callable[[Sequence[Q]], Awaitable[Sequence[A]]], *, most: int) -> None:
-        """`call`: returns an answer to each question, in order. `most`: how many questions one call may have."""
+    def __init__(
+        self, call: Callable[[Sequence[Q]], Awaitable[Sequence[A]]], *, most: int, limit_s: float | None = None
+    ) -> None:
+        """`call`: returns an answer to each question, in order. `most`: how many questions one call may have.
+
+        `limit_s`: how long a call may take (s); None: as long as it takes.
+        """
         self._call = call
         self._most = most
+        self._limit_s = limit_s
         self._waiting: list[tuple[Q, asyncio.Future[A]]] = []
         self._running: asyncio.Task[None] | None = None
 
     async def ask(self, question: Q) -> A:
-        """Return the answer. Raises what the call raises. A caller that is cancelled in time is not asked for."""
+        """Return the answer. Raises what the call raises, and TimeoutError.
+
+        A caller that is cancelled in time is not asked for.
+        """
         answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._waiting.append((question, answer))
         if self._running is None:
@@ -42,7 +51,8 @@ class Together(Generic[Q, A]):
 
     async def _answer(self, some: list[tuple[Q, asyncio.Future[A]]]) -> None:
         try:
-            answers = await self._call([question for question, _ in some])
+            async with asyncio.timeout(self._limit_s):
+                answers = await self._call([question for question, _ in some])
         except Exception as error:  # whatever it is, each caller must hear of it
             for _, future in some:
                 if not future.done():

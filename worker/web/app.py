@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from tasks.errors import CloserError
 from tasks.ledger.ledger import Ledger
 from worker.settings import Settings
+from worker.web.door import Door
 from worker.web.problems import Problem, explain
 from worker.web.shell import Shell
 from worker.web.site import Site, Visitor
@@ -29,7 +30,7 @@ def routes(settings: Settings, ledger: Ledger) -> FastAPI:
     """Return the app without its shell."""
     # No pages of Swagger or Redoc: they would load programs from elsewhere.
     app = FastAPI(title="closer", version="1", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
-    app.state.site = Site.of(settings, ledger)
+    site = app.state.site = Site.of(settings, ledger)
     app.router.redirect_slashes = False  # a sender may lose its body, or its token, on a redirect
     base = settings.public_url or ""
 
@@ -41,6 +42,10 @@ def routes(settings: Settings, ledger: Ledger) -> FastAPI:
     app.add_route("/livez", _well, include_in_schema=False)
     app.add_route("/readyz", _well, include_in_schema=False)
     app.add_route("/problems/{name}", explain, include_in_schema=False)
+    # A plain route: what the framework does for each request would take as long as the rest.
+    door = Door(site)
+    app.add_route("/v1/events", door.answer, methods=["POST"], include_in_schema=False)
+    app.add_api_route("/v1/refusals", door.refused, summary="The last requests of the door that were refused")
     app.add_api_route("/v1/whoami", _whoami, summary="Who you are, by your token")
     return app
 

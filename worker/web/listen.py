@@ -38,12 +38,14 @@ def listen(host: str, port: int, *, next_free: bool = False) -> socket.socket:
     Raises ConfigurationError when the host is not one of this machine's, and CloserError when the port is taken.
     """
     try:
-        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
     except (OSError, UnicodeError) as error:
         raise ConfigurationError(f"CLOSER_HTTP_HOST={host} is not a host of this machine: {error}") from None
     last = min(port + (_TRIED if next_free else 0), 65_535)
     for one in range(port, last + 1):
-        if bound := _bound(family, (place[0], one, *place[2:]), host):
+        if bound := _bound(socket.socket(family, kind, protocol), (place[0], one, *place[2:]), host):
             return bound
     raise CloserError(
         f"port {port} of {host} is taken; stop what listens there, or set CLOSER_HTTP_PORT to one that is free"
@@ -56,9 +58,8 @@ def address_of(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _bound(family: int, place: tuple[object, ...], host: str) -> socket.socket | None:
-    """Return a socket that listens there; None when the port is taken."""
-    made = socket.socket(family, socket.SOCK_STREAM)
+def _bound(made: socket.socket, place: tuple[object, ...], host: str) -> socket.socket | None:
+    """Have this socket listen there, and return it; None when the port is taken."""
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind(place)

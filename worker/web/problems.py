@@ -5,6 +5,7 @@ Each kind has an address at which the console explains it, and its paragraph in 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,14 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
+
+
+class Json(JSONResponse):
+    """JSON in ASCII: what comes from outside may hold half a character, which cannot be written as UTF-8."""
+
+    def render(self, content: Any) -> bytes:
+        """Return the document's bytes."""
+        return json.dumps(content).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +137,7 @@ class Problem(Exception):
         kind = self.kind
         document = {"type": f"{base}/problems/{kind.name}", "title": kind.title, "status": kind.status}
         document |= {"detail": str(self)} | self.more
-        return JSONResponse(document, kind.status, headers=self.headers, media_type=MEDIA_TYPE)
+        return Json(document, kind.status, headers=self.headers, media_type=MEDIA_TYPE)
 
 
 async def explain(request: Request) -> Response:

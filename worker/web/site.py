@@ -9,27 +9,31 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from tasks.ledger.ledger import Ledger
+from worker.operations.accept import Accept
 from worker.operations.context import OperatorContext
 from worker.operations.identify import Identify
 from worker.settings import Settings
 from worker.web.access import DOOR, Access
 from worker.web.local import is_here
 from worker.web.rate import RateLimit
+from worker.web.store_time import STORE_S
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One console. `access`: tells who a request is from."""
+    """One console. `access`: tells who a request is from. `accept`: takes events in."""
 
     settings: Settings
     ledger: Ledger
     access: Access
+    accept: Accept
 
     @classmethod
     def of(cls, settings: Settings, ledger: Ledger) -> Site:
         """Make a console for this ledger."""
         limit, only_here = RateLimit(settings.http_rate_limit), is_here(settings.http_host)
-        return cls(settings, ledger, Access(Identify(ledger, DOOR), limit, only_here=only_here))
+        access = Access(Identify(ledger, DOOR, STORE_S), limit, only_here=only_here)
+        return cls(settings, ledger, access, Accept(ledger, settings, STORE_S))
 
     async def context(self, request: Request) -> OperatorContext:
         """Return the context of whoever sends this request. Raises Problem and StoreUnavailable."""

@@ -1,0 +1,318 @@
+"""`POST /v1/events`: what is taken, what is not and why, and that nothing is taken by halves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import redis
+from redis.asyncio import Redis
+
+from tests.support import STREAM, cloud_event, run, url_of, valkey
+from tests.web.conftest import Console, give, kind, signed
+from tests.web.taking import facts, take_in
+from tests.web.test_process import inside
+from worker.web import body
+from worker.web.door import Refusals
+
+ONE, BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
+CE = {"ce-specversion": "1.0", "ce-id": "7", "ce-source": "wms", "ce-type": "group.complete"}
+EVENT = cloud_event("sg_1", "7").encode()
+
+
+def send(console: Console, content: Any, headers: dict[str, str] | None = None, token: str = "") -> httpx.Response:
+    """Post bytes, by default as a structured event."""
+    given = {"content-type": ONE} if headers is None else headers
+    return console.client.post("/v1/events", content=content, headers=signed(token) | given)
+
+
+def on_stream(store: redis.Redis) -> list[dict[bytes, bytes]]:
+    """The entries of the stream."""
+    entries: Any = store.xrange(STREAM)
+    return [fields for _, fields in entries]
+
+
+DATA = b'{"reference": "sg_1"}'
+MODES: dict[str, tuple[dict[str, str], bytes]] = {
+    "structured": ({"content-type": ONE}, EVENT),
+    "structured, with parameters": ({"content-type": f"{ONE.upper()}; charset=UTF-8"}, EVENT),
+    "binary": ({**CE, "content-type": "application/json"}, DATA),
+    "binary, data that are text": ({**CE, "content-type": "text/plain"}, DATA),
+    "binary, without data": ({**CE, "ce-subject": "sg_1"}, b""),
+    "binary, with %XX and quotes": ({**CE, "ce-source": '"w%6Ds"'}, DATA),
+    "batch": ({"content-type": BATCH}, b"[" + EVENT + b"]"),
+    "JSON": ({"content-type": "application/json"}, b'{"reference": "sg_1", "id": "7", "source": "wms"}'),
+    "JSON, a CloudEvent": ({"content-type": "application/json"}, EVENT),
+    "JSON, an array": ({"content-type": "application/json"}, b"[" + EVENT + b"]"),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_each_mode(console: Console, store: redis.Redis, real: Redis, mode: str) -> None:
+    """The event is on the stream when 202 is answered, and closes its group as one that came by XADD."""
+    headers, content = MODES[mode]
+    answer = send(console, content, headers)
+    assert (answer.status_code, answer.json()) == (202, {"accepted": 1, "rejected": 0, "ids": ["7"]})
+    assert len(on_stream(store)) == 1
+    [closure], letters = await take_in(real)
+    assert (closure.reference, closure.source, closure.event_id, letters) == ("sg_1", "wms", "7", [])
+
+
+async def test_an_event_without_an_id_is_known_by_its_entry(console: Console, real: Redis) -> None:
+    """The answer tells the id that the ledger has."""
+    ids = send(console, b'[{"reference": "sg_1"}, {"reference": "sg_2"}]', {"content-type": BATCH}).json()["ids"]
+    closures, _ = await take_in(real)
+    assert sorted(one.event_id for one in closures) == sorted(ids)
+
+
+async def test_the_same_event_again(console: Console, real: Redis) -> None:
+    """It is taken, and counts once."""
+    assert [send(console, EVENT).status_code for _ in range(3)] == [202] * 3
+    closures, _ = await take_in(real)
+    assert len(closures) == 1
+
+
+@pytest.mark.parametrize("data", [{"reference": "sg_1"}, {"order": 5}, None])
+async def test_a_type_that_closes_nothing(console: Console, real: Redis, data: Any) -> None:
+    """Push services switch off on 4xx: it is taken, counted, and kept with the rejected events by a worker."""
+    event = json.loads(cloud_event("x", "7", type="order.created", data=data))
+    answer = send(console, json.dumps([event, json.loads(EVENT)]), {"content-type": BATCH})
+    [rejected_id, event_id] = answer.json()["ids"]
+    assert (answer.status_code, answer.json()["accepted"], answer.json()["rejected"]) == (202, 1, 1)
+    closures, [letter] = await take_in(real)
+    assert (len(closures), letter.origin, event_id) == (1, rejected_id, "7")
+
+
+WRONG: dict[str, tuple[dict[str, str], bytes, int, str, str]] = {
+    "no JSON": ({"content-type": ONE}, b"{", 400, "not-json", "not JSON"),
+    "not UTF-8": ({"content-type": ONE}, b'{"a": "\xff"}', 400, "not-json", "not UTF-8"),
+    "nothing": ({"content-type": ONE}, b"", 400, "not-json", "not JSON"),
+    "a key twice": ({"content-type": ONE}, b'{"id": 1, "id": 2}', 400, "not-json", "twice"),
+    "an array as one": ({"content-type": ONE}, b"[" + EVENT + b"]", 400, "not-json", "one event"),
+    "one as an array": ({"content-type": BATCH}, EVENT, 400, "not-json", "an array"),
+    "a broken array": ({"content-type": BATCH}, b"[" + EVENT, 400, "not-json", "not JSON"),
+    "an empty array": ({"content-type": BATCH}, b"[]", 422, "wrong-events", "without any event"),
+    "a number": ({"content-type": ONE}, b"7", 422, "wrong-events", "event"),
+    "no reference": ({"content-type": ONE}, b'{"id": "7"}', 422, "wrong-events", "reference: missing"),
+    "a wrong reference": ({"content-type": "application/json"}, b'{"reference": "a b"}', 422, "wrong-events", "128"),
+    "no id": ({**CE, "ce-id": ""}, DATA, 400, "wrong-headers", "id"),
+    "no type": ({k: v for k, v in CE.items() if k != "ce-type"}, DATA, 400, "wrong-headers", "type: missing"),
+    "a wrong version": ({**CE, "ce-specversion": "0.3"}, DATA, 400, "wrong-headers", "specversion"),
+    "wrong %XX": ({**CE, "ce-id": "%ff"}, DATA, 400, "wrong-headers", "ce-id is not UTF-8"),
+    "binary, wrong data": (CE, b'{"reference": 7}', 422, "wrong-events", "data.reference"),
+    "binary, data that are no JSON": (CE, b"sg_1", 422, "wrong-events", "data.reference"),
+    "text": ({"content-type": "text/plain"}, EVENT, 415, "wrong-content-type", "text/plain"),
+    "no content type": ({}, EVENT, 415, "wrong-content-type", "no content type"),
+    "XML": ({"content-type": "application/cloudevents+xml", **CE}, EVENT, 415, "wrong-content-type", "xml"),
+    "another charset": ({"content-type": f"{ONE}; charset=latin1"}, EVENT, 415, "wrong-content-type", "UTF-8"),
+    "packed": ({"content-type": ONE, "content-encoding": "gzip"}, EVENT, 415, "wrong-content-type", "packed"),
+    "too large": ({"content-type": ONE}, b" " * 65_537, 413, "too-large", "65536"),
+    "too large, bare": ({"content-type": "application/json"}, b" " * 65_537, 413, "too-large", "65536"),
+    "too large, a batch": ({"content-type": BATCH}, b"[" + b" " * 1_048_576, 413, "too-large", "1048576"),
+    "too many": ({"content-type": BATCH}, b"[" + b"1," * 1000 + b"1]", 413, "too-large", "more than 1000"),
+    "too large, one of two": (
+        {"content-type": BATCH}, b"[" + EVENT + b', {"a": "' + b"x" * 65_536 + b'"}]', 413, "too-large", "event 1",
+    ),
+    "too large when its data are text": (CE, b'{"reference": "sg_1", "x": "' + "é".encode() * 20_000 + b'"}', 413,
+                                         "too-large", "event 0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_refused(console: Console, store: redis.Redis, name: str) -> None:
+    """The problem says what is wrong, and nothing is on the stream."""
+    headers, content, status, problem, words = WRONG[name]
+    answer = send(console, content, headers)
+    assert (answer.status_code, kind(answer)) == (status, problem)
+    assert words in answer.json()["detail"]
+    assert on_stream(store) == []
+
+
+def test_two_of_one_header(console: Console) -> None:
+    """Nobody knows which one counts."""
+    headers = [*CE.items(), ("ce-id", "8")]
+    answer = console.client.post("/v1/events", content=DATA, headers=headers)
+    assert (answer.status_code, kind(answer)) == (400, "wrong-headers")
+
+
+def test_nothing_of_a_batch_is_taken_when_one_is_wrong(console: Console, store: redis.Redis) -> None:
+    """Each wrong one is named by its place and field."""
+    answer = send(console, b"[" + EVENT + b', {"reference": 7}, 5, ' + EVENT + b"]", {"content-type": BATCH})
+    assert answer.status_code == 422
+    errors = answer.json()["errors"]
+    assert [(one["index"], one["field"]) for one in errors] == [(1, "reference"), (2, "event")]
+    assert on_stream(store) == []
+
+
+def test_the_largest_are_taken(console: Console, store: redis.Redis) -> None:
+    """An event of 64 KiB, and a thousand events in one batch."""
+    padded = EVENT + b" " * (65_536 - len(EVENT))
+    assert send(console, padded).status_code == 202
+    thousand = b"[" + b",".join(cloud_event(f"sg_{n}", str(n)).encode() for n in range(1000)) + b"]"
+    assert send(console, thousand, {"content-type": BATCH}).json()["accepted"] == 1000
+    assert len(on_stream(store)) == 2
+
+
+def chunks(number: int) -> Iterator[bytes]:
+    """A body whose length is not told."""
+    for _ in range(number):
+        yield b" " * 8_192
+
+
+def test_a_body_without_a_length_is_counted(console: Console, store: redis.Redis) -> None:
+    """It ends where it is too large, however much would follow; one that is not is taken."""
+    answer = send(console, chunks(9))
+    assert (answer.status_code, kind(answer)) == (413, "too-large")
+    assert send(console, iter([EVENT[:20], EVENT[20:]])).status_code == 202
+    assert len(on_stream(store)) == 1
+
+
+@pytest.mark.parametrize(("role", "status"), [("emitter", 202), ("viewer", 403), ("operator", 403), ("admin", 202)])
+def test_who_may_send(console: Console, store: redis.Redis, role: str, status: int) -> None:
+    """An emitter and an admin may; nobody may without a token when there is one."""
+    assert send(console, EVENT, token=give(store, "one", role)).status_code == status
+    assert send(console, EVENT).status_code == 401
+
+
+SCOPES: list[tuple[dict[str, list[str]], str, bool]] = [
+    ({"sources": ["wms"]}, cloud_event("sg_1"), True),
+    ({"sources": ["wms"]}, cloud_event("sg_1", source="other"), False),
+    ({"sources": ["wms"]}, '{"reference": "sg_1"}', False),
+    ({"sources": ["wms"]}, '{"reference": "sg_1", "id": "1", "source": "wms"}', True),
+    ({"prefixes": ["sg_"]}, '{"reference": "sg_1"}', True),
+    ({"prefixes": ["LDS-"]}, cloud_event("sg_1"), False),
+    ({"prefixes": ["LDS-"]}, cloud_event("sg_1", type="order.created"), False),
+    ({"prefixes": ["LDS-"]}, cloud_event("x", type="order.created", data={"a": 1}, subject="sg_1"), False),
+    ({"prefixes": ["LDS-"]}, cloud_event("x", type="order.created", data={"a": 1}), True),
+    ({"prefixes": ["sg_"]}, f"[{cloud_event('sg_1')}, {cloud_event('LDS-1')}]", False),
+]
+
+
+@pytest.mark.parametrize(("scope", "event", "taken"), SCOPES)
+def test_a_bound_token(
+    console: Console, store: redis.Redis, scope: dict[str, list[str]], event: str, taken: bool
+) -> None:
+    """It sends events of its own source and references only, also those that an operator may replay later."""
+    answer = send(console, event, {"content-type": "application/json"}, give(store, "leeds", "emitter", **scope))
+    assert len(on_stream(store)) == (1 if taken else 0)
+    if taken:
+        assert answer.status_code == 202
+    else:
+        assert (answer.status_code, kind(answer)) == (403, "out-of-scope")
+        assert answer.json()["index"] == (1 if event.startswith("[") else 0)
+
+
+def test_the_fleet_says_what_closes_and_where(console: Console, store: redis.Redis) -> None:
+    """The stream and the types are those of the fleet's policy, whatever the console is set to."""
+    store.hset("{closer}:policy", mapping={
+        "deadline_ms": 1000, "pause_ms": 0, "stream": "other", "event_types": "order.created",
+    })  # fmt: skip
+    answer = send(console, json.dumps([json.loads(EVENT), json.loads(cloud_event("sg_2", type="order.created"))]),
+                  {"content-type": BATCH})  # fmt: skip
+    assert (answer.json()["accepted"], answer.json()["rejected"]) == (1, 1)
+    assert (store.xlen("other"), store.xlen(STREAM)) == (1, 0)
+
+
+async def test_a_shut_gate_takes_events(console: Console, real: Redis) -> None:
+    """Events are taken while no calls are made."""
+    assert run("pause", "--why", "x", redis_url=console.store_url, operator="olga").returncode == 0
+    assert send(console, EVENT).status_code == 202
+    closures, _ = await take_in(real)
+    assert len(closures) == 1
+
+
+@pytest.fixture(scope="module")
+def sick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Console, redis.Redis]]:
+    """A console on a store of its own, which can be made ill."""
+    folder = tmp_path_factory.mktemp("sick")
+    with (
+        valkey(folder) as server,
+        redis.Redis.from_url(url_of(server)) as control,
+        Console(folder, url_of(server)) as console,
+    ):
+        yield console, control
+
+
+def test_a_store_that_takes_nothing(sick: tuple[Console, redis.Redis]) -> None:
+    """Full, or a replica: 503 with a time to come again. When it is well, the same event is taken."""
+    console, control = sick
+    control.config_set("maxmemory", 1)
+    full = send(console, EVENT)
+    control.config_set("maxmemory", 0)
+    control.replicaof("127.0.0.1", "1")
+    replica = send(console, EVENT)
+    control.replicaof("NO", "ONE")
+    for answer, words in ((full, "out of memory"), (replica, "read-only")):
+        assert (answer.status_code, kind(answer)) == (503, "store-away")
+        assert words in answer.json()["detail"]
+        assert answer.headers["retry-after"] == "5"
+    assert control.xlen(STREAM) == 0
+    assert send(console, EVENT).status_code == 202
+
+
+def test_a_key_that_is_not_a_stream(console: Console, store: redis.Redis) -> None:
+    """Sending again does not help, and the message says where to look."""
+    store.set(STREAM, "not ours")
+    answer = send(console, EVENT)
+    assert (answer.status_code, kind(answer)) == (500, "store-broken")
+
+
+async def test_a_body_that_does_not_come(real: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sender that says nothing more is told, and one that has gone does no harm."""
+    monkeypatch.setattr(body, "BODY_S", 0.1)
+    head = (
+        f"POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: {ONE}\r\ncontent-length: 99\r\n\r\n{{".encode()
+    )
+    async with inside(real) as port, asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head)
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 408")
+        writer.close()
+        monkeypatch.setattr(body, "BODY_S", 10)
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head)
+        await writer.drain()
+        writer.close()
+
+
+def test_refusals_are_remembered(console: Console, store: redis.Redis) -> None:
+    """Who sent it, and what was wrong; the newest first."""
+    leeds = give(store, "leeds", "emitter")
+    send(console, b"{", token=leeds)
+    send(console, EVENT, {"content-type": "text/plain"}, leeds)
+    newest, before = console.get("/v1/refusals", give(store, "anna", "viewer")).json()["refusals"][:2]
+    assert (newest["by"], newest["status"], newest["problem"]) == ("leeds", 415, "wrong-content-type")
+    assert (before["status"], before["problem"]) == (400, "not-json")
+    assert console.get("/v1/refusals", leeds).status_code == 403
+
+
+def test_only_the_last_refusals_are_kept() -> None:
+    """A sender that repeats its fault takes no more memory."""
+    from worker.web.access import ANYBODY
+    from worker.web.problems import Problem
+
+    kept = Refusals()
+    for number in range(120):
+        kept.add(ANYBODY, Problem("not-json", str(number)))
+    assert [one["detail"] for one in kept.newest()] == [str(number) for number in range(119, 19, -1)]
+
+
+async def test_both_doors_make_the_same_of_it(console: Console, store: redis.Redis, real: Redis) -> None:
+    """An event in binary mode means the same by XADD with the fields ce_…."""
+    send(console, DATA, CE)
+    by_http = facts(*await take_in(real))
+    store.flushall()
+    fields: Any = {name.replace("ce-", "ce_"): value for name, value in CE.items()} | {"data": DATA}
+    store.xadd(STREAM, fields)
+    assert facts(*await take_in(real)) == by_http
+
+
+def test_a_folder_is_not_needed(tmp_path: Path, store_url: str) -> None:
+    """The console needs no data directory when the store is elsewhere."""
+    with Console(tmp_path, store_url, data_dir="/proc/nowhere") as console:
+        assert send(console, EVENT).status_code == 202
