@@ -33,7 +33,8 @@ class Console:
 
     def __exit__(self, *_: object) -> None:
         self.client.close()
-        self.process.__exit__()
+        if self.process.process.poll() is None:
+            self.process.stop()
 
     def _listens(self) -> bool:
         assert self.process.process.poll() is None, self.process.output
