@@ -12,6 +12,7 @@ import pytest
 
 from tasks.closure import State
 from tasks.envelope import Envelope
+from tasks.errors import NotTaken
 from tasks.events.batch import Element
 from tasks.events.event import GroupComplete, Rejection
 from tasks.ledger.entries import written_ms
@@ -75,6 +76,31 @@ async def test_what_the_ledger_knows_comes_to_no_door(works: Callable[..., Works
     assert await work.states() == {State.CLOSED: {"sg_1", "sg_2"}}
     with pytest.raises(AssertionError, match="sg_3"):
         await batches.claim(["sg_1", "sg_3"], "task-1")
+
+
+async def test_a_batch_waits_until_the_worker_is_known(works: Callable[..., Works], let: asyncio.Event) -> None:
+    """Before that nothing is claimed, and it is told as an outage; then the batch is claimed by itself."""
+    let.set()
+    work = works()
+    introduced, taken = asyncio.Event(), list[str]()
+    batches = Batches(work.pool, TaskMessageDoor(work.ledger), introduced, lambda: taken.append("taken"))
+    waiting = asyncio.create_task(batches.claim_when_possible(["sg_1"], "task-1"))
+    await until_soon(lambda: batches.outages.text == "the ledger does not know this worker yet")
+    assert (await work.states(), taken) == ({}, [])
+    introduced.set()
+    await waiting
+    assert (batches.outages.text, taken) == ("", ["taken"])
+
+
+async def test_a_batch_that_waits_goes_back_when_the_process_stops(works: Callable[..., Works]) -> None:
+    """Its message must stay in the queue."""
+    work = works()
+    batches = Batches(work.pool, TaskMessageDoor(work.ledger), asyncio.Event())
+    waiting = asyncio.create_task(batches.claim_when_possible(["sg_1"], "task-1"))
+    await until_soon(lambda: batches.outages.text != "")
+    await work.pool.drain()
+    with pytest.raises(NotTaken, match="does not know this worker"):
+        await waiting
 
 
 async def test_a_poisonous_origin(works: Callable[..., Works], let: asyncio.Event) -> None:
