@@ -30,7 +30,7 @@ demo: $(VENV)/.runtime  ## close sample groups against a simulated API; DEMO_ARG
 	@$(BIN)/closer demo $(DEMO_ARGS)
 
 test: $(VENV)/.dev  ## run the tests; PYTEST_ARGS="-k ledger"
-	@$(BIN)/pytest -q -n auto --dist loadfile $(PYTEST_ARGS)
+	@$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 faults: $(VENV)/.dev  ## kill, freeze and starve everything, into docs/faults.md; FAULTS_ARGS="--only store"
 	@$(BIN)/python -m tests.faults $(FAULTS_ARGS)

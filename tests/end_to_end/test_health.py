@@ -107,6 +107,7 @@ def test_health(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
         assert health()[0] == 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("away", ["store", "broker"])
 def test_waiting_at_the_start(store_url: str, tmp_path: Path, away: str) -> None:
     """A worker that waits for its store or its broker lives and is not ready: a restart would not help."""
@@ -172,6 +173,7 @@ def test_a_probe_that_nobody_reads(tmp_path: Path, place: str) -> None:
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+@pytest.mark.long
 def test_a_consumer_that_takes_nothing(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
     """A worker that is connected, and whose consumer takes no messages, ends as a failure, and the next one works."""
     settings = {**SETTINGS, "redis_url": store_url, "data_dir": tmp_path / "data"}
@@ -188,6 +190,7 @@ def test_a_consumer_that_takes_nothing(store: redis.Redis, store_url: str, tmp_p
             wait_for_all(store, 1, worker)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_that_dies(store: redis.Redis, store_url: str, tmp_path: Path, part: str) -> None:
     """A defect in a part ends the process as a failure that names the part; the next worker closes all, none twice."""

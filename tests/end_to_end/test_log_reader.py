@@ -94,6 +94,7 @@ def all_closed(store: redis.Redis, running: subprocess.Popen[bytes]) -> None:
     assert running.poll() is None
 
 
+@pytest.mark.long(but=["15"])
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_reader_that_is_gone(
     store: redis.Redis, store_url: str, api: str, tmp_path: Path, how: signal.Signals
@@ -113,6 +114,7 @@ def test_a_reader_that_is_gone(
     assert store.hlen(key_of("workers")) == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_reader_that_stalls(
     store: redis.Redis, store_url: str, api: str, tmp_path: Path, how: signal.Signals
@@ -124,6 +126,7 @@ def test_a_reader_that_stalls(
     os.close(running.reader)
 
 
+@pytest.mark.long
 def test_a_reader_that_reads_again(store: redis.Redis, store_url: str, api: str, tmp_path: Path) -> None:
     """A reader that has stalled is told how many lines are missing, and then gets all lines again, in JSON as ever."""
     settings = {"redis_url": store_url, "api_base_url": api, "log_format": "json"}
@@ -140,6 +143,7 @@ def test_a_reader_that_reads_again(store: redis.Redis, store_url: str, api: str,
     os.close(running.reader)
 
 
+@pytest.mark.long(but=["2>&-"])
 @pytest.mark.parametrize("redirected", [">/dev/full 2>&1", "2>&-", ">&- 2>&-", ">&- 2>&- <&-"])
 def test_nowhere_to_write(store: redis.Redis, store_url: str, api: str, tmp_path: Path, redirected: str) -> None:
     """With a full disk under its log, or without any stderr, a worker works and ends well."""

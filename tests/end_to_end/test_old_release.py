@@ -40,6 +40,7 @@ def closed(store: redis.Redis, namespace: str = "closer") -> int:
     return int(store.zcard(key_of("closed", namespace)))
 
 
+@pytest.mark.long
 def test_messages_of_programs_without_a_prefix(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
     """The first fleet takes task messages from the plain queue `celery`, too; another fleet leaves them alone."""
     with run_in_thread(Simulator()) as (url, api), run_in_thread(Simulator()) as (north_url, north):
@@ -135,6 +136,7 @@ def test_two_ledgers(store: redis.Redis, store_url: str, api_url: str, tmp_path:
     assert [store.zrange(key, 0, -1) for key in (OLD + "agenda", key_of("agenda"))] == [[b"sg_1"], [b"sg_2"]]
 
 
+@pytest.mark.long
 def test_an_old_worker_that_comes_back(store: redis.Redis, store_url: str, api_url: str, tmp_path: Path) -> None:
     """A running worker tells, once in a while, that an older release has begun a ledger of its own, and goes on."""
     with Process(tmp_path, "worker", redis_url=store_url, api_base_url=api_url) as worker:
@@ -157,6 +159,7 @@ def after_the_last_step(commands: list[bytes]) -> bool:
     return b"RENAME" in commands and commands[-1] == b"EXEC"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("when", [after_renaming_some, after_the_last_step])
 async def test_a_worker_that_is_killed_while_it_moves(
     store: redis.Redis, real: Redis, store_url: str, tmp_path: Path, when: Callable[[list[bytes]], bool]

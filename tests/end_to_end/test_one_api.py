@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 
 from tests.console import called
@@ -46,6 +47,7 @@ def test_the_second_api_is_refused(store: redis.Redis, store_url: str, tmp_path:
         assert other.groups.calls.total() == 0
 
 
+@pytest.mark.long
 def test_moved_on_purpose(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
     """When all workers have stopped the ledger is moved, by name and with a reason; then only the new API is called."""
     with two_apis() as ((url, one), (other_url, other)):

@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 import redis
 
 from tests.end_to_end.cases import OK
@@ -29,6 +30,7 @@ def codes(url: str) -> set[str | None]:
     return {attempt.code for closure in closures(url, GROUPS).values() for attempt in closure.history}
 
 
+@pytest.mark.long
 def test_a_worker_that_was_stopped(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
     """Calls in flight that time out while the process is stopped are retried, and the gate stays open."""
     stand_in = StandIn({}, default=Script((Hang(), OK)))

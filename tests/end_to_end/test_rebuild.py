@@ -24,6 +24,7 @@ def evicting(store: redis.Redis) -> Iterator[None]:
     store.config_set("maxmemory-policy", "noeviction")
 
 
+@pytest.mark.long
 def test_a_deleted_agenda_is_rebuilt(evicting: None, store: redis.Redis, store_url: str, tmp_path: Path) -> None:
     """Nothing is stranded, nobody has to do anything, and log and audit tell what happened."""
     cli = Cli(store_url)

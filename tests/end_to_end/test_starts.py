@@ -119,12 +119,14 @@ def check_end(command: str, folder: Path, fault: Fault, store: redis.Redis, url:
     assert (store.llen("celery"), store.hlen("unacked")) == (1, 0)
 
 
+@pytest.mark.long(but=["socks proxy", "no certificates", "store's parameter", "broker's parameter"])
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_what_waiting_cannot_mend(store: redis.Redis, store_url: str, tmp_path: Path, fault: Fault) -> None:
     """A fault that does not pass ends the process with code 2 and names the variable; nothing was taken."""
     check_end("closer", tmp_path, fault, store, store_url)
 
 
+@pytest.mark.long(but=["socks proxy"])
 @pytest.mark.parametrize("name", ["socks proxy", "no certificates", "store's parameter", "broker's parameter"])
 def test_as_celery_starts_it(store: redis.Redis, store_url: str, tmp_path: Path, name: str) -> None:
     """`celery -A worker.app worker` ends in the same way."""
@@ -197,6 +199,7 @@ def test_a_data_directory_that_cannot_be_used(tmp_path: Path, blocked: str) -> N
     assert str(tmp_path / "data") in failed.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "variables",
     [
@@ -223,6 +226,7 @@ def test_what_does_no_harm(store: redis.Redis, store_url: str, tmp_path: Path, v
             assert worker.wait(END_S) == 0
 
 
+@pytest.mark.long
 def test_celery_gives_up(store: redis.Redis, store_url: str, tmp_path: Path) -> None:
     """When Celery itself ends the worker, that is a failure, too: a supervisor must start it again."""
     with planted(tmp_path / "gives-up", GIVES_UP):
@@ -232,6 +236,7 @@ def test_celery_gives_up(store: redis.Redis, store_url: str, tmp_path: Path) -> 
     assert "Too many open files" in worker.output
 
 
+@pytest.mark.long
 def test_a_store_that_is_away(tmp_path: Path) -> None:
     """A worker waits for a store that is not there yet, says so, and does what it finds when the store comes."""
     port, folder = free_port(), tmp_path / "store"
@@ -251,6 +256,7 @@ def test_a_store_that_is_away(tmp_path: Path) -> None:
             assert worker.stop() == 0, worker.output
 
 
+@pytest.mark.long
 def test_a_store_that_does_not_answer(tmp_path: Path) -> None:
     """A store that is frozen when the worker starts is waited for as well."""
     with own_store(tmp_path / "store") as (url, client), run_in_thread(Simulator()) as (base_url, _):

@@ -65,12 +65,14 @@ def left(folder: Path) -> list[int]:
     return [one.pid for one in psutil.process_iter(["cmdline"]) if str(folder) in " ".join(one.info["cmdline"] or [])]
 
 
+@pytest.mark.long(but=["15-click", "2-celery"])
 @pytest.mark.parametrize(("how", "moment"), list(zip(cycle(STOPS), IMPORTS, strict=False)))
 def test_in_the_middle_of_an_import(tmp_path: Path, moment: str, how: signal.Signals) -> None:
     """While it imports this module."""
     check(tmp_path, AT_IMPORT.format(moment=moment, how=int(how)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("how", "call"), list(zip(cycle(STOPS), CALLS, strict=False)))
 def test_in_the_middle_of_a_call(tmp_path: Path, call: tuple[str, str], how: signal.Signals) -> None:
     """When it begins this call."""

@@ -79,6 +79,7 @@ def test_sigterm_under_load_loses_nothing(store: redis.Redis, store_url: str, tm
         assert {record.close_calls for record in work.simulator.records().values()} == {1}
 
 
+@pytest.mark.long(but=["15"])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_idle_worker_stops_with_exit_code_0(
     store: redis.Redis, store_url: str, tmp_path: Path, how: signal.Signals

@@ -63,6 +63,7 @@ def url() -> Iterator[str]:
         yield base_url
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", [[*CLOSER, "worker"], CELERY], ids=["closer", "celery"])
 def test_no_home_and_no_user(
     store: redis.Redis, store_url: str, tmp_path: Path, url: str, stranger: list[str], command: list[str]
@@ -84,6 +85,7 @@ def test_no_home_and_no_user(
     assert not (ROOT / "~").exists()
 
 
+@pytest.mark.long(but=["up"])
 @pytest.mark.parametrize(
     "command", [[*CLOSER, "up"], [*CLOSER, "status"], [*CLOSER, "check"], CELERY], ids=lambda words: words[-1]
 )
@@ -95,6 +97,7 @@ def test_no_home_for_the_embedded_store(stranger: list[str], command: list[str])
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("folder", [".", "data"])
 def test_a_data_directory_that_cannot_be_written(
     store: redis.Redis, store_url: str, tmp_path: Path, url: str, stranger: list[str], folder: str
@@ -111,6 +114,7 @@ def test_a_data_directory_that_cannot_be_written(
     assert run([*stranger, *CLOSER, "health"], given).returncode == 1
 
 
+@pytest.mark.long
 def test_an_embedded_store_that_cannot_write(tmp_path: Path, stranger: list[str]) -> None:
     """The embedded store names its folder, and the variable to set."""
     (tmp_path / "volume").mkdir(mode=0o555)
@@ -134,6 +138,7 @@ def locale(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     return {"LC_ALL": name, "LOCPATH": str(tmp_path), "PYTHONUTF8": "0"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", [[*CLOSER, "worker"], CELERY], ids=["closer", "celery"])
 def test_a_locale(
     store: redis.Redis, store_url: str, tmp_path: Path, url: str, locale: dict[str, str], command: list[str]
@@ -153,6 +158,7 @@ def test_a_locale(
     assert (tmp_path / "Ablage à").is_dir()
 
 
+@pytest.mark.long
 def test_a_service_called_closer(store: redis.Redis, store_url: str, tmp_path: Path, url: str) -> None:
     """Kubernetes' variables for a service of that name are no misspelt ones: no word of them; a typo is named."""
     service = {

@@ -107,6 +107,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
         yield Machine(tmp_path, api, simulator)
 
 
+@pytest.mark.long(but=["15"])
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_the_whole_group_is_told_to_stop(machine: Machine, how: signal.Signals) -> None:
     """A signal to all its processes ends `closer up` in silence and as a success: every result is written before."""
@@ -135,6 +136,7 @@ def store_processes(machine: Machine) -> list[int]:
         return [int(store.info("server")["process_id"])]
 
 
+@pytest.mark.long
 def test_a_damaged_end(machine: Machine) -> None:
     """Zeros behind the last command: `up` says so loudly and makes no call until somebody has looked and resumes."""
     machine.killed()
@@ -153,6 +155,7 @@ def test_a_damaged_end(machine: Machine) -> None:
         until(lambda: count(store, "closed") == 2, "both closed")
 
 
+@pytest.mark.long
 def test_damage_in_the_middle(machine: Machine) -> None:
     """`up` refuses, names the command, and changes nothing; the command asks, then cuts off, and keeps what it cut."""
     machine.killed()

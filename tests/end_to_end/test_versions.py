@@ -37,6 +37,7 @@ def version_of(store: redis.Redis) -> int:
     return int(store.hget(key_of("policy"), "version") or 0)
 
 
+@pytest.mark.long
 def test_a_rolling_update(store: redis.Redis, tmp_path: Path, settings: dict[str, Any]) -> None:
     """Both releases work side by side; after the old one's goodbye the version rises, and the old one is refused."""
     with Process(tmp_path, "worker", **settings) as old:

@@ -24,6 +24,7 @@ ROWS = [
 ]
 
 
+@pytest.mark.long(but=["kill -9 of a worker"])
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_nothing_lost_and_nothing_closed_twice(row: Row) -> None:
     """Whatever goes wrong, every group is closed, once in effect, with few calls, and no worker ends by itself."""

@@ -6,6 +6,7 @@ import json
 import signal
 from pathlib import Path
 
+import pytest
 import redis
 
 from tasks.closure import Reason
@@ -79,6 +80,7 @@ def test_a_requeued_closure_gets_a_new_deadline_and_keeps_its_history(cli: Cli, 
     assert len(record["h"]) == 1
 
 
+@pytest.mark.long
 def test_an_operator_goes_by_the_fleets_settings(cli: Cli, store: redis.Redis, tmp_path: Path) -> None:
     """A re-queue's deadline and the stream are those of the worker that started last; one that differs is named."""
     cli.sow(failed(1))

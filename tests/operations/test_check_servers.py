@@ -101,6 +101,7 @@ REDIS = {
 }
 
 
+@pytest.mark.long(but=["store-redis://NOBODY", "store-redis://TLS", "broker-redis://NOBODY"])
 @pytest.mark.parametrize("form", REDIS)
 @pytest.mark.parametrize("name", ["store", "broker"])
 def test_a_redis_that_cannot_be_reached(servers: Servers, name: str, form: str) -> None:
@@ -128,6 +129,7 @@ API = {
 }
 
 
+@pytest.mark.long(but=["https://NOBODY"])
 @pytest.mark.parametrize("form", API)
 def test_an_api_that_cannot_be_reached(servers: Servers, form: str) -> None:
     """Why is said in words, with the variable to correct."""
@@ -139,6 +141,7 @@ def test_an_api_that_cannot_be_reached(servers: Servers, form: str) -> None:
     assert found["store"]["finding"] == found["broker"]["finding"] == "ok"
 
 
+@pytest.mark.long
 def test_an_https_port_that_answers_in_plain(servers: Servers) -> None:
     """A page for a plain request, as nginx sends it with status 400, does not pass for the API's answer."""
     with tls_front(servers.api, answers_plain=True) as port:
@@ -148,6 +151,7 @@ def test_an_https_port_that_answers_in_plain(servers: Servers) -> None:
     assert_wrong(found["api"], "it speaks TLS on this port (HTTP 400)", "write https:// in CLOSER_API_BASE_URL")
 
 
+@pytest.mark.long
 def test_an_api_that_demands_a_certificate(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named, though such a server only cuts the connection."""
     monkeypatch.setenv("SSL_CERT_FILE", str(TLS))
@@ -156,6 +160,7 @@ def test_an_api_that_demands_a_certificate(servers: Servers, monkeypatch: pytest
     assert_wrong(found["api"], "it demands a client certificate", "closer has no certificate to show")
 
 
+@pytest.mark.long(but=["address"])
 @pytest.mark.parametrize("by", ["address", "variable"])
 def test_tls_all_the_way(servers: Servers, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
     """With its authority trusted, in the address or by SSL_CERT_FILE, and a client certificate, all is green."""
@@ -180,6 +185,7 @@ STATES: dict[str, tuple[dict[str, Any], str, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("state", STATES)
 def test_a_store_that_takes_nothing(servers: Servers, tmp_path: Path, state: str) -> None:
     """What the store would say to the first write is found out without one."""
@@ -196,6 +202,7 @@ DOORS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", DOORS)
 def test_a_store_that_lets_nobody_in(servers: Servers, tmp_path: Path, name: str) -> None:
     """A store that wants a password, or has no room for another client, is told from one that does not answer."""
@@ -208,6 +215,7 @@ def test_a_store_that_lets_nobody_in(servers: Servers, tmp_path: Path, name: str
     assert_wrong(found["store"], message, remedy)
 
 
+@pytest.mark.long
 def test_a_cluster_of_one(servers: Servers, tmp_path: Path) -> None:
     """A node that has every slot answers everything, and is named all the same."""
     with (
@@ -222,6 +230,7 @@ def test_a_cluster_of_one(servers: Servers, tmp_path: Path) -> None:
     assert_wrong(found["store"], "it is a node of a cluster", "name a single primary in CLOSER_REDIS_URL")
 
 
+@pytest.mark.long
 def test_a_certificate_for_another_name(servers: Servers) -> None:
     """A server that is called by a name which its certificate does not have is told from one of a strange authority."""
     with tls_front(servers.store, host="127.0.0.2") as port:
@@ -240,6 +249,7 @@ RIGHTS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", RIGHTS)
 @pytest.mark.parametrize("name", ["store", "broker"])
 def test_a_right_that_is_missing(servers: Servers, name: str, case: str) -> None:
@@ -279,6 +289,7 @@ socket.getaddrinfo = getaddrinfo
 """
 
 
+@pytest.mark.long
 def test_no_name_server(tmp_path: Path) -> None:
     """A name server that does not answer is named for each server, and neither `check` nor its end waits for it."""
     with planted(tmp_path / "dns", NO_NAME_SERVER):

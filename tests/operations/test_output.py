@@ -115,6 +115,7 @@ def test_an_export_to_a_stdout_that_takes_nothing_fails(
     assert store.xlen(key_of("rejected")) == 1
 
 
+@pytest.mark.long(but=["health", "list", "requeue", "status"])
 def test_output_that_cannot_be_written(command: Streams, request: pytest.FixtureRequest) -> None:
     """The command goes on to its end.
 
@@ -134,6 +135,7 @@ def test_output_that_cannot_be_written(command: Streams, request: pytest.Fixture
     assert "could not be written" not in said
 
 
+@pytest.mark.long(but=["list", "status"])
 def test_a_poor_locale(command: Streams) -> None:
     """A character that the encoding lacks is written in other words or escaped."""
     code, _ = command.run(PYTHONIOENCODING="latin-1", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0", COLUMNS="20")
@@ -184,6 +186,7 @@ def test_a_list_ends_when_nobody_reads_on(cli: Cli) -> None:
         assert watch.wait(30) == 0
 
 
+@pytest.mark.long(but=["20"])
 @pytest.mark.parametrize("columns", [1, 20])
 def test_a_narrow_terminal_cuts_nothing_off(cli: Cli, columns: int) -> None:
     """References, reasons and commands are whole: the terminal wraps the rows, and they can still be copied."""

@@ -151,6 +151,7 @@ def test_rabbitmq_carries_the_tasks(broker: Rabbit, store: redis.Redis, store_ur
     assert f"1 messages in {DEFAULT_NAMESPACE.dead_letters} were given up" in " ".join(checked.stdout.split())
 
 
+@pytest.mark.long
 def test_a_refused_key_leaves_the_queue_to_others_on_rabbitmq(
     broker: Rabbit, store: redis.Redis, store_url: str, tmp_path: Path
 ) -> None:
@@ -182,6 +183,7 @@ def consumers(broker: Rabbit) -> int:
     return int(declared.consumer_count)
 
 
+@pytest.mark.long
 def test_a_rabbitmq_that_restarts_costs_nothing(
     broker: Rabbit, store: redis.Redis, store_url: str, tmp_path: Path
 ) -> None:
@@ -214,6 +216,7 @@ def test_a_rabbitmq_that_restarts_costs_nothing(
     assert dead(broker) == 0
 
 
+@pytest.mark.long
 def test_two_fleets_share_a_rabbitmq(broker: Rabbit, store: redis.Redis, store_url: str, tmp_path: Path) -> None:
     """No fleet takes the other's task messages, also while the other is away; each closes its own groups, once."""
     default, north = fleets = (Namespace(), Namespace("north"))

@@ -40,6 +40,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path / "data")
 
 
+@pytest.mark.long
 def test_data_are_kept(settings: Settings) -> None:
     """What was written is there after a restart; the folder is nobody else's; a second stop does nothing."""
     for expected in (None, b"1"):
@@ -69,6 +70,7 @@ def test_joined(settings: Settings) -> None:
         owner.stop()
 
 
+@pytest.mark.long
 def test_adopted(settings: Settings) -> None:
     """After the owner's kill -9 the next process adopts the store with its data, and stops it at its own end."""
     with subprocess.Popen(

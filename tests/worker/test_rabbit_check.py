@@ -47,6 +47,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
             }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 def test_a_rabbitmq(places: dict[str, str], store_url: str, case: str) -> None:
     """What keeps a worker from it is named; `check` ends with 1 for it, and with 0 where a worker could use it."""

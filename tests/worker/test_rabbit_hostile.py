@@ -22,6 +22,8 @@ from worker.simulator.server import Simulator, run_in_thread
 
 TASK = {"task": "tasks.close_groups", "id": "t", "lang": "py"}
 
+pytestmark = pytest.mark.long  # the same over Redis is not: tests/end_to_end/test_hostile.py
+
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:

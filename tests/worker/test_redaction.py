@@ -61,6 +61,7 @@ def assert_discreet(text: str) -> None:
     assert [piece for piece in PIECES if piece.lower() in text.lower()] == []
 
 
+@pytest.mark.long(but=["redis://:hunter/2secret@127.0.0.1:1/0"])
 @pytest.mark.parametrize("url", URLS)
 def test_store_addresses(tmp_path: Path, url: str) -> None:
     """`status` and `check` of a store whose address is odd, and that is not there, show nothing of the password."""
@@ -68,6 +69,7 @@ def test_store_addresses(tmp_path: Path, url: str) -> None:
         assert_discreet(said(*CLOSER, command, folder=tmp_path, redis_url=url, api_base_url="http://127.0.0.1:1"))
 
 
+@pytest.mark.long(but=["amqp://u:hunter@2secret@127.0.0.1:1/"])
 @pytest.mark.parametrize(
     "url",
     [
@@ -86,6 +88,7 @@ def test_broker_addresses(tmp_path: Path, store_url: str, url: str) -> None:
     assert_discreet(said(*CLOSER, "check", folder=tmp_path, **settings))
 
 
+@pytest.mark.long(but=["http://u:Pa55word@proxy:port"])
 @pytest.mark.parametrize("proxy", ODD_PROXIES)
 def test_proxies(tmp_path: Path, store_url: str, proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy's password is in no message and no traceback of `check`, which asks the API."""

@@ -124,6 +124,7 @@ def docs_rule(fleet: str) -> list[str]:
     return words if fleet == "closer" else [*words, f"~{FLEETS[fleet]}"]
 
 
+@pytest.mark.long(but=["valkey-docs-closer", "redis-docs-closer"])
 @pytest.mark.parametrize("fleet", FLEETS)
 @pytest.mark.parametrize("rule", ["docs", "just those"])
 def test_these_rights_are_enough(admin: redis.Redis, port: int, tmp_path: Path, fleet: str, rule: str) -> None:
