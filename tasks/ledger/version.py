@@ -7,7 +7,8 @@ the earlier ones can read, so a rolling update is safe.
 
 0  all releases before versions existed; they do not refuse a newer ledger
 1  notices, versions
+2  holds, and times before which a group is not closed
 """
 
-LEDGER_VERSION = 1
+LEDGER_VERSION = 2
 OLDEST_BESIDE = 1  # the earliest version whose workers may run while workers of LEDGER_VERSION do

@@ -9,7 +9,7 @@
 --           (to its deadline), wait_ms (before the call), at_ms (now), received_ms (first event); and where there is one: trigger, lock_first (true:
 --           it must be locked first), custom_reference, traceparent, sent_ms (for how long it had been on its way) }
 --           or { "unknown" }, { "unreadable" } (its record is damaged), { "later" } (the gate does not let it through),
---           { "no" } (nothing to do now)
+--           { "held" }, { "no" } (nothing to do now)
 --           or only { { "foreign", address } } when the ledger is for the API at this other address, see policy.lua
 
 expect_indexes()
@@ -42,10 +42,13 @@ end
 local function claim(ref)
   local c, raw = load(ref)
   if not c then return { raw and 'unreadable' or 'unknown' } end
+  if c.j == 'none' then return { 'unknown' } end  -- the message may be the only trace of somebody who asks for it
   if c.s == 'closing' and is_due(ref) then
-    lose_lease(ref, c)
+    end_lease(ref, c)
     save(ref, c)
   end
+  if c.s == 'held' or is_held(ref) then return { 'held' } end
+  if not_before(c) > NOW then return { 'no' } end
   if not (c.s == 'queued' or (c.s == 'retrying' and is_due(ref))) then return { 'no' } end
   if not passes(ref) then return c.s == 'queued' and put_back(ref) or { 'no' } end
   free = free - 1

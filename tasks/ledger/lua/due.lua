@@ -34,7 +34,7 @@ end
 -- it anew, so it is not lost. It is not named if it had ended. It is not named either if only the agenda knows it, because
 -- then nobody is known to have asked for it.
 local function is_asked_for(ref, damaged)
-  if has_ended(ref) then
+  if has_ended(ref) or is_held(ref) then
     redis.call('ZREM', P .. 'agenda', ref)
   elseif damaged or #lists_of(ref) > 1 then
     return true
@@ -44,6 +44,17 @@ local function is_asked_for(ref, damaged)
   return false
 end
 
+-- Whether a queued closure's time has come. If not, it goes back onto the agenda for then.
+local function has_come(ref)
+  local at = waits_until(ref)
+  if at and at > NOW then
+    wait_until(ref, at)
+    return false
+  end
+  if at then redis.call('ZREM', P .. 'waiting', ref) end
+  return true
+end
+
 -- Whether the closure is still to be done. Queues a retry, a closure whose lease ended, and one that its state's index has
 -- lost. Puts aside a member that is not a reference.
 local function look(ref)
@@ -51,19 +62,21 @@ local function look(ref)
     put_aside('agenda', ref)
     return false
   end
-  if redis.call('ZSCORE', P .. 'queued', ref) then return true end
+  local held = is_held(ref)
+  if not held and redis.call('ZSCORE', P .. 'queued', ref) then return has_come(ref) end
   local c, damaged = load(ref)
   if not c then return is_asked_for(ref, damaged) end
   if c.s == 'closing' then
-    lose_lease(ref, c)
+    end_lease(ref, c)
   elseif c.s == 'retrying' or c.s == 'queued' then
     move(ref, c, 'queued', NOW)
+    keep_held(ref, c)
   else
     redis.call('ZREM', P .. 'agenda', ref)
     return false
   end
   save(ref, c)
-  return true
+  return c.s == 'queued' and has_come(ref)
 end
 
 -- Takes up to `count` closures that are due; returns their references.

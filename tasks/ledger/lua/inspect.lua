@@ -62,14 +62,29 @@ local function entered(c)
   return as_time(string.match(c.h and c.h[#c.h] or '', '^%d+')) or c.a
 end
 
+-- Makes a record and its group's hold agree. The hold decides, and a record that says `held` brings a lost hold back.
+local function put_hold_right(ref, c)
+  if c.s == 'held' and not is_held(ref) then
+    restore_hold(ref)
+    count('index')
+  elseif is_held(ref) and (c.s == 'queued' or c.s == 'retrying' or c.s == 'failed') then
+    put_on_hold(ref, c)
+    save(ref, c)
+    count('index')
+  end
+end
+
 -- Makes every index agree with a record.
 local function put_right(ref, c)
+  put_hold_right(ref, c)
   for name in pairs(NEEDED) do
     if name ~= c.s then drop(name, ref) end
   end
   put(c.s, ref, entered(c), 'index')
   if c.s == 'failed' then put('failed:' .. c.r, ref, entered(c), 'index') end
   if c.s ~= 'queued' then drop('dispatched', ref) end
+  if c.s ~= 'queued' and waits_until(ref) then drop('waiting', ref) end
+  if c.s == 'queued' and not_before(c) > NOW and not waits_until(ref) then wait_until(ref, not_before(c)) end
   if UNFINISHED[c.s] then
     put('open', ref, c.a, 'index')
     put('agenda', ref, plan(c), 'agenda')
@@ -81,7 +96,7 @@ end
 
 -- Handles a closure whose record is gone or damaged. An index that says it had ended outweighs those that say unfinished.
 local function guess(ref, damaged)
-  if has_ended(ref) then
+  if has_ended(ref) or is_held(ref) then
     for _, index in ipairs(OF_UNFINISHED) do drop(index, ref) end
     return
   end

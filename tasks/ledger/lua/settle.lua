@@ -84,10 +84,11 @@ local function settle(item)
     move(ref, c, 'queued', NOW)
   elseif item.to == 'retrying' then
     if item.miss then c.m = (c.m or 0) + 1 else c.k = (c.k or 0) + 1 end
-    move(ref, c, 'retrying', NOW + item.delay)
+    move(ref, c, 'retrying', math.max(NOW + item.delay, not_before(c)))
   else
     move(ref, c, 'queued', NOW)
   end
+  keep_held(ref, c)
   save(ref, c)
   return 1
 end

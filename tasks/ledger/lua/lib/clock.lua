@@ -14,16 +14,18 @@ local ALIVE = 60000  -- a worker whose last sign of life was so shortly before t
 
 local CLOCK = as_time(gate.clock)
 
--- By how much plans have been moved so far (ms); 0 when the field is lost or invalid.
-local function moved_so_far()
-  local moved = tonumber(gate.moved or 0)
-  return moved and math.abs(moved) <= LATEST and moved or 0
-end
-
 local PLANS = { 'agenda', 'dispatched', 'open', 'closing' }
 
+-- Plans those anew that wait for their time. A time that an event has named does not move with the clock.
+local function plan_waiting()
+  for _, ref in ipairs(redis.call('ZRANGE', P .. 'waiting', 0, -1)) do
+    local c = load(ref)
+    if c and c.s == 'queued' then wait_until(ref, math.max(NOW, not_before(c))) end
+  end
+end
+
 local function move_plans(by)
-  expect('zset', PLANS)  -- this comes first: an error between the moves would leave half of the plans to be moved twice
+  expect('zset', { 'waiting', unpack(PLANS) })  -- this comes first: an error between the moves would leave half of the plans to be moved twice
   for _, index in ipairs(PLANS) do
     local planned = redis.call('ZRANGE', P .. index, 0, -1, 'WITHSCORES')
     for i = 1, #planned, 2 do redis.call('ZADD', P .. index, planned[i + 1] + by, planned[i]) end
@@ -31,6 +33,7 @@ local function move_plans(by)
   move_gate(by)
   move_keys(by)
   gate_set('moved', moved_so_far() + by)
+  plan_waiting()
 end
 
 -- Ends a script: writes what it has counted, and wraps its reply with what its caller must remember: the time and

@@ -91,10 +91,65 @@ local function open_clock()
   return NOW - lost
 end
 
+-- By how much plans have been moved so far (ms); 0 when the field is lost or invalid.
+local function moved_so_far()
+  local moved = tonumber(gate.moved or 0)
+  return moved and math.abs(moved) <= LATEST and moved or 0
+end
+
+-- When the closure may be attempted first (ms); 0: at any time.
+function not_before(c)
+  return math.max(c.b or 0, c.z and c.z + moved_so_far() or 0)
+end
+
+-- For how long it must wait until then (ms).
+local function must_wait(c)
+  return math.max(0, not_before(c) - NOW)
+end
+
 local function queue_again(ref, c, trigger)
   c.k, c.m, c.g, c.f = nil, nil, trigger, nil
-  c.d = open_clock() + span()
+  c.d = open_clock() + must_wait(c) + span()
   move(ref, c, 'queued', NOW)
+end
+
+local LEFT_LEAST = 60000  -- a released closure is tried for at least this long (ms)
+
+-- Makes a closure held. The caller has written the hold, and saves.
+local function put_on_hold(ref, c)
+  if c.s == 'failed' then
+    c.j, c.ja = 'failed', as_time(redis.call('ZSCORE', P .. 'failed', ref)) or NOW
+  else
+    c.j, c.jd = 'queued', math.max(0, math.floor(c.d - open_clock() - must_wait(c)))
+  end
+  note_from(ref, c.j)
+  move(ref, c, 'held')
+  c.d = nil
+end
+
+-- Makes a closure held if its group is. A script calls it after it has put the closure into any other state than `closing`.
+local function keep_held(ref, c)
+  if c.s ~= 'closed' and c.s ~= 'held' and is_held(ref) then put_on_hold(ref, c) end
+end
+
+-- Ends the lease of an attempt that has not told its result. Whether a held group's call took effect must then be asked.
+local function end_lease(ref, c)
+  lose_lease(ref, c)
+  if not is_held(ref) then return end
+  put_on_hold(ref, c)
+  redis.call('ZADD', P .. 'ask', NOW, ref)
+end
+
+-- Gives a held closure the state back that it was taken from. The caller ends the hold, and saves.
+local function take_off_hold(ref, c)
+  local from, failed_at, left = c.j, c.ja, c.jd
+  c.j, c.ja, c.jd = nil, nil, nil
+  if from == 'failed' and IS_FAILURE[c.r] then
+    move(ref, c, 'failed', nil, failed_at)
+  else
+    c.d = open_clock() + must_wait(c) + math.max(left or span(), LEFT_LEAST)
+    move(ref, c, 'queued', NOW)
+  end
 end
 
 -- Adds a reference to a short list in the gate, which keeps the last `most`. False when it was in the list already.

@@ -7,6 +7,10 @@
 --   g trigger (requeue, bulk)   l 1: lock before closing   h history, packed attempts, oldest first
 --   f how often it was queued again because a key was refused with 403, see keys.lua
 --   q operators' actions, the last ten, "ms|action|audit id"
+--   b not before (ms): the time that the event asked for, by the store's clock as it stands
+--   z end of the delay before the first attempt (ms), on a clock that does not jump: the store's less `moved`, see clock.lua
+--   j the state that a held closure was taken from: queued, failed, or none where no event has come yet
+--   ja for one taken from failed: when it had failed (ms)   jd for one taken from queued: what was left to its deadline (ms)
 --   y version; absent means 1. This release never writes it, which saves memory
 -- Every script keeps a field that it does not know. Only an empty list comes back as an empty object.
 
@@ -17,8 +21,9 @@ local ACTIONS_LIMIT = 10
 -- break a script in the middle, and everything else in the same call with it.
 local FIELDS = { s = 'string', o = 'string', r = 'string', n = 'number', k = 'number', m = 'number', e = 'string',
   i = 'string', v = 'list', u = 'string', t = 'string', p = 'string', a = 'number', d = 'number', x = 'number',
-  w = 'string', g = 'string', l = 'number', f = 'number', h = 'list', q = 'list' }
-local NEEDED = { queued = 'd', closing = 'd', retrying = 'd', failed = 'r', closed = 'o', discarded = 'a' }
+  w = 'string', g = 'string', l = 'number', f = 'number', h = 'list', q = 'list', b = 'number', z = 'number',
+  j = 'string', ja = 'number', jd = 'number' }
+local NEEDED = { queued = 'd', closing = 'd', retrying = 'd', failed = 'r', closed = 'o', discarded = 'a', held = 'j' }
 
 local function is(value, kind)
   if kind == 'number' then return type(value) == kind and as_time(value) ~= nil end
@@ -35,7 +40,7 @@ end
 -- Every reason why a closure fails, as in closure.py.
 local FAILURES = { 'not_found', 'gone', 'forbidden', 'not_locked', 'not_closable', 'invalid_request', 'unexpected_reply',
   'deadline_exceeded', 'reopened' }
-local INDEXES = { 'agenda', 'dispatched', 'open' }
+local INDEXES = { 'agenda', 'dispatched', 'open', 'waiting', 'ask' }
 for state in pairs(NEEDED) do INDEXES[#INDEXES + 1] = state end
 local IS_FAILURE = {}
 for _, reason in ipairs(FAILURES) do
@@ -47,6 +52,7 @@ end
 -- when the result could not be written.
 local function expect_indexes()
   expect('zset', INDEXES)
+  expect('hash', { 'holds' })
 end
 
 -- The record in a JSON text; nil when these scripts could not work on it and write it back.
@@ -71,6 +77,8 @@ local function load(ref)
   end
   return decode(raw), raw
 end
+
+local not_before  -- see gate.lua
 
 -- The states in which a closure is unfinished: on the agenda, and open.
 local UNFINISHED = { queued = true, closing = true, retrying = true }
@@ -101,24 +109,42 @@ local function save(ref, c)
   redis.call('SET', P .. 'c:' .. ref, cjson.encode(c))
 end
 
--- Puts the closure into a state, and on the agenda for `due` (ms; nil: nobody needs to look again). The caller saves.
-local function move(ref, c, state, due)
+local some_wait  -- whether closures wait for their time; nil: not looked up yet
+
+-- When a queued closure waits for its time (ms); nil when it does not.
+local function waits_until(ref)
+  if some_wait == nil then some_wait = redis.call('ZCARD', P .. 'waiting') > 0 end
+  return some_wait and as_time(redis.call('ZSCORE', P .. 'waiting', ref)) or nil
+end
+
+-- Has a queued closure wait until `at` (ms). It is not due until then, and its age counts from then.
+local function wait_until(ref, at)
+  some_wait = true
+  for _, index in ipairs({ 'waiting', 'agenda', 'open' }) do redis.call('ZADD', P .. index, at, ref) end
+  redis.call('ZREM', P .. 'dispatched', ref)
+end
+
+-- Puts the closure into a state, and on the agenda for `due` (ms; nil: nobody needs to look again), but not before its own
+-- time. `at`: when it entered the state, if that was not now (ms). The caller saves.
+local function move(ref, c, state, due, at)
   if c.s then redis.call('ZREM', P .. c.s, ref) end
   if c.s == 'failed' then redis.call('ZREM', P .. 'failed:' .. c.r, ref) end
   if c.s == 'queued' then redis.call('ZREM', P .. 'dispatched', ref) end
+  if c.s == 'queued' and waits_until(ref) then redis.call('ZREM', P .. 'waiting', ref) end
   if state == 'queued' or state == 'closed' then c.r = nil end
   if not due then
     redis.call('ZREM', P .. 'open', ref)
-  elseif not c.s or c.s == 'failed' then
+  elseif not UNFINISHED[c.s] then
     redis.call('ZADD', P .. 'open', c.a, ref)
   end
   c.s = state
-  redis.call('ZADD', P .. state, NOW, ref)
+  redis.call('ZADD', P .. state, at or NOW, ref)
   if state == 'failed' then
-    notice_failure(ref, c.r)
-    redis.call('ZADD', P .. 'failed:' .. c.r, NOW, ref)
+    if not at then notice_failure(ref, c.r) end
+    redis.call('ZADD', P .. 'failed:' .. c.r, at or NOW, ref)
   end
   if due then redis.call('ZADD', P .. 'agenda', due, ref) else redis.call('ZREM', P .. 'agenda', ref) end
+  if state == 'queued' and not_before(c) > NOW then wait_until(ref, not_before(c)) end
 end
 
 -- Writes an attempt into the history, and counts it by its verdict, the eighth field.
@@ -130,12 +156,15 @@ local function note(c, entry)
   if #c.h > HISTORY_LIMIT then table.remove(c.h, 1) end
 end
 
+local OF_UNCLOSED = { 'd', 'k', 'm', 'x', 'w', 'g', 'l', 'v', 'f', 'b', 'z', 'j', 'ja', 'jd' }
+
 -- Marks the closure closed, and drops the fields that were needed to close it. The caller saves.
 local function close(ref, c, outcome)
   tallies.add('closed:' .. outcome)
   c.o = outcome
-  c.d, c.k, c.m, c.x, c.w, c.g, c.l, c.v, c.f = nil, nil, nil, nil, nil, nil, nil, nil, nil
+  for _, field in ipairs(OF_UNCLOSED) do c[field] = nil end
   move(ref, c, 'closed')
+  drop_hold(ref)
 end
 
 -- A text that cannot break an attempt's packed line.
