@@ -7,8 +7,10 @@
           │ └─ handed back ─┘ └─────▶ retrying
           └───────── due ─────────────────┘
 
-(1) An operator asked the API, and it shows the group open (`closer verify`). A closed group is a fact, so a closure in
-any state, also a discarded one, becomes closed when somebody learns of it.
+(1) an operator asked the API, and it shows the group open: `closer verify`.
+That a group is closed is a fact: whoever brings it, from every state, also from discarded and held, it leads to closed.
+A queued, retrying or failed closure may be held: it leaves that state until it is released, and then has it back. One
+that is closing is held when its attempt ends. A group may be held before any event has come for it.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ class State(StrEnum):
 
     QUEUED: it waits for an attempt. CLOSING: a worker has claimed it. RETRYING: it waits for its next attempt. FAILED:
     an operator must look at it. CLOSED is final unless the API itself denies it. DISCARDED is final unless the group
-    turns out to be closed.
+    turns out to be closed. HELD: it is not called until somebody releases it.
     """
 
     QUEUED = "queued"
@@ -37,6 +39,7 @@ class State(StrEnum):
     CLOSED = "closed"
     FAILED = "failed"
     DISCARDED = "discarded"
+    HELD = "held"
 
 
 class Outcome(StrEnum):
@@ -62,10 +65,11 @@ class Reason(StrEnum):
 
 OPEN_STATES = frozenset({State.QUEUED, State.CLOSING, State.RETRYING})
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.QUEUED: frozenset({State.CLOSING, State.CLOSED}),
-    State.CLOSING: frozenset({State.QUEUED, State.RETRYING, State.CLOSED, State.FAILED}),
-    State.RETRYING: frozenset({State.QUEUED, State.CLOSING, State.CLOSED}),
-    State.FAILED: frozenset({State.QUEUED, State.DISCARDED, State.CLOSED}),
+    State.QUEUED: frozenset({State.CLOSING, State.CLOSED, State.HELD}),
+    State.CLOSING: frozenset({State.QUEUED, State.RETRYING, State.CLOSED, State.FAILED, State.HELD}),
+    State.RETRYING: frozenset({State.QUEUED, State.CLOSING, State.CLOSED, State.HELD}),
+    State.FAILED: frozenset({State.QUEUED, State.DISCARDED, State.CLOSED, State.HELD}),
+    State.HELD: frozenset({State.QUEUED, State.FAILED, State.CLOSED}),
     State.CLOSED: frozenset({State.FAILED}),
     State.DISCARDED: frozenset({State.CLOSED}),
 }
@@ -77,8 +81,8 @@ class Closure:
 
     Times (`_ms`) are milliseconds since the epoch by the store's clock. `attempts`: how many there were in all;
     `history` keeps the last 20 of them, oldest first. `source`, `event_id`: the identity of the event that made it.
-    `entered_ms`: since when it is in its state. `next_attempt_ms`: set only while it is retrying. `actions`: the last
-    10 of the operators.
+    `entered_ms`: since when it is in its state. `next_attempt_ms`: set only while it waits for a retry or its time.
+    `actions`: the last 10 of the operators.
     """
 
     reference: str

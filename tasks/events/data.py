@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tasks.events.not_before import NotBefore
 from tasks.events.strict_json import BOM, fields, found, load
 
 REFERENCE_PATTERN = r"^[A-Za-z0-9_-]{1,128}\Z"
@@ -32,6 +33,7 @@ class Named:
 
     reference: str
     custom_reference: str | None = None
+    close_after_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class _Data(BaseModel):
     model_config = ConfigDict(strict=True, regex_engine="python-re")
     reference: Reference
     custom_reference: Text | None = None
+    close_after: NotBefore | None = None
 
 
 def misplaced(names: list[str]) -> Unnamed:
@@ -106,7 +109,7 @@ def _validated(value: dict[str, Any]) -> Named | Unnamed:
         data = _Data.model_validate(value)
     except ValidationError as error:
         return Unnamed(tuple(f"data.{problem(detail)}" for detail in error.errors()))
-    return Named(data.reference, data.custom_reference)
+    return Named(data.reference, data.custom_reference, data.close_after)
 
 
 def _may_be_data(name: str, value: Any) -> bool:

@@ -23,6 +23,7 @@ from tasks.events.data import (
     problem,
 )  # fmt: skip
 from tasks.events.event_type import EventTypes
+from tasks.events.not_before import NotBefore, later
 from tasks.events.strict_json import fields, found, load
 
 MAX_EVENT_BYTES = 64 * 1024
@@ -39,7 +40,8 @@ class GroupComplete:
     """An event that says that a shipment group is complete.
 
     `source` and `event_id` together identify it: a second event with both the same is a duplicate. `time`: as the event
-    gives it. `type`: what the event calls itself, None if it has no type; it does not count when events are compared.
+    gives it. `not_before_ms`: the time before which the group must not be closed (ms since the epoch). `type`: what the
+    event calls itself, None if it has no type; it does not count when events are compared.
     """
 
     reference: str
@@ -49,6 +51,7 @@ class GroupComplete:
     time: str | None = None
     traceparent: str | None = None
     type: str | None = field(default=None, compare=False)
+    not_before_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +88,14 @@ class _CloudEvent(BaseModel):
     data: Any = None
     data_base64: Any = None
     reference: Any = None  # an extension attribute; it must not name another group than the data
+    closeafter: NotBefore | None = None  # an extension attribute
 
 
 class _Bare(BaseModel):
     model_config = ConfigDict(strict=True, regex_engine="python-re")
     reference: Reference
     custom_reference: Text | None = None
+    close_after: NotBefore | None = None
 
 
 class _Identified(_Bare):
@@ -171,7 +176,8 @@ def _bare(document: dict[str, Any], source: str, event_id: str, types: EventType
     if isinstance(known, _Identified):
         source, event_id = known.source, known.id
     return GroupComplete(
-        known.reference, source, event_id, known.custom_reference, type=next(iter(told.values()), None)
+        known.reference, source, event_id, known.custom_reference, type=next(iter(told.values()), None),
+        not_before_ms=known.close_after,
     )  # fmt: skip
 
 
@@ -215,7 +221,7 @@ def _group_complete(
     if isinstance(group, Named) and accepted:
         return GroupComplete(
             group.reference, event.source, event.id, group.custom_reference, event.time, _trace(event.traceparent),
-            event.type,
+            event.type, later(event.closeafter, group.close_after_ms),
         )  # fmt: skip
     problems += group.problems if isinstance(group, Unnamed) else ()
     return Rejection(problems, None if accepted else event.type)

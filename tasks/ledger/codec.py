@@ -58,9 +58,9 @@ def closure_of(reference: str, row: list[Any]) -> Closure | None:
 def read_closure(reference: str, raw: bytes | str, entered: float, agenda: float | None, held: State) -> Closure:
     """Read a closure's record. Never raises: another program may have written the record.
 
-    `entered`: when the closure entered its state. `agenda`: when it is due, None when it is not on the agenda. Both are
-    ms since the epoch. `held`: the state whose index holds it. A record that cannot be read becomes a closure in that
-    state, with one attempt in its history that says it is damaged.
+    `entered`: when the closure entered its state. `agenda`: until when it waits for a retry or its time, None when it
+    does not wait. Both are ms since the epoch. `held`: the state whose index holds it. A record that cannot be read
+    becomes a closure in that state, with one attempt in its history that says it is damaged.
     """
     try:
         return _read_record(reference, json.loads(raw), entered, agenda)
@@ -83,7 +83,7 @@ def _read_record(reference: str, record: Mapping[str, Any], entered: float, agen
         event_id=record["i"],
         received_ms=int(record["a"]),
         entered_ms=int(entered),
-        next_attempt_ms=int(agenda) if agenda is not None and state is State.RETRYING else None,
+        next_attempt_ms=int(agenda) if agenda is not None and state in (State.RETRYING, State.QUEUED) else None,
         custom_reference=record.get("u"),
         event_time=record.get("t"),
         traceparent=record.get("p"),
@@ -124,7 +124,7 @@ def claim_of(reference: str, row: list[Any]) -> Claim | Unclaimed:
 def event_argument(event: GroupComplete) -> str:
     """Return an event as the JSON that `lua/receive.lua` reads."""
     fields = {"ref": event.reference, "e": event.source, "i": event.event_id, "u": event.custom_reference,
-              "t": event.time, "p": event.traceparent}  # fmt: skip
+              "t": event.time, "p": event.traceparent, "b": event.not_before_ms}  # fmt: skip
     return compact_json({name: value for name, value in fields.items() if value is not None})
 
 

@@ -18,6 +18,7 @@ from tasks.ledger.event_stream import EventStreams
 from tasks.ledger.fleets import other_fleets
 from tasks.ledger.gate import GateControl
 from tasks.ledger.heartbeat import Heartbeats
+from tasks.ledger.holds import Holds
 from tasks.ledger.inspection import Inspector
 from tasks.ledger.measures import Measures
 from tasks.ledger.notices import Notices
@@ -61,6 +62,7 @@ class Ledger(Closures):
         self.dead_letters = DeadLetters(scripts)
         self.events = EventStreams(scripts, namespace.group)
         self.heartbeats = Heartbeats(scripts)
+        self.holds = Holds(scripts)
         self.inspector = Inspector(scripts)
         self.policy = FleetPolicies(scripts, api)
         self.notices = Notices(scripts)

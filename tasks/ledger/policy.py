@@ -12,7 +12,7 @@ from tasks.ledger.scripts import Scripts, shown
 
 _VARIABLES = {
     "deadline_ms": "CLOSER_RETRY_DEADLINE", "pause_ms": "CLOSER_RATE_LIMIT", "stream": "CLOSER_EVENTS_STREAM",
-    "event_types": "CLOSER_EVENT_TYPES",
+    "event_types": "CLOSER_EVENT_TYPES", "close_delay_ms": "CLOSER_CLOSE_DELAY",
 }  # fmt: skip
 _LARGEST = 10**15  # a longer number no worker wrote
 
@@ -24,13 +24,14 @@ class FleetPolicy:
     `deadline_s`: for how many seconds a closure is tried. `rate_limit`: calls per second of the whole fleet, 0 for no
     limit. `stream`: the stream that events come on. `event_types`: the types that mean complete, as in
     CLOSER_EVENT_TYPES; when it is empty, the last word of a type decides. Operators' commands use this policy's types,
-    and a worker that takes events in uses its own.
+    and a worker that takes events in uses its own. `close_delay_s`: seconds between an event and the first attempt.
     """
 
     deadline_s: float
     rate_limit: float
     stream: str
     event_types: str = ""
+    close_delay_s: float = 0.0
 
     @property
     def types(self) -> EventTypes:
@@ -38,11 +39,11 @@ class FleetPolicy:
         return EventTypes.of(self.event_types) if self.event_types.strip(", ") else EventTypes()
 
     def as_fields(self) -> dict[str, str]:
-        """Return the fields of the hash. The ledger's scripts read the first two, which are in ms."""
+        """Return the fields of the hash. The ledger's scripts read those that are in ms."""
         pause_ms = 1000 / self.rate_limit if self.rate_limit else 0
         return {
             "deadline_ms": str(int(self.deadline_s * 1000)), "pause_ms": f"{pause_ms:.6f}", "stream": self.stream,
-            "event_types": self.event_types,
+            "event_types": self.event_types, "close_delay_ms": str(int(self.close_delay_s * 1000)),
         }  # fmt: skip
 
     @classmethod
@@ -51,11 +52,13 @@ class FleetPolicy:
         try:
             deadline_ms, pause_ms = (float(fields[name]) for name in (b"deadline_ms", b"pause_ms"))
             stream, event_types = fields[b"stream"].decode(), fields.get(b"event_types", b"").decode()
+            delay_ms = float(fields.get(b"close_delay_ms", b"0"))
         except (KeyError, ValueError):
             return None
-        if not (0 < deadline_ms < _LARGEST and 0 <= pause_ms < _LARGEST and stream):
+        if not (0 < deadline_ms < _LARGEST and 0 <= pause_ms < _LARGEST and 0 <= delay_ms < _LARGEST and stream):
             return None
-        return cls(deadline_ms / 1000, round(1000 / pause_ms, 6) if pause_ms else 0.0, stream, event_types)
+        rate_limit = round(1000 / pause_ms, 6) if pause_ms else 0.0
+        return cls(deadline_ms / 1000, rate_limit, stream, event_types, delay_ms / 1000)
 
     def differs(self, said: Any) -> list[str]:
         """Return the variables whose values differ between this policy and `said`, a heartbeat's field `policy`."""

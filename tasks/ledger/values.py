@@ -22,11 +22,32 @@ class Unreadable:
 
 
 class Received(StrEnum):
-    """What receiving an event did: a new closure, a failed one queued again, or nothing."""
+    """What receiving an event did: a new closure, a failed one queued again, or nothing.
+
+    HELD: its group is held, and the event is remembered until the release. TOO_FAR, OLDER_WORKERS: it was not received,
+    see `problem`.
+    """
 
     NEW = "new"
     REQUEUED = "requeued"
     DUPLICATE = "duplicate"
+    HELD = "held"
+    TOO_FAR = "too far"
+    OLDER_WORKERS = "older workers"
+
+    @property
+    def problem(self) -> str | None:
+        """Why the event was not received, as a line of a rejection; None when it was."""
+        return _NOT_RECEIVED.get(self)
+
+
+_NOT_RECEIVED = {
+    Received.TOO_FAR: "closeafter: more than 30 days ahead, by the store's clock",
+    Received.OLDER_WORKERS: (
+        "closeafter: a worker of an older release is alive, and would close the group before this time; "
+        "stop it, and then replay this event"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +92,7 @@ class Operated(StrEnum):
     IS_RETRYING = State.RETRYING.value
     IS_CLOSED = State.CLOSED.value
     IS_DISCARDED = State.DISCARDED.value
+    IS_HELD = State.HELD.value
 
 
 class Reconciled(StrEnum):
@@ -85,12 +107,14 @@ class Reconciled(StrEnum):
 class Unclaimed(StrEnum):
     """Why a reference was not claimed.
 
-    UNKNOWN: the ledger has no record of it. UNREADABLE: its record is damaged. LATER: the gate does not let it through.
-    NO: there is nothing to do now, because the closure has ended, is in other hands, or waits for its retry.
+    UNKNOWN: the ledger has no event for it. UNREADABLE: its record is damaged. LATER: the gate does not let it through.
+    HELD: somebody holds the group. NO: there is nothing to do now, because the closure has ended, is in other hands, or
+    waits for its retry or its time.
     """
 
     UNKNOWN = "unknown"
     UNREADABLE = "unreadable"
+    HELD = "held"
     LATER = "later"
     NO = "no"
 

@@ -30,7 +30,10 @@ async def receive_or_reject(
 
     async def try_some(some: Sequence[Element]) -> None:
         events = [one.event for one in some if isinstance(one.event, GroupComplete)]
-        await ledger.receive(events, intake=intake)
+        words = await ledger.receive(events, intake=intake)
+        for element, word in zip(some, words, strict=True):
+            if word.problem:
+                broken.append(replace(element, event=Rejection((word.problem,))))
 
     async def fails(element: Element, error: LedgerBroken) -> None:
         _log.error("the event %s cannot be received, and is kept as rejected: %s", element.identity, error)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from tasks.events.data import content, elsewhere
 from tasks.events.event import GroupComplete, Rejection
 from tasks.ledger.dead_letter import DeadLetter
 from tasks.ledger.tally import Intake
+from tasks.ledger.values import Received
 from worker.operations import audit
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
@@ -156,19 +157,28 @@ async def replay(context: OperatorContext, planned: Plan, bulk: BulkOptions) -> 
     skipped = {"still wrong": len(planned.still_wrong)} if planned.still_wrong else {}
     audit_id = await audit.announce(context, action, planned.matched, skipped)
     async for chunk in bulk.chunks(planned.ready, _CHUNK):
-        events = [event for _, held in chunk for event in held]
-        for start in range(0, len(events), _RECEIVED_AT_ONCE):
-            result.received.update(
-                word.value
-                for word in await context.ledger.receive(
-                    events[start : start + _RECEIVED_AT_ONCE], intake=Intake.REPLAY
-                )
-            )
-        await context.ledger.dead_letters.dismiss([one.rejected_id for one, _ in chunk], audit=audit_id)
-        result.replayed += len(chunk)
+        words = await _receive_all(context, [event for _, held in chunk for event in held])
+        received = []
+        for one, held in chunk:
+            mine = [next(words) for _ in held]
+            if problems := tuple(word.problem for word in mine if word.problem):
+                result.still_wrong[one.rejected_id] = problems
+            else:
+                received.append(one.rejected_id)
+            result.received.update(word.value for word in mine if not word.problem)
+        await context.ledger.dead_letters.dismiss(received, audit=audit_id)
+        result.replayed += len(received)
     matched, changed, stopped = result.matched, result.replayed, result.stopped
     await audit.tell_end(context, action, audit_id, matched=matched, changed=changed, stopped=stopped)
     return result
+
+
+async def _receive_all(context: OperatorContext, events: Sequence[GroupComplete]) -> Iterator[Received]:
+    """Receive the events in steps of bounded size, and return what became of each, in order."""
+    words: list[Received] = []
+    for start in range(0, len(events), _RECEIVED_AT_ONCE):
+        words += await context.ledger.receive(events[start : start + _RECEIVED_AT_ONCE], intake=Intake.REPLAY)
+    return iter(words)
 
 
 def _corrected(one: DeadLetter, correct: Correct) -> bytes:

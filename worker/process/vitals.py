@@ -63,8 +63,9 @@ class Vitals:
         self._work = work
         self._signs = signs
         self._policy = FleetPolicy(
-            settings.retry_deadline, settings.rate_limit, settings.events_stream, settings.event_types or ""
-        )
+            settings.retry_deadline, settings.rate_limit, settings.events_stream, settings.event_types or "",
+            settings.close_delay,
+        )  # fmt: skip
         self._admission = Admission(ledger, settings.events_stream)
         self._signs_outages = OutageLog("signs of life (`closer health`)")
         self._watch = liveness.Watch(liveness.IDLE_S)

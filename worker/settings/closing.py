@@ -17,6 +17,9 @@ class ClosingSettings(BaseSettings):
     retry_base: Seconds = Field(5.0, description="The shortest pause before another attempt (s).")
     retry_cap: Seconds = Field(900.0, description="The longest pause before another attempt (s).")
     retry_deadline: Seconds = Field(86_400.0, description="How long a group is tried for, from its event (s).")
+    close_delay: float = Field(
+        0.0, ge=0, le=30 * 86_400, description="The least time between an event and the first attempt (s)."
+    )
     lease: Seconds = Field(60.0, description="How long a worker may hold a closure (s); more than a call takes.")
     rate_limit: float = Field(0.0, ge=0, le=100_000, description="Close calls per second, all workers; 0: no limit.")
     retain_closed_days: float = Field(90.0, gt=0, le=36_500, description="How long closed closures are kept (days).")

@@ -2,7 +2,7 @@
 -- Reads closures. It also works when the store is full or a replica, because operators look at such times.
 -- KEYS, ARGV[1..2]  see lib/base.lua
 -- ARGV[3..]  references
--- Returns    for each: { record (JSON), when it entered its state (ms), its time on the agenda (ms) or "", its state };
+-- Returns    for each: { record (JSON), when it entered its state (ms), until when it waits (ms) or "", its state };
 --            {} when the closure is unknown. A record that cannot be read is "", and so is a lost one whose reference an
 --            index still holds. The state is then that of the index
 
@@ -27,7 +27,7 @@ for i = 3, #ARGV do
   found[#found + 1] = state and {
     c and raw or '',
     score(state, ref) or string.format('%.0f', NOW),
-    score('agenda', ref) or '',
+    state == 'retrying' and score('agenda', ref) or state == 'queued' and score('waiting', ref) or '',
     state,
   } or {}
 end

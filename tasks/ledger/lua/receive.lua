@@ -7,7 +7,7 @@
 -- All events are read before the first is written, so the script does everything or nothing.
 -- A closure whose record cannot be read is received anew, because only the API knows whether its group is closed.
 -- Returns    for each event: new, requeued, duplicate or held; or nothing was written: "too far" (its time, `b`, is more
---            than AHEAD_MOST ahead), or "older workers" (they would not wait for its time) with their names
+--            than AHEAD_MOST ahead), or "older workers" (some are alive, and would not wait for its time)
 
 local EVENTS_LIMIT = 16
 local AHEAD_MOST = 30 * 86400000
@@ -96,7 +96,7 @@ local function receive(event)
   if event.b and event.b > NOW + AHEAD_MOST then return 'too far' end
   if event.b then
     older = older or workers_before(VERSION)
-    if #older > 0 then return 'older workers ' .. table.concat(older, ', ') end
+    if #older > 0 then return 'older workers' end
   end
   local c, damaged = load(event.ref)
   if c then return receive_known(event.ref, c, event) end

@@ -9,7 +9,7 @@
 -- ARGV[8]  most closures to look at    ARGV[9]  most to return
 -- ARGV[10] what to return: records, references, or counts by reason, source or code
 -- Returns  { time, index and reference where this stretch ended ("" when there is no more), then
---            records:    reference, record, when it entered its state (ms), when a retry is due (ms) or "", state, …
+--            records:    reference, record, when it entered its state (ms), until when it waits (ms) or "", state, …
 --            references: reference, state, …
 --            counts:     value ("" for none), count, oldest: when it entered its state (ms), and its reference, … }
 
@@ -205,7 +205,8 @@ local function take(ref, at, state, c, raw)
     add(ref, state)
   elseif wanted == 'records' then
     raw = raw or text_of(ref)
-    local due = state == 'retrying' and as_time(redis.call('ZSCORE', P .. 'agenda', ref))
+    local plan = state == 'retrying' and 'agenda' or state == 'queued' and 'waiting'
+    local due = plan and as_time(redis.call('ZSCORE', P .. plan, ref))
     add(ref, raw, string.format('%.0f', clamp(at)), due and string.format('%.0f', due) or '', state)
   else
     local _, code = last_reply(c)

@@ -4,8 +4,9 @@
 -- ARGV[3]  failure reasons, separated by spaces    ARGV[4]  our consumer group on that stream
 -- Returns  { counts, the gate (JSON, see lib/keys.lua), workers: what each said last, JSON (see heartbeat.lua) }; counts and
 --          workers are flat lists, name, value, …; counts are: now (ms), each state, failed:{reason} where there is one,
---          closed in the last minute and hour, received (ms) of the oldest closure not yet ended (absent: none), rejected,
---          backlog, waiting_type:{type} and seen_type:{type}, see lib/letters.lua and seen.lua
+--          closed in the last minute and hour, received (ms) of the oldest closure that is to be closed by now (absent:
+--          none), waiting (queued, but their time has not come), held_long (held for more than a day), rejected, backlog,
+--          waiting_type:{type} and seen_type:{type}, see lib/letters.lua and seen.lua
 
 local counts = { 'now', string.format('%.0f', NOW) }
 local function tell(name, number)
@@ -13,7 +14,7 @@ local function tell(name, number)
   counts[#counts + 1] = tostring(number)
 end
 
-for _, state in ipairs({ 'queued', 'closing', 'retrying', 'closed', 'failed', 'discarded' }) do
+for _, state in ipairs({ 'queued', 'closing', 'retrying', 'held', 'closed', 'failed', 'discarded' }) do
   tell(state, redis.call('ZCARD', P .. state))
 end
 for reason in string.gmatch(ARGV[3], '%S+') do
@@ -23,7 +24,9 @@ end
 tell('last_minute', redis.call('ZCOUNT', P .. 'closed', NOW - 60000, '+inf'))
 tell('last_hour', redis.call('ZCOUNT', P .. 'closed', NOW - 3600000, '+inf'))
 local oldest = redis.call('ZRANGE', P .. 'open', 0, 0, 'WITHSCORES')
-if oldest[2] then tell('oldest_open', clamp(tonumber(oldest[2]))) end
+if oldest[2] and tonumber(oldest[2]) <= NOW then tell('oldest_open', clamp(tonumber(oldest[2]))) end
+tell('waiting', redis.call('ZCOUNT', P .. 'waiting', NOW, '+inf'))
+tell('held_long', redis.call('ZCOUNT', P .. 'held', '-inf', NOW - 86400000))
 tell('rejected', redis.call('XLEN', P .. 'rejected'))
 
 -- While other groups read the stream, entries stay there after we have taken them in. So the length is not the backlog.

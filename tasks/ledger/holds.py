@@ -1,0 +1,139 @@
+"""Holds: groups that must not be called until somebody releases them, whatever comes for them meanwhile.
+
+A hold is written in one script call. From then on no worker claims the group, even if its record is damaged or lost
+(`lua/lib/holds.lua`). A call that is under way cannot be taken back, so the hold of such a group is pending until the
+attempt or its lease has ended.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from tasks.errors import OlderWorkers
+from tasks.history import iso
+from tasks.ledger.codec import NOT_OURS, compact_json
+from tasks.ledger.scripts import Scripts, shown
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Who holds a group, why, and since when (ms since the epoch, store's clock). `door`: the front end they used.
+
+    `source`: the source of the event that made the hold; None when a person made it.
+    """
+
+    by: str
+    why: str
+    at_ms: int
+    door: str = ""
+    source: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The hold as other programs see it."""
+        return {
+            "by": self.by,
+            "why": self.why,
+            "since": iso(self.at_ms),
+            "door": self.door or None,
+            "source": self.source,
+        }
+
+
+class HoldWord(StrEnum):
+    """What a hold or a release did.
+
+    HELD: no worker calls the group from now on. PENDING: the same once the attempt that is under way has ended.
+    ALREADY: somebody holds it already, and their hold stands. CLOSED, DISCARDED: the closure is in this state, so
+    nothing was done. RELEASED: the closure has the state back that it was taken from. FORGOTTEN: no event had come for
+    it, so the ledger does not know it any more. NOT_HELD: nobody held it. UNREADABLE: the hold has ended, but the
+    record is damaged and nothing else says that somebody asked to close the group; publish it again if it must be.
+    """
+
+    HELD = "held"
+    PENDING = "pending"
+    ALREADY = "already"
+    CLOSED = "closed"
+    DISCARDED = "discarded"
+    RELEASED = "released"
+    FORGOTTEN = "forgotten"
+    NOT_HELD = "not held"
+    UNREADABLE = "unreadable"
+
+
+class HoldAnswer(NamedTuple):
+    """What became of one group. `hold`: the hold that stands now, or that the release has ended.
+
+    `lease_s`: for how many seconds the attempt under way may still go on at most; None when there is none.
+    """
+
+    word: HoldWord
+    hold: Hold | None = None
+    lease_s: float | None = None
+
+
+class Holds:
+    """Holds and releases groups. Every method may raise StoreUnavailable and LedgerBroken."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+
+    async def hold(
+        self, references: Sequence[str], *, by: str, why: str, door: str = "", audit: str = ""
+    ) -> list[HoldAnswer]:
+        """Hold these groups, known or not, and return what became of each. A repeat changes nothing.
+
+        `by`, `why`, `door`: the operator, the reason and the front end. `audit`: the id of the audit's entry to which
+        the same step adds what it changed, "" for none. Raises OlderWorkers, and holds nothing, while workers of an
+        older release are alive that would call a held group.
+        """
+        details = compact_json({"by": by, "why": why, "door": door})
+        rows = await self._scripts.run("hold", "hold", details, audit, *references)
+        if rows and rows[0][0] == b"older workers":
+            raise OlderWorkers(shown(rows[0][1]).split(", "))
+        return [_answer(row) for row in rows]
+
+    async def release(self, references: Sequence[str], *, audit: str = "") -> list[HoldAnswer]:
+        """End the holds of these groups, and return what became of each. `audit`: as in `hold`.
+
+        A closure that was queued or waited for a retry is queued, with the time to its deadline that it had left, and
+        at least a minute. A failed one is failed again, unless an event came for it meanwhile.
+        """
+        return [_answer(row) for row in await self._scripts.run("hold", "release", "", audit, *references)]
+
+    async def read(self, references: Sequence[str]) -> list[Hold | None]:
+        """Return the hold of each group, or None when nobody holds it. Nothing is changed."""
+        if not references:
+            return []
+        rows: Any = await self._scripts.ask(self._scripts.redis.hmget(self._scripts.key("holds"), list(references)))
+        return [None if raw is None else read_hold(raw) for raw in rows]
+
+    async def to_ask(self, limit: int, *, again_s: float) -> list[str]:
+        """Take up to `limit` held groups of which nobody knows whether their last call took effect.
+
+        They come again after `again_s` seconds unless `asked` or a result ends the question, so a crash loses none.
+        """
+        return [shown(ref) for ref in await self._scripts.run("ask", limit, int(again_s * 1000))]
+
+    async def asked(self, references: Sequence[str]) -> None:
+        """The API says that these groups are not closed: the question is answered, and they stay held."""
+        await self._scripts.ask(self._scripts.redis.zrem(self._scripts.key("ask"), *references))
+
+
+def read_hold(raw: bytes) -> Hold:
+    """Read a hold. Never raises: a damaged one holds all the same, and is shown as by nobody that is known."""
+    try:
+        said = json.loads(raw)
+        return Hold(str(said["by"]), str(said["why"]), int(said["at"]), str(said.get("door", "")), said.get("source"))
+    except NOT_OURS:
+        return Hold("nobody known", "what the store holds of this hold is damaged", 0)
+
+
+def _answer(row: list[Any]) -> HoldAnswer:
+    word, raw, left_ms = row
+    return HoldAnswer(
+        HoldWord(word.decode()), read_hold(raw) if raw else None, int(left_ms) / 1000 if left_ms else None
+    )
