@@ -124,8 +124,9 @@ class Summary:
     """The counts that `closer status` shows. Times are ms since the epoch, by the store's clock, which says `now_ms`.
 
     `states`, `failed`: closures by state, and failed ones by reason. `closed_last_minute`, `closed_last_hour`: groups
-    that were closed within that time. `oldest_open_ms`: when the oldest unfinished closure was received; None when
-    there is none. `rejected`: events put aside. `backlog`: events on the stream that are not received yet.
+    that were closed within that time. `oldest_open_ms`: when the oldest unfinished closure was received, or its time
+    came; None when there is none. `waiting`: queued closures whose time has not come. `held_long`: closures that are
+    held for more than a day. `rejected`: events put aside. `backlog`: events on the stream that are not received yet.
 
     `workers`: each worker's last heartbeat, and fields of the same hash that no worker wrote. `waiting_types`: how many
     rejected events wait for their type to be accepted; "" counts those of all further types together. `seen_types`:
@@ -138,6 +139,8 @@ class Summary:
     closed_last_minute: int
     closed_last_hour: int
     oldest_open_ms: int | None
+    waiting: int
+    held_long: int
     rejected: int
     backlog: int
     gate: Gate
@@ -175,6 +178,8 @@ class Catalogue:
             closed_last_minute=counts["last_minute"],
             closed_last_hour=counts["last_hour"],
             oldest_open_ms=counts.get("oldest_open"),
+            waiting=counts["waiting"],
+            held_long=counts["held_long"],
             rejected=counts["rejected"],
             backlog=counts["backlog"],
             gate=Gate.parse(gate),

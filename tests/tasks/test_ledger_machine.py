@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from tasks.api_health import ApiHealth
 from tasks.closure import OPEN_STATES, TRANSITIONS, Outcome, Reason, State
+from tasks.events.event import GroupComplete
 from tasks.ledger.values import Claim, Observation, Settlement
 from tests.fake_store import FakeStore
 from tests.support import key_of
@@ -46,6 +47,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self.states: dict[str, State] = {}
         self.claims: list[Claim] = []
         self.leases: dict[str, tuple[int, int]] = {}  # lease number, end in ms
+        self.held: dict[str, bool] = {}  # whether the hold was pending when it was last asked about
+        self.not_before: dict[str, int] = {}  # ms
+        self.events = 0
         self.keys = 0
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
@@ -61,6 +65,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self.runner.close()
 
     async def _finish(self) -> None:
+        await self.book.ledger.holds.release(REFERENCES)
+        self.book.clock.ms = max([self.book.clock.ms, *self.not_before.values()])
         for _ in range(12):
             await self._reopen()
             self.book.clock.forward(LEASE_S)
@@ -82,8 +88,48 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(reference=references, event_id=st.sampled_from(["e1", "e2"]))
     def receive(self, reference: str, event_id: str) -> None:
         """An event comes."""
-        self.do(self.book.receive(reference, event_id=event_id))
-        self.states.setdefault(reference, State.QUEUED)
+        [word] = self.do(self.book.receive(reference, event_id=event_id))
+        self.states.setdefault(reference, State.HELD if reference in self.held else State.QUEUED)
+        assert (word == "held") <= (reference in self.held)
+
+    @rule(reference=references, seconds=st.sampled_from([-1.0, 10.0, LEASE_S, 700.0]))
+    def receive_for_later(self, reference: str, seconds: float) -> None:
+        """An event comes that names a time before which the group must not be closed."""
+        self.events += 1
+        not_before_ms = self.book.clock.ms + round(seconds * 1000)
+        event = GroupComplete(reference, "wms", f"later-{self.events}", not_before_ms=not_before_ms)
+        [word] = self.do(self.book.ledger.receive([event]))
+        self.states.setdefault(reference, State.HELD if reference in self.held else State.QUEUED)
+        if self.states[reference] not in (State.CLOSED, State.DISCARDED):
+            self.not_before[reference] = max(not_before_ms, self.not_before.get(reference, 0))
+        assert (word == "held") <= (reference in self.held)
+
+    @rule(reference=references)
+    def hold(self, reference: str) -> None:
+        """An operator holds a group, whatever its state; a known one that is closed or discarded is not held."""
+        before = self.states.get(reference)
+        [answer] = self.do(self.book.ledger.holds.hold([reference], by="ann", why="test"))
+        number, ends = self.leases.get(reference, (0, 0))
+        live = before is State.CLOSING and ends > self.book.clock.ms
+        if before in (State.CLOSED, State.DISCARDED):
+            assert answer.word.value == before.value
+            return
+        assert (answer.word == "already") == (reference in self.held)
+        assert (answer.lease_s is not None) == live
+        self.held[reference] = live
+        if not live:
+            self.states[reference] = State.HELD
+            self.leases[reference] = (number, 0)
+
+    @rule(reference=references)
+    def release(self, reference: str) -> None:
+        """An operator releases a group: only one that is held, and it is never closed by that."""
+        [answer] = self.do(self.book.ledger.holds.release([reference]))
+        assert (answer.word == "not held") == (reference not in self.held)
+        self.held.pop(reference, None)
+        if answer.word == "forgotten":
+            self.states.pop(reference)
+            self.leases.pop(reference, None)
 
     @rule(reference=references, late=st.booleans())
     def work(self, reference: str, late: bool) -> None:
@@ -132,6 +178,8 @@ class LedgerMachine(RuleBasedStateMachine):
             number, ends = self.leases.get(reference, (0, 0))
             assert ends <= self.book.clock.ms, "two live leases"
             assert result.lease > number
+            assert reference not in self.held, "called while it is held"
+            assert self.not_before.get(reference, 0) <= self.book.clock.ms, "called before its time"
             self.leases[reference] = (result.lease, self.book.clock.ms + round((LEASE_S + result.wait_s) * 1000))
             self.claims.append(result)
 
@@ -213,6 +261,12 @@ class LedgerMachine(RuleBasedStateMachine):
             assert now in between | {after for state in between - {State.CLOSED} for after in TRANSITIONS[state]}
             if before in (State.CLOSED, State.DISCARDED):
                 assert now in (before, State.CLOSED)
+            if now is State.CLOSED:
+                self.held.pop(reference, None)
+                self.not_before.pop(reference, None)
+            assert (now is State.HELD) <= (reference in self.held)
+            assert (reference in self.held) <= (now in (State.HELD, State.CLOSING))
+            assert (await self.book.ledger.holds.read([reference]) != [None]) == (reference in self.held)
             assert (reference in agenda) == (now in OPEN_STATES)
             self.states[reference] = now
         assert agenda <= set(self.states)

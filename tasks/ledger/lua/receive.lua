@@ -61,7 +61,7 @@ local function postpone(ref, c, till)
   c.b = math.max(c.b or 0, till)
   local more = must_wait(c) - before
   if c.s == 'held' or more <= 0 then return end
-  c.d = c.d + more
+  c.d = c.d and c.d + more
   if c.s ~= 'closing' and c.s ~= 'failed' then move(ref, c, 'queued', NOW) end
 end
 
