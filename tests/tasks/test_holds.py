@@ -289,6 +289,18 @@ async def test_a_damaged_hold_still_holds(book: Book) -> None:
     assert await release(book) is HoldWord.RELEASED
 
 
+async def test_a_held_group_on_the_agenda(book: Book) -> None:
+    """Another program, or damage, has put it among the queued ones: no message names it, and it is taken off."""
+    await book.receive("sg_1")
+    await hold(book)
+    await book.redis.zadd(key_of("queued"), {"sg_1": book.clock.ms})
+    await book.redis.zadd(key_of("agenda"), {"sg_1": book.clock.ms})
+    assert await book.due() == []
+    assert await book.agenda("sg_1") is None
+    await book.inspect()
+    assert await book.state("sg_1") is State.HELD
+
+
 async def test_closed_and_discarded_closures_are_not_held(book: Book) -> None:
     """Nothing would call them, and the answer names the state."""
     await book.receive("sg_1", "sg_2")

@@ -1,4 +1,4 @@
-"""The time before which a group is not closed, on fakeredis and a real Valkey: of an event, and by the fleet's delay."""
+"""The time before which a group is not closed, on both stores: an event's own, and the fleet's delay."""
 
 from __future__ import annotations
 
