@@ -20,6 +20,7 @@ from enum import StrEnum
 from typing import Any
 
 from tasks.history import Attempt, OperatorAction, iso
+from tasks.hold import Hold
 
 HISTORY_LIMIT = 20
 UNREADABLE = "unreadable"  # the verdict of the one attempt that a damaged record shows
@@ -82,7 +83,7 @@ class Closure:
     Times (`_ms`) are milliseconds since the epoch by the store's clock. `attempts`: how many there were in all;
     `history` keeps the last 20 of them, oldest first. `source`, `event_id`: the identity of the event that made it.
     `entered_ms`: since when it is in its state. `next_attempt_ms`: set only while it waits for a retry or its time.
-    `actions`: the last 10 of the operators.
+    `actions`: the last 10 of the operators. `hold`: who holds the group; known where it is read by name.
     """
 
     reference: str
@@ -100,6 +101,7 @@ class Closure:
     traceparent: str | None
     history: tuple[Attempt, ...]
     actions: tuple[OperatorAction, ...] = ()
+    hold: Hold | None = None
 
     @property
     def damaged(self) -> bool:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from tasks.closure import UNREADABLE, Closure, Outcome, Reason, State
 from tasks.errors import LedgerBroken
 from tasks.events.event import GroupComplete
 from tasks.history import Attempt, OperatorAction
+from tasks.hold import Hold
 from tasks.ledger.values import Claim, Settlement, Unclaimed, round_up_ms
 
 T = TypeVar("T")
@@ -51,8 +53,9 @@ def closure_of(reference: str, row: list[Any]) -> Closure | None:
     """Read a row of `lua/read.lua`. An empty row means that the ledger does not know the reference, and gives None."""
     if not row:
         return None
-    raw, entered, agenda, state = row
-    return read_closure(reference, raw, float(entered), float(agenda) if agenda else None, State(state.decode()))
+    raw, entered, agenda, state, hold = row
+    found = read_closure(reference, raw, float(entered), float(agenda) if agenda else None, State(state.decode()))
+    return replace(found, hold=read_hold(hold)) if hold else found
 
 
 def read_closure(reference: str, raw: bytes | str, entered: float, agenda: float | None, held: State) -> Closure:
@@ -90,6 +93,15 @@ def _read_record(reference: str, record: Mapping[str, Any], entered: float, agen
         history=tuple(map(unpack_attempt, record.get("h", ()))),
         actions=tuple(map(_action, record.get("q", ()))),
     )
+
+
+def read_hold(raw: bytes) -> Hold:
+    """Read a hold. Never raises: a damaged one holds all the same, and is shown as by nobody that is known."""
+    try:
+        said = json.loads(raw)
+        return Hold(str(said["by"]), str(said["why"]), int(said["at"]), str(said.get("door", "")), said.get("source"))
+    except NOT_OURS:
+        return Hold("nobody known", "what the store holds of this hold is damaged", 0)
 
 
 def _action(line: str) -> OperatorAction:

@@ -7,40 +7,14 @@ attempt or its lease has ended.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from tasks.errors import OlderWorkers
-from tasks.history import iso
-from tasks.ledger.codec import NOT_OURS, compact_json
+from tasks.hold import Hold
+from tasks.ledger.codec import compact_json, read_hold
 from tasks.ledger.scripts import Scripts, shown
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Who holds a group, why, and since when (ms since the epoch, store's clock). `door`: the front end they used.
-
-    `source`: the source of the event that made the hold; None when a person made it.
-    """
-
-    by: str
-    why: str
-    at_ms: int
-    door: str = ""
-    source: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The hold as other programs see it."""
-        return {
-            "by": self.by,
-            "why": self.why,
-            "since": iso(self.at_ms),
-            "door": self.door or None,
-            "source": self.source,
-        }
 
 
 class HoldWord(StrEnum):
@@ -104,13 +78,6 @@ class Holds:
         """
         return [_answer(row) for row in await self._scripts.run("hold", "release", "", audit, *references)]
 
-    async def read(self, references: Sequence[str]) -> list[Hold | None]:
-        """Return the hold of each group, or None when nobody holds it. Nothing is changed."""
-        if not references:
-            return []
-        rows: Any = await self._scripts.ask(self._scripts.redis.hmget(self._scripts.key("holds"), list(references)))
-        return [None if raw is None else read_hold(raw) for raw in rows]
-
     async def to_ask(self, limit: int, *, again_s: float) -> list[str]:
         """Take up to `limit` held groups of which nobody knows whether their last call took effect.
 
@@ -121,15 +88,6 @@ class Holds:
     async def asked(self, references: Sequence[str]) -> None:
         """The API says that these groups are not closed: the question is answered, and they stay held."""
         await self._scripts.ask(self._scripts.redis.zrem(self._scripts.key("ask"), *references))
-
-
-def read_hold(raw: bytes) -> Hold:
-    """Read a hold. Never raises: a damaged one holds all the same, and is shown as by nobody that is known."""
-    try:
-        said = json.loads(raw)
-        return Hold(str(said["by"]), str(said["why"]), int(said["at"]), str(said.get("door", "")), said.get("source"))
-    except NOT_OURS:
-        return Hold("nobody known", "what the store holds of this hold is damaged", 0)
 
 
 def _answer(row: list[Any]) -> HoldAnswer:

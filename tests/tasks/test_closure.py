@@ -60,7 +60,7 @@ def test_attempt_as_json() -> None:
 
 def test_queued_closure() -> None:
     """A new closure has no outcome, no attempts and no next attempt: it is due as soon as there is room."""
-    closure = read_closure("sg_1", record(), 1_500.0, 31_500.0, State.QUEUED)
+    closure = read_closure("sg_1", record(), 1_500.0, None, State.QUEUED)
     shown = {name: value for name, value in closure.as_json().items() if name in PROMISED}
     assert list(shown) == PROMISED
     assert shown == dict.fromkeys(PROMISED) | {
@@ -68,6 +68,12 @@ def test_queued_closure() -> None:
         "received_at": "1970-01-01T00:00:01.000Z",
     }  # fmt: skip
     assert (closure.last_attempt, closure.entered_ms) == (None, 1_500)
+
+
+def test_waiting_closure() -> None:
+    """One that waits for its time shows when it will be attempted."""
+    closure = read_closure("sg_1", record(), 1_500.0, 31_500.0, State.QUEUED)
+    assert closure.as_json()["next_attempt_at"] == "1970-01-01T00:00:31.500Z"
 
 
 def test_retrying_closure() -> None:
@@ -114,7 +120,9 @@ def test_transitions_are_the_diagram() -> None:
     facts = {(state.value, "closed") for state in State if state is not State.CLOSED}
     verified = {("closed", "failed")} if "verify" in words else set()
     table = {(old.value, new.value) for old, follow in TRANSITIONS.items() for new in follow}
-    assert table == arrows | due_retry | facts | verified
+    held = {(state, "held") for state in ("queued", "retrying", "failed", "closing")}
+    released = {("held", "queued"), ("held", "failed")}
+    assert table == arrows | due_retry | facts | verified | held | released
     assert set(TRANSITIONS) == set(State)
 
 

@@ -49,7 +49,7 @@ async def test_a_queued_closure_is_held_and_released(book: Book) -> None:
     book.clock.forward(100)
     answer = await hold(book)
     assert (answer.word, answer.lease_s) == (HoldWord.HELD, None)
-    [found] = await book.ledger.holds.read(["sg_1"])
+    found = (await book.read("sg_1")).hold
     assert found is not None
     assert found == answer.hold
     assert (found.by, found.why, found.door, found.at_ms) == (
@@ -61,7 +61,7 @@ async def test_a_queued_closure_is_held_and_released(book: Book) -> None:
     assert await book.state("sg_1") is State.HELD
     await assert_not_called(book)
     assert await release(book) is HoldWord.RELEASED
-    assert await book.ledger.holds.read(["sg_1"]) == [None]
+    assert (await book.read("sg_1")).hold is None
     assert await book.state("sg_1") is State.QUEUED
     assert (await book.claim("sg_1")).remaining_s == DEADLINE_S - 100
 
@@ -170,7 +170,7 @@ async def test_a_hold_that_comes_too_late(book: Book) -> None:
     await hold(book)
     await book.closed(claimed)
     assert await book.state("sg_1") is State.CLOSED
-    assert await book.ledger.holds.read(["sg_1"]) == [None]
+    assert (await book.read("sg_1")).hold is None
     assert (await hold(book)).word is HoldWord.CLOSED
 
 
@@ -213,7 +213,7 @@ async def test_a_fact_closes_a_held_closure(book: Book, by: str) -> None:
         words = await book.ledger.reconcile([Observation("sg_1", True, 0)], audit="", others={})
         assert words == [Reconciled.DONE]
     assert await book.state("sg_1") is State.CLOSED
-    assert await book.ledger.holds.read(["sg_1"]) == [None]
+    assert (await book.read("sg_1")).hold is None
     assert await book.ledger.holds.to_ask(10, again_s=60) == []
 
 
@@ -283,7 +283,7 @@ async def test_a_damaged_hold_still_holds(book: Book) -> None:
     await hold(book)
     await book.redis.hset(key_of("holds"), "sg_1", "{")
     await assert_not_called(book)
-    [found] = await book.ledger.holds.read(["sg_1"])
+    found = (await book.read("sg_1")).hold
     assert found is not None
     assert found.by == "nobody known"
     assert await release(book) is HoldWord.RELEASED
@@ -309,7 +309,7 @@ async def test_closed_and_discarded_closures_are_not_held(book: Book) -> None:
     await book.ledger.discard(["sg_2"])
     assert (await hold(book, "sg_1")).word is HoldWord.CLOSED
     assert (await hold(book, "sg_2")).word is HoldWord.DISCARDED
-    assert await book.ledger.holds.read(["sg_1", "sg_2"]) == [None, None]
+    assert [(await book.read(ref)).hold for ref in ("sg_1", "sg_2")] == [None, None]
 
 
 async def test_the_first_hold_stands(book: Book) -> None:

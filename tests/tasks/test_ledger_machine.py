@@ -266,7 +266,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.not_before.pop(reference, None)
             assert (now is State.HELD) <= (reference in self.held)
             assert (reference in self.held) <= (now in (State.HELD, State.CLOSING))
-            assert (await self.book.ledger.holds.read([reference]) != [None]) == (reference in self.held)
+            assert ((await self.book.read(reference)).hold is not None) == (reference in self.held)
             assert (reference in agenda) == (now in OPEN_STATES)
             self.states[reference] = now
         assert agenda <= set(self.states)

@@ -152,7 +152,7 @@ async def replay(context: OperatorContext, planned: Plan, bulk: BulkOptions) -> 
     Refused and StoreUnavailable.
     """
     context.guard(planned.selection.verb, planned, bulk.why, confirmed=bulk.confirmed)
-    result = Replayed(planned.matched, still_wrong=planned.still_wrong)
+    result = Replayed(planned.matched, still_wrong=dict(planned.still_wrong))
     action = audit.announced_by(context.operator, Verb.REPLAY, planned.named(), bulk.why)
     skipped = {"still wrong": len(planned.still_wrong)} if planned.still_wrong else {}
     audit_id = await audit.announce(context, action, planned.matched, skipped)
