@@ -34,8 +34,10 @@ from worker.settings import load
 
 LOOKS = {Verb.STATUS, Verb.LIST, Verb.SHOW, Verb.REJECTED, Verb.AUDIT, Verb.CHECK}
 UNAUDITED = LOOKS | {Verb.PUBLISH, Verb.LIST_TOKENS}
-ACTS = {Verb.REQUEUE, Verb.DISCARD, Verb.VERIFY, Verb.PAUSE, Verb.RESUME, Verb.REPLAY, Verb.DISCARD_REJECTED}
-ACTS |= {Verb.EXPORT_REJECTED}
+ACTS = {
+    Verb.REQUEUE, Verb.DISCARD, Verb.VERIFY, Verb.HOLD, Verb.RELEASE, Verb.PAUSE, Verb.RESUME, Verb.REPLAY,
+    Verb.DISCARD_REJECTED, Verb.EXPORT_REJECTED,
+}  # fmt: skip
 MAY: dict[Role, set[Verb]] = {
     Role.EMITTER: {Verb.PUBLISH},
     Role.VIEWER: LOOKS,
@@ -45,12 +47,14 @@ MAY: dict[Role, set[Verb]] = {
 CLOSURES = Selection(("sg_1",))
 DEAD_LETTERS = DeadLetterSelection(("1-0",))
 CHOSEN: dict[Verb, Chosen] = {
-    **dict.fromkeys((Verb.REQUEUE, Verb.DISCARD, Verb.VERIFY), CLOSURES),
+    **dict.fromkeys((Verb.REQUEUE, Verb.DISCARD, Verb.VERIFY, Verb.HOLD, Verb.RELEASE), CLOSURES),
     **dict.fromkeys((Verb.REPLAY, Verb.DISCARD_REJECTED), DEAD_LETTERS),
     Verb.ACCEPT_TYPE: DeadLetterSelection(accept_type="x.y"),
     Verb.USE_SUBJECT: DeadLetterSelection(use_subject=True),
 }
-NEED_A_WHY = {Verb.DISCARD, Verb.DISCARD_REJECTED, Verb.OVERRIDE, Verb.SHORTEN_AUDIT, Verb.MOVE_API}
+NEED_A_WHY = {
+    Verb.DISCARD, Verb.HOLD, Verb.RELEASE, Verb.DISCARD_REJECTED, Verb.OVERRIDE, Verb.SHORTEN_AUDIT, Verb.MOVE_API,
+}  # fmt: skip
 
 
 def refused(role: Role, verb: Verb, selection: Chosen | None, why: str = "w", name: str = "anna", **more: Any) -> Any:
@@ -107,6 +111,8 @@ def test_only_failed_closures_are_acted_upon(verb: Verb) -> None:
         (Role.OPERATOR, Verb.REQUEUE, 1001, 1000, Rule.COUNT_NOT_CONFIRMED),
         (Role.OPERATOR, Verb.REQUEUE, 1001, 1001, None),
         (Role.ADMIN, Verb.REQUEUE, 1001, None, None),
+        (Role.OPERATOR, Verb.HOLD, 1001, None, None),
+        (Role.OPERATOR, Verb.RELEASE, 1001, None, Rule.COUNT_NOT_CONFIRMED),
     ],
 )
 def test_large_actions(role: Role, verb: Verb, size: int, confirmed: int | None, rule: Rule | None) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import redis
 
+from tasks.closure import State
 from tasks.events.event import GroupComplete
 from tasks.ledger.ledger import Ledger
 from tests.operations.conftest import Cli, at_ledger
@@ -18,7 +19,7 @@ from worker.simulator.server import Simulator, run_in_thread
 def test_status_of_an_empty_store(cli: Cli) -> None:
     """All fields are there even if the store is empty."""
     status = cli.json("status")
-    assert status["closures"] == dict.fromkeys(["queued", "closing", "retrying", "closed", "failed", "discarded"], 0)
+    assert status["closures"] == dict.fromkeys(map(str, State), 0)
     assert (status["failed"], status["oldest_open_age_s"], status["backlog"], status["rejected"]) == ({}, None, 0, 0)
     assert status["workers"] == []
     nothing = dict.fromkeys(["reason", "since", "until", "by", "why"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import click
 
+from worker.cli import phrase
 from worker.cli.output import counts, plain, print_json, say
 from worker.cli.progress import ProgressBar
 from worker.cli.session import stop_on_interrupt, with_context
@@ -80,6 +81,8 @@ def _tell(result: BulkResult, as_json: bool) -> None:
             click.echo(f"Not the others, for only failed closures can be: {counts(dict(result.skipped))}.")
     else:
         click.echo("Nothing matches; nothing was changed.")
+    for reference, hold in result.holds.items():
+        say(plain(phrase.held(reference, hold)))
     if result.stopped:
         left = result.matched - result.changed - result.skipped.total()
         say(plain(f"Stopped: {left:,} were not touched. The same command again does the rest."))

@@ -19,6 +19,8 @@ COMMANDS = {
     "requeue": "worker.cli.requeue:requeue",
     "discard": "worker.cli.discard:discard",
     "verify": "worker.cli.verify:verify",
+    "hold": "worker.cli.hold:hold",
+    "release": "worker.cli.release:release",
     "pause": "worker.cli.pause:pause",
     "resume": "worker.cli.resume:resume",
     "rejected": "worker.cli.rejected:rejected",

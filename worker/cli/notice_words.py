@@ -17,6 +17,7 @@ _TEXTS: dict[NoticeKind, str] = {
     NoticeKind.KEY_FORGOTTEN: "the suspended key {key} is forgotten: no worker has it any more",
     NoticeKind.LEDGER_DAMAGED: "the ledger had lost entries or held them wrongly; it is being rebuilt",
     NoticeKind.LEDGER_REBUILT: "the ledger was rebuilt: {agenda} entries of the agenda, {index} of other indexes",
+    NoticeKind.HELD: "{by} holds {reference}{more}: {why}",
     NoticeKind.ACTION_ENDED: "{action} by {by} {how}: {changed} of {matched} changed",
     NoticeKind.API_MOVED: "the ledger was moved from {from} to {to} by {by}",
     NoticeKind.LEDGER_VERSION: "the ledger's version rose from {from} to {to}",
@@ -32,6 +33,7 @@ def words(notice: Notice) -> str:
     said["how"] = "was stopped" if said.get("stopped") else "has ended"
     try:
         said["shut_for"] = age(float(said.get("shut_ms", 0)) / 1000)
+        said["more"] = f" and {said['groups'] - 1} more" if said.get("groups", 1) != 1 else ""
         return _TEXTS[notice.kind].format_map(said)
     except (KeyError, TypeError, ValueError, OverflowError):
         return " ".join([notice.kind.value, *(f"{name}={value}" for name, value in notice.fields.items())])

@@ -17,7 +17,7 @@ _WIDTH = 80
 _PIPE_WIDTH = 1000  # in a pipe a row is never wrapped
 _STYLES = {
     "failed": "bold red", "closed": "green", "discarded": "dim", "retrying": "yellow", "closing": "cyan",
-    "queued": "cyan", "ok": "green", "warning": "yellow", "wrong": "bold red",
+    "queued": "cyan", "held": "magenta", "ok": "green", "warning": "yellow", "wrong": "bold red",
 }  # fmt: skip
 
 

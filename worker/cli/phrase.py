@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks.errors import CloserError
 from tasks.history import iso
+from tasks.hold import Hold
 from tasks.ledger.audit import Announced, AuditEntry
 from tasks.ledger.gate import Gate, Standing
 from worker.cli.output import clock, plain
@@ -42,7 +43,10 @@ _COMMANDS: dict[Verb, list[str]] = {
     Verb.REVOKE_TOKEN: ["token", "revoke"],
 }
 # Commands that are advised with a `--why` to be filled in.
-_TOLD_WHY = {Verb.REQUEUE, Verb.DISCARD, Verb.PAUSE, Verb.RESUME, Verb.OVERRIDE, Verb.DISCARD_REJECTED, Verb.MOVE_API}
+_TOLD_WHY = {
+    Verb.REQUEUE, Verb.DISCARD, Verb.HOLD, Verb.RELEASE, Verb.PAUSE, Verb.RESUME, Verb.OVERRIDE, Verb.DISCARD_REJECTED,
+    Verb.MOVE_API,
+}  # fmt: skip
 # The options that choose rejected events and entries of the audit, in the order in which they are told.
 _SELECTED = {
     "problem": "--problem", "source": "--source", "type": "--type", "since": "--since", "until": "--until",
@@ -174,6 +178,11 @@ def error(raised: CloserError) -> str:
 def remedy(text: str | None, step: Step | None) -> str | None:
     """Return what to do, and the command to begin with."""
     return text if text is None or step is None else f"{text}: {command(step)}"
+
+
+def held(reference: str, hold: Hold) -> str:
+    """Return who holds a group, since when and why."""
+    return f"{reference} is held by {hold.by} since {clock(iso(hold.at_ms))} UTC: {hold.why}"
 
 
 def ends(standing: Standing, gate: Gate) -> str:

@@ -37,7 +37,9 @@ def status_screen(status: Status) -> Table:
     grid.add_row("Gate", _gate(status))
     if status.gate.suspended:
         grid.add_row("Keys", _suspended(status))
-    grid.add_row("Open", _states(summary.states, State.QUEUED, State.CLOSING, State.RETRYING))
+    grid.add_row("Open", _open(status))
+    if summary.states[State.HELD]:
+        grid.add_row("Held", _held(status))
     grid.add_row("Ended", _states(summary.states, State.CLOSED, State.FAILED, State.DISCARDED))
     oldest = status.oldest_open_age_s
     waits = "nothing waits" if oldest is None else f"waits for {age(oldest)} to be closed"
@@ -127,6 +129,21 @@ def _states(numbers: dict[State, int], *states: State) -> Text:
     return Text("  ").join(parts)
 
 
+def _open(status: Status) -> Text:
+    text = _states(status.summary.states, State.QUEUED, State.CLOSING, State.RETRYING)
+    waiting = status.summary.waiting
+    return text.append(f"  ({waiting:,} of the queued wait for their time)") if waiting else text
+
+
+def _held(status: Status) -> Text:
+    """Return how many are held, and how many of them somebody may have forgotten."""
+    text = styled(f"{status.summary.states[State.HELD]:,} held", State.HELD).append("  (closer list --state held)")
+    if long := status.summary.held_long:
+        text.append("\n").append_text(styled(f"{long:,} of them for more than a day: are they forgotten?", "warning"))
+        text.append("  (closer list --state held --until 1d)")
+    return text
+
+
 def _failed(status: Status) -> Table:
     rows = table("reason", ">count", "see", header=False)
     for reason, number in sorted(status.summary.failed.items(), key=lambda item: -item[1]):
@@ -184,6 +201,9 @@ def story_lines(story: Story) -> Iterator[RenderableType]:
         yield styled(f"known to the warehouse as {closure.custom_reference}", "dim")
     yield ""
     yield _timeline(story)
+    if closure.hold:
+        yield Text.assemble("\n", (plain(phrase.held("It", closure.hold)), "bold"))
+        yield _from_when(closure)
     if closure.next_attempt_ms:
         yield f"\nThe next attempt is due at {clock(iso(closure.next_attempt_ms))} UTC."
     if advice := story.advice:
@@ -192,6 +212,12 @@ def story_lines(story: Story) -> Iterator[RenderableType]:
         yield Text.assemble(("What to do  ", "bold"), paragraph(" " * 12 + advice.remedy, indent).lstrip())
     if first := story.first_step:
         yield Text.assemble(("Begin with  ", "bold"), phrase.command(first))
+
+
+def _from_when(closure: Closure) -> str:
+    if closure.state is State.CLOSING:
+        return "An attempt is under way. It may still close the group; when it has ended, nobody calls it again."
+    return "Nobody calls it until it is released."
 
 
 def _where(closure: Closure) -> Text:
@@ -214,6 +240,8 @@ def _timeline(story: Story) -> Table:
 
 
 def _received(closure: Closure) -> Text:
+    if not closure.event_id:
+        return styled("no event has come for it; somebody named it first")
     text = styled(f"event received from {closure.source}, id {closure.event_id}")
     hidden = closure.attempts - len(closure.history)
     return (

@@ -78,6 +78,7 @@ class BulkResult:
         self.matched = frozen.matched
         self.changed = 0
         self.skipped = Counter(frozen.skipped)
+        self.holds = frozen.holds
 
     @property
     def stopped(self) -> bool:

@@ -6,15 +6,18 @@ So what the operator has seen and confirmed is what is done.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Set
+from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.closure import State
+from tasks.hold import Hold
 from worker.operations.context import OperatorContext
 from worker.operations.operator import PERMISSIONS, Verb
 from worker.operations.selection import Selection, named
 
 _CHUNK = 200
+_HOLDS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +25,15 @@ class FrozenSelection:
     """What was chosen for one verb, as it was when it was looked up.
 
     `selection`: what the operator asked for, with absolute times. `eligible`: the references in a state that the verb
-    acts upon. `skipped`: how many are in each other state, or `unknown`.
+    acts upon. `skipped`: how many are in each other state, or `unknown`. `holds`: the holds of named groups that are
+    skipped because somebody holds them, the first few.
     """
 
     verb: Verb
     selection: Selection
     eligible: list[str]
     skipped: dict[str, int]
+    holds: dict[str, Hold] = field(default_factory=dict)
 
     @property
     def matched(self) -> int:
@@ -63,19 +68,23 @@ async def freeze(context: OperatorContext, verb: Verb, selection: Selection, why
     """
     context.guard(verb, selection, why)
     selection = selection.at(await context.now_ms())
-    known = await (_named(context, selection) if selection.references else _matching(context, selection))
-    states = PERMISSIONS[verb].states
+    holds: dict[str, Hold] = {}
+    known = await (_named(context, selection, holds) if selection.references else _matching(context, selection))
+    states: Set[State | None] = PERMISSIONS[verb].states | ({None} if PERMISSIONS[verb].unknown else set())
     skipped = Counter("unknown" if state is None else state.value for state in known.values() if state not in states)
     eligible = [reference for reference, state in known.items() if state in states]
-    return FrozenSelection(verb, selection, eligible, dict(skipped))
+    return FrozenSelection(verb, selection, eligible, dict(skipped), {} if State.HELD in states else holds)
 
 
-async def _named(context: OperatorContext, selection: Selection) -> dict[str, State | None]:
+async def _named(context: OperatorContext, selection: Selection, holds: dict[str, Hold]) -> dict[str, State | None]:
+    """Return the state of each named group. Puts the holds of the first few that are held into `holds`."""
     known: dict[str, State | None] = {}
     for start in range(0, len(selection.references), _CHUNK):
         chunk = selection.references[start : start + _CHUNK]
         for reference, closure in zip(chunk, await context.ledger.read(chunk), strict=True):
             known[reference] = closure.state if closure else None
+            if closure and closure.hold and len(holds) < _HOLDS_SHOWN:
+                holds[reference] = closure.hold
     return known
 
 

@@ -11,7 +11,7 @@ from tasks.closure import Reason, State
 from worker.operations.context import OperatorContext
 
 KINDS: dict[str, str] = {
-    **dict.fromkeys(("agenda", "dispatched", "open", "rejected_once", "seen_types"), "zset"),
+    **dict.fromkeys(("agenda", "dispatched", "open", "waiting", "ask", "rejected_once", "seen_types"), "zset"),
     **{state.value: "zset" for state in State},
     **{f"failed:{reason}": "zset" for reason in Reason},
     **dict.fromkeys(
@@ -20,6 +20,7 @@ KINDS: dict[str, str] = {
             "tally",
             "marks",
             "workers",
+            "holds",
             "inspection",
             "shared",
             "policy",

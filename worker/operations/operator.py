@@ -42,6 +42,8 @@ class Verb(StrEnum):
     REQUEUE = "requeue"
     DISCARD = "discard"
     VERIFY = "verify"
+    HOLD = "hold"
+    RELEASE = "release"
     PAUSE = "pause"
     RESUME = "resume"
     OVERRIDE = "override"
@@ -101,8 +103,9 @@ class Permission:
 
     `roles`: who may. `changes`: whether it changes anything, so that the audit needs a name. `why_needed`: the operator
     must give a reason. `chosen`: the operator must say which closures or rejected events, never all. `states`: only
-    closures in these states are acted upon. `most`: how many one action may act upon, unless an admin does it.
-    `confirm_over`: above this number the operator must repeat the count, unless an admin does it.
+    closures in these states are acted upon. `unknown`: so are groups that the ledger does not know. `most`: how many
+    one action may act upon, unless an admin does it. `confirm_over`: above this number the operator must repeat the
+    count, unless an admin does it.
     """
 
     roles: frozenset[Role]
@@ -110,6 +113,7 @@ class Permission:
     why_needed: bool = False
     chosen: bool = False
     states: frozenset[State] = frozenset()
+    unknown: bool = False
     most: int | None = None
     confirm_over: int | None = None
 
@@ -119,6 +123,7 @@ _OPERATORS = _ADMINS | {Role.OPERATOR}
 _VIEWERS = _OPERATORS | {Role.VIEWER}
 _EMITTERS = _ADMINS | {Role.EMITTER}
 _FAILED = frozenset({State.FAILED})
+_HOLDABLE = frozenset({State.QUEUED, State.CLOSING, State.RETRYING, State.FAILED, State.HELD})
 _LOOK = Permission(_VIEWERS, changes=False)
 
 PERMISSIONS: dict[Verb, Permission] = {
@@ -132,6 +137,10 @@ PERMISSIONS: dict[Verb, Permission] = {
     Verb.REQUEUE: Permission(_OPERATORS, chosen=True, states=_FAILED, confirm_over=1000),
     Verb.DISCARD: Permission(_OPERATORS, chosen=True, states=_FAILED, why_needed=True, most=20),
     Verb.VERIFY: Permission(_OPERATORS, chosen=True, states=frozenset(State)),
+    Verb.HOLD: Permission(_OPERATORS, chosen=True, states=_HOLDABLE, unknown=True, why_needed=True),
+    Verb.RELEASE: Permission(
+        _OPERATORS, chosen=True, states=frozenset({State.HELD, State.CLOSING}), why_needed=True, confirm_over=1000
+    ),
     Verb.PAUSE: Permission(_OPERATORS),
     Verb.RESUME: Permission(_OPERATORS),
     Verb.OVERRIDE: Permission(_ADMINS, why_needed=True),

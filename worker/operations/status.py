@@ -98,6 +98,8 @@ class Status:
             "failed": {reason.value: count for reason, count in summary.failed.items()},
             "oldest_open_age_s": self.oldest_open_age_s,
             "rate": {"last_minute": summary.closed_last_minute, "last_hour": summary.closed_last_hour} | rates,
+            "waiting": summary.waiting,
+            "held_over_a_day": summary.held_long,
             "due": measured.due,
             "overdue_s": measured.overdue_s,
             "oldest_open_clock_age_s": measured.clock_age_s,

@@ -34,6 +34,8 @@ class Story:
         """The step to begin with, for this closure alone; None if there is nothing to do."""
         if self.closure.damaged:
             return Step(Verb.PUBLISH, Selection((self.closure.reference,)))
+        if self.closure.hold:
+            return Step(Verb.RELEASE, Selection((self.closure.reference,)))
         if self.advice is None:
             return None
         first = self.advice.first
@@ -43,6 +45,7 @@ class Story:
         """Return the closure with its history, its actions and the advice, as other programs see it."""
         advice, first = self.advice, self.first_step
         return self.closure.as_json() | {
+            "hold": self.closure.hold and self.closure.hold.as_json(),
             "history": [attempt.as_json() for attempt in self.closure.history],
             "actions": [_action(action, announced) for action, announced in self.actions],
             "meaning": advice and advice.meaning,

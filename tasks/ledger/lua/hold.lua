@@ -103,12 +103,22 @@ end
 
 local CHANGED = { held = true, pending = true, released = true, forgotten = true }
 local rows, changed, skipped = {}, 0, {}
+local first  -- the first reference that was changed
 for i = 6, #ARGV do
   local row = HOLDS and hold(ARGV[i]) or not HOLDS and release(ARGV[i])
-  if CHANGED[row[1]] then changed = changed + 1 else skipped[row[1]] = (skipped[row[1]] or 0) + 1 end
+  if CHANGED[row[1]] then
+    changed = changed + 1
+    first = first or ARGV[i]
+  else
+    skipped[row[1]] = (skipped[row[1]] or 0) + 1
+  end
   rows[#rows + 1] = row
 end
-if HOLDS and changed > 0 then rise() end
+if HOLDS and changed > 0 then
+  rise()
+  local details = cjson.decode(DETAILS)
+  notice('held', { by = details.by, why = details.why, id = AUDIT, groups = changed, reference = first })
+end
 count_closures(added)
 audited(AUDIT, changed, skipped)
 return rows
