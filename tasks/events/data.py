@@ -7,9 +7,9 @@ import binascii
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
-from tasks.events.not_before import NotBefore
+from tasks.events.not_before import WithNotBefore
 from tasks.events.strict_json import BOM, fields, found, load
 
 REFERENCE_PATTERN = r"^[A-Za-z0-9_-]{1,128}\Z"
@@ -33,7 +33,7 @@ class Named:
 
     reference: str
     custom_reference: str | None = None
-    close_after_ms: int | None = None
+    not_before_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,10 @@ class Unnamed:
     silent: bool = False
 
 
-class _Data(BaseModel):
+class _Data(WithNotBefore):
     model_config = ConfigDict(strict=True, regex_engine="python-re")
     reference: Reference
     custom_reference: Text | None = None
-    close_after: NotBefore | None = None
 
 
 def misplaced(names: list[str]) -> Unnamed:
@@ -109,7 +108,7 @@ def _validated(value: dict[str, Any]) -> Named | Unnamed:
         data = _Data.model_validate(value)
     except ValidationError as error:
         return Unnamed(tuple(f"data.{problem(detail)}" for detail in error.errors()))
-    return Named(data.reference, data.custom_reference, data.close_after)
+    return Named(data.reference, data.custom_reference, data.not_before_ms)
 
 
 def _may_be_data(name: str, value: Any) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tasks.events.data import (
     REFERENCE_PATTERN,
@@ -23,7 +23,7 @@ from tasks.events.data import (
     problem,
 )  # fmt: skip
 from tasks.events.event_type import EventTypes
-from tasks.events.not_before import NotBefore, later
+from tasks.events.not_before import WithNotBefore, later
 from tasks.events.strict_json import fields, found, load
 
 MAX_EVENT_BYTES = 64 * 1024
@@ -31,7 +31,9 @@ _REFERENCE = re.compile(REFERENCE_PATTERN)
 _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 _CLOUD_EVENTS_ONLY = frozenset({"specversion", "subject", "data", "data_base64"})
 _BARE_TYPES = ("event", "event_type", "eventType")
-_BARE_NAMES = frozenset({"reference", "custom_reference", "id", "source", "type", *_BARE_TYPES})
+_BARE_NAMES = frozenset(
+    {"reference", "custom_reference", "id", "source", "type", *_BARE_TYPES, *WithNotBefore.model_fields}
+)
 _TEXT: TypeAdapter[str] = TypeAdapter(Text, config=ConfigDict(strict=True, regex_engine="python-re"))
 
 
@@ -74,7 +76,7 @@ class Rejection:
         return "; ".join(self.problems)
 
 
-class _CloudEvent(BaseModel):
+class _CloudEvent(WithNotBefore):
     """The required and used attributes of CloudEvents 1.0, JSON format, structured mode. Others are ignored."""
 
     model_config = ConfigDict(strict=True, regex_engine="python-re")
@@ -88,14 +90,12 @@ class _CloudEvent(BaseModel):
     data: Any = None
     data_base64: Any = None
     reference: Any = None  # an extension attribute; it must not name another group than the data
-    closeafter: NotBefore | None = None  # an extension attribute
 
 
-class _Bare(BaseModel):
+class _Bare(WithNotBefore):
     model_config = ConfigDict(strict=True, regex_engine="python-re")
     reference: Reference
     custom_reference: Text | None = None
-    close_after: NotBefore | None = None
 
 
 class _Identified(_Bare):
@@ -177,7 +177,7 @@ def _bare(document: dict[str, Any], source: str, event_id: str, types: EventType
         source, event_id = known.source, known.id
     return GroupComplete(
         known.reference, source, event_id, known.custom_reference, type=next(iter(told.values()), None),
-        not_before_ms=known.close_after,
+        not_before_ms=known.not_before_ms,
     )  # fmt: skip
 
 
@@ -221,7 +221,7 @@ def _group_complete(
     if isinstance(group, Named) and accepted:
         return GroupComplete(
             group.reference, event.source, event.id, group.custom_reference, event.time, _trace(event.traceparent),
-            event.type, later(event.closeafter, group.close_after_ms),
+            event.type, later(event.not_before_ms, group.not_before_ms),
         )  # fmt: skip
     problems += group.problems if isinstance(group, Unnamed) else ()
     return Rejection(problems, None if accepted else event.type)

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from pydantic import BeforeValidator
+from pydantic import BaseModel, BeforeValidator
 from pydantic_core import PydanticCustomError
 
 # RFC 3339, section 5.6; "T" and "Z" may be small letters, and a blank may stand for "T".
@@ -34,7 +34,8 @@ def read_time(value: object) -> int:
         at = datetime(*date, tzinfo=UTC)  # type: ignore[misc,arg-type]
     except ValueError:
         raise _WRONG from None
-    fraction_ms = -int(-float(found[7] or 0) * 1000 // 1)  # rounded up
+    digits = (found[7] or ".")[1:].ljust(3, "0")
+    fraction_ms = int(digits[:3]) + bool(digits[3:].strip("0"))
     offset = timedelta(hours=hours, minutes=minutes) * (-1 if found[9] == "-" else 1)
     since = at - _EPOCH + timedelta(seconds=second) - offset
     return min(max(0, since // timedelta(milliseconds=1) + fraction_ms), _LATEST_MS)
@@ -43,6 +44,23 @@ def read_time(value: object) -> int:
 NotBefore = Annotated[int, BeforeValidator(read_time)]
 
 
-def later(one: int | None, other: int | None) -> int | None:
-    """The later of two times, each of which may be missing."""
-    return max(one or 0, other or 0) or None
+class WithNotBefore(BaseModel):
+    """The field that holds the time, by each name that somebody may give it.
+
+    `closeafter` is the CloudEvents attribute and `close_after` the name in the data. A time under the wrong one of
+    these names must not be ignored, because the group would close too early.
+    """
+
+    closeafter: NotBefore | None = None
+    close_after: NotBefore | None = None
+    closeAfter: NotBefore | None = None  # noqa: N815  (as programs write it that use this case)
+
+    @property
+    def not_before_ms(self) -> int | None:
+        """The latest of these times (ms since the epoch), or None."""
+        return later(self.closeafter, self.close_after, self.closeAfter)
+
+
+def later(*times: int | None) -> int | None:
+    """The latest of these times, each of which may be missing."""
+    return max(time or 0 for time in times) or None

@@ -40,6 +40,7 @@ class Background:
             # Until the ledger knows this worker, the ledger of an older release may still have to be moved.
             self._repeated("prune", own.retention.step, *known),
             self._repeated("inspection", own.inspection.step, *known),
+            self._repeated("asking", own.asking.step, *known),
         ]
 
     async def goodbye(self, supervisor: Supervisor) -> None:

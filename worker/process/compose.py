@@ -25,6 +25,7 @@ from worker.intake.task_message import TaskMessageDoor
 from worker.observe.attempt_log import log_attempt
 from worker.observe.metrics import WorkerMetrics
 from worker.operations.check_api import called
+from worker.process.asking import Asking
 from worker.process.inspection import Inspection
 from worker.process.reach_log import ReachLog
 from worker.process.retention import Retention
@@ -50,6 +51,7 @@ class Components:
     intake: Pump
     batches: Batches
     inspection: Inspection
+    asking: Asking
     vitals: Vitals
     introduced: asyncio.Event
     retention: Retention
@@ -93,6 +95,7 @@ def compose(
         Pump(source, ledger, settings.accepted_types, sweep.poke),
         batches,
         Inspection(ledger, lease_s=settings.lease),
+        Asking(ledger, api, rate_limit=settings.rate_limit),
         Vitals(settings, name, ledger, permission, introduced, work, signs),
         introduced,
         Retention(ledger, closed_days=settings.retain_closed_days, rejected_days=settings.retain_rejected_days),
