@@ -38,7 +38,7 @@ class Watched:
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, float]] = []
-        self.simulator = Simulator(faults=Faults(latency_s=LATENCY_S), script=self.see)
+        self.simulator = Simulator(faults=Faults(latency_s=LATENCY_S, error_500=0.2), script=self.see)
 
     async def see(self, call: Call, own: Own) -> Answer:
         """Note the call, and let it take effect."""
