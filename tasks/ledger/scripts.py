@@ -187,9 +187,10 @@ def pieces(name: str) -> list[tuple[str, str]]:
     version = f"local VERSION, OLDEST_BESIDE = {LEDGER_VERSION}, {OLDEST_BESIDE}"
     library = [("lib/version", version)]
     library += [(f"lib/{part}.lua", (_FOLDER / "lib" / f"{part}.lua").read_text("utf-8")) for part in _LIBRARY]
-    if _READS in shebang:
-        return [(file, shebang), *library, (file, body)]
-    return [(file, shebang), *library, (file, f"local function body(){body}\nend\nreturn with_look(body())")]
+    # The body is a function of its own, because a function in Lua may have 200 local variables, and the library has
+    # most of these.
+    reply = "body()" if _READS in shebang else "with_look(body())"
+    return [(file, shebang), *library, (file, f"local function body(){body}\nend\nreturn {reply}")]
 
 
 @cache

@@ -96,7 +96,9 @@ end
 
 -- Handles a closure whose record is gone or damaged. An index that says it had ended outweighs those that say unfinished.
 local function guess(ref, damaged)
-  if has_ended(ref) or is_held(ref) then
+  local hold = hold_of(ref)
+  if hold and damaged then put('held', ref, as_time(hold.at) or NOW, 'index') end
+  if has_ended(ref) or hold then
     for _, index in ipairs(OF_UNFINISHED) do drop(index, ref) end
     return
   end
