@@ -34,6 +34,8 @@ CASES: dict[str, tuple[str, int, bool]] = {
     "requeue": ("sg_closed --why x", 1, True),
     "discard": ("sg_closed --why x", 1, True),
     "verify": ("sg_never", 0, True),
+    "hold": ("sg_00000 --why x", 0, True),
+    "release": ("sg_00000 --why x", 0, True),
     "pause": ("--why x", 0, True),
     "resume": ("--why x", 0, True),
     "rejected list": ("", 0, True),
