@@ -16,7 +16,10 @@ from tests.support import API_KEY, CLOSER, STREAM, count, environment
 from worker.simulator.server import Simulator, run_in_thread
 
 # Each command that takes references, with the options that it needs.
-TAKERS = {"requeue": "--why x", "discard": "--why x", "verify": "", "show": "", "publish": ""}
+TAKERS = {
+    "requeue": "--why x", "discard": "--why x", "hold": "--why x", "release": "--why x", "verify": "", "show": "",
+    "publish": "",
+}  # fmt: skip
 FAILED = [Seed(f"sg_{n}", Reason.GONE, 410) for n in range(30)]
 
 
@@ -43,6 +46,8 @@ def test_every_command_that_takes_references_takes_files() -> None:
 def test_references_come_from_files(cli: Cli, taker: list[str], tmp_path: Path, way: str) -> None:
     """Each is taken once, however often it stands there; repeats and a header are told on stderr."""
     cli.sow(FAILED)
+    if taker[0] == "release":
+        cli("hold", "sg_3", "sg_4", "--why", "x")
     text = '\ufeff"Reference",\r\n sg_3 ,\r\n\r\nsg_4\r\n"sg_3"\r\n'
     file, more = tmp_path / "groups.csv", tmp_path / "more"
     file.write_bytes(text.encode())
@@ -56,7 +61,8 @@ def test_references_come_from_files(cli: Cli, taker: list[str], tmp_path: Path, 
     assert "is taken for a header" in done.stderr
     assert f"{'2 references' if way == 'two files' else '1 reference'} stood there before" in done.stderr
     expected = {
-        "requeue": '"requeued": 2', "discard": '"discarded": 2', "verify": '"matched": 2', "publish": '"published": 2',
+        "requeue": '"requeued": 2', "discard": '"discarded": 2',
+        "hold": '"held": 2', "release": '"released": 2', "verify": '"matched": 2', "publish": '"published": 2',
         "show": '"reference": "sg_4"',
     }  # fmt: skip
     assert expected[taker[0]] in done.stdout
