@@ -35,7 +35,7 @@ CASES: dict[str, tuple[str, int, bool]] = {
     "discard": ("sg_closed --why x", 1, True),
     "verify": ("sg_never", 0, True),
     "hold": ("sg_00000 --why x", 0, True),
-    "release": ("sg_00000 --why x", 0, True),
+    "release": ("sg_00000 --why x", 1, True),
     "pause": ("--why x", 0, True),
     "resume": ("--why x", 0, True),
     "rejected list": ("", 0, True),
