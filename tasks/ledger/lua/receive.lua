@@ -113,13 +113,16 @@ local function read(raw)
   return sound and event or error('this is not an event: ' .. string.sub(raw, 1, 200))
 end
 
+local REFUSED = { ['too far'] = true, ['older workers'] = true }
+
 expect_indexes()
 local received = {}
 for i = 5, #ARGV do received[#received + 1] = read(ARGV[i]) end
 if received[1] then tallies.event_came() end
 for i, event in ipairs(received) do
-  received[i] = receive(event)
-  tallies.add('events:' .. ARGV[4] .. ':' .. received[i])
+  local word = receive(event)
+  if not REFUSED[word] then tallies.add('events:' .. ARGV[4] .. ':' .. word) end  -- the caller rejects it, which counts it
+  received[i] = word
 end
 count_closures(come)
 return received
