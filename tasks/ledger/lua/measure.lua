@@ -30,14 +30,14 @@ end
 
 -- The oldest closures by their first event. A closure that was queued again has a new deadline, so its clock began then.
 local function tell_old()
-  local refs, whole, now, oldest, near = redis.call('ZRANGE', P .. 'open', 0, OLDEST - 1), span(), open_clock(), nil, 0
+  local refs, allowed, now, oldest, near = redis.call('ZRANGE', P .. 'open', 0, OLDEST - 1), span(), open_clock(), nil, 0
   for i, ref in ipairs(refs) do refs[i] = P .. 'c:' .. ref end
   for _, raw in ipairs(refs[1] and redis.call('MGET', unpack(refs)) or {}) do
     local c = raw and decode(raw)
     if c and c.d then
       local left = c.d - now
-      oldest = math.max(oldest or 0, whole - left)
-      if left < whole * NEAR then near = near + 1 end
+      oldest = math.max(oldest or 0, allowed - left)
+      if left < allowed * NEAR then near = near + 1 end
     end
   end
   if oldest then tell('clock_age', oldest) end
