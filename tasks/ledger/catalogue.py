@@ -188,15 +188,28 @@ class Catalogue:
             seen_types=_beginning_with("seen_type:", counts),
         )
 
-    async def page(self, query: Query, *, limit: int, order: Order = "newest", cursor: Cursor | None = None) -> Page:
+    async def page(
+        self,
+        query: Query,
+        *,
+        limit: int,
+        order: Order = "newest",
+        cursor: Cursor | None = None,
+        looks: int | None = None,
+    ) -> Page:
         """Return up to `limit` closures (at least 1) after `cursor`, and the cursor of the next page if there are more.
 
-        Without a cursor it starts at the newest or at the oldest closure, as `order` says.
+        Without a cursor it starts at the newest or at the oldest closure, as `order` says. `looks`: how many times it
+        may look through about a thousand closures; then the page ends, perhaps without any closure, and its cursor
+        says where to go on.
         """
         closures: list[Closure] = []
         # It asks for one more closure than the caller wants. If that one comes, there is a next page.
-        async for rows in self._stretches(query, "records", order, cursor or _START, limit + 1):
+        async for rows, place in self._stretches(query, "records", order, cursor or _START, limit + 1):
             closures.extend(_closure(*rows[at : at + 5]) for at in range(0, len(rows), 5))
+            looks = looks and looks - 1
+            if looks == 0 and len(closures) <= limit:
+                return Page(closures, None if place == _START else place)
         if len(closures) <= limit:
             return Page(closures, None)
         last = closures[limit - 1]
@@ -207,25 +220,40 @@ class Catalogue:
 
         Closures that enter their state after the call began are left out, so the iteration ends.
         """
-        async for rows in self._stretches(query, "references", "oldest", _START, None):
+        async for rows, _ in self._stretches(query, "references", "oldest", _START, None):
             for reference, state in zip(rows[::2], rows[1::2], strict=True):
                 yield reference.decode(), State(state.decode())
 
     async def groups(self, query: Query, by: GroupBy) -> dict[str | None, Group]:
         """Count the closures that match by reason, source or error code. The key None counts those that have none."""
+        return (await self.some_groups(query, by))[0]
+
+    async def some_groups(
+        self, query: Query, by: GroupBy, *, cursor: Cursor | None = None, looks: int | None = None
+    ) -> tuple[dict[str | None, Group], Cursor | None]:
+        """Count as `groups` does, after `cursor`; return also where to go on, None when all were counted.
+
+        `looks`: how many times it may look through about a thousand closures.
+        """
         groups: dict[str | None, Group] = {}
-        async for rows in self._stretches(query, by, "oldest", _START, None):
+        async for rows, place in self._stretches(query, by, "oldest", cursor or _START, None):
             for at in range(0, len(rows), 4):
                 value, count, oldest, reference = rows[at : at + 4]
                 # The rows come oldest first, so the first closure of a value is its oldest.
                 fresh = Group(0, int(oldest), reference.decode())
                 groups.setdefault(value.decode() or None, fresh).count += int(count)
-        return groups
+            looks = looks and looks - 1
+            if looks == 0:
+                return groups, None if place == _START else place
+        return groups, None
 
     async def _stretches(
         self, query: Query, wanted: str, order: Order, cursor: Cursor, limit: int | None
-    ) -> AsyncIterator[list[Any]]:
-        """Yield the rows of each script call, until there are no more or `limit` closures were yielded."""
+    ) -> AsyncIterator[tuple[list[Any], Cursor]]:
+        """Yield the rows of each script call and where it ended, until there are no more or `limit` closures came.
+
+        The last of all ends at _START.
+        """
         # A closure that changes its state moves to the newest end. Without a last time, a reading could go on for ever.
         query = await self._until_now(query) if order == "oldest" else query
         per_row = {"references": 2, "records": 5}.get(wanted, 4)
@@ -235,9 +263,9 @@ class Catalogue:
             ended_ms, index, ended, *rows = await self._scripts.run(
                 "scan", query.as_argument(), order, *(_bytes(part) for part in cursor), _STRETCH, room, wanted
             )
-            yield rows
-            left = left if left is None else left - len(rows) // per_row
             cursor = Cursor(ended_ms.decode(), index.decode(), ended.decode("utf-8", "surrogateescape"))
+            yield rows, cursor
+            left = left if left is None else left - len(rows) // per_row
             if cursor == _START:
                 return
 

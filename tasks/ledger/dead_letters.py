@@ -65,9 +65,9 @@ class DeadLetters:
         ids: list[bytes] = await self._scripts.run("reject", *arguments) if arguments else []
         return ids
 
-    async def newest(self) -> AsyncIterator[DeadLetter]:
-        """Yield every rejected event, newest first, by when it came first."""
-        async for row in self._rows("newest", "+", "-", _BYTES):
+    async def newest(self, before: str = "") -> AsyncIterator[DeadLetter]:
+        """Yield every rejected event, newest first, by when it came first. `before`: only those before this id."""
+        async for row in self._rows("newest", f"({before}" if before else "+", "-", _BYTES):
             yield read_letter(row)
 
     async def heads(self, until_ms: int) -> AsyncIterator[LetterHead]:

@@ -33,13 +33,13 @@ from worker.operations.step import Step
 from worker.settings import load
 
 LOOKS = {Verb.STATUS, Verb.LIST, Verb.SHOW, Verb.REJECTED, Verb.AUDIT, Verb.CHECK}
-UNAUDITED = LOOKS | {Verb.PUBLISH, Verb.LIST_TOKENS}
+UNAUDITED = LOOKS | {Verb.PUBLISH, Verb.FOLLOW, Verb.LIST_TOKENS}
 ACTS = {
     Verb.REQUEUE, Verb.DISCARD, Verb.VERIFY, Verb.HOLD, Verb.RELEASE, Verb.PAUSE, Verb.RESUME, Verb.REPLAY,
     Verb.DISCARD_REJECTED, Verb.EXPORT_REJECTED,
 }  # fmt: skip
 MAY: dict[Role, set[Verb]] = {
-    Role.EMITTER: {Verb.PUBLISH},
+    Role.EMITTER: {Verb.PUBLISH, Verb.FOLLOW},
     Role.VIEWER: LOOKS,
     Role.OPERATOR: LOOKS | ACTS,
     Role.ADMIN: set(Verb),

@@ -29,6 +29,7 @@ OPTIONS = {
     "text": "--text",
 }  # fmt: skip
 _COMMANDS: dict[Verb, list[str]] = {
+    Verb.FOLLOW: ["show"],
     Verb.REJECTED: ["rejected", "list"],
     Verb.OVERRIDE: ["resume", "--override-retry-after"],
     Verb.REPLAY: ["rejected", "replay"],

@@ -49,11 +49,22 @@ async def tell_end(
         await context.ledger.notices.tell(NoticeKind.ACTION_ENDED, fields)
 
 
-async def entries(context: OperatorContext, *, since_ms: int = 0) -> AsyncIterator[AuditEntry | Unreadable]:
-    """Yield every action since `since_ms` (ms since the epoch), newest first.
+async def entries(
+    context: OperatorContext, *, since_ms: int = 0, before: str = ""
+) -> AsyncIterator[AuditEntry | Unreadable]:
+    """Yield every action since `since_ms` (ms since the epoch), newest first. `before`: only those before this id.
 
-    An entry that another program wrote comes as Unreadable. Raises Refused and StoreUnavailable.
+    It reads what comes after that id all the same, because that has the results of the ones before. An entry that
+    another program wrote comes as Unreadable. Raises Refused and StoreUnavailable.
     """
     context.guard(Verb.AUDIT)
+    end = _order(before) if before else None
     async for entry in context.ledger.audit.entries(since_ms=since_ms):
-        yield entry
+        if end is None or _order(entry.name) < end:
+            yield entry
+
+
+def _order(entry_id: str) -> tuple[int, int]:
+    """Return what the ids of a stream are ordered by."""
+    at_ms, _, number = entry_id.partition("-")
+    return int(at_ms), int(number)

@@ -64,10 +64,13 @@ class DeadLettersDone:
         return done | ({"stopped": True} if self.stopped else {})
 
 
-async def newest(context: OperatorContext) -> AsyncIterator[DeadLetter]:
-    """Yield every rejected event, newest first. Raises Refused and StoreUnavailable."""
-    context.guard(Verb.REJECTED)
-    async for one in context.ledger.dead_letters.newest():
+async def newest(context: OperatorContext, before: str = "") -> AsyncIterator[DeadLetter]:
+    """Yield every rejected event, newest first. `before`: only those before this id.
+
+    Raises Refused, also when that is not an id, and StoreUnavailable.
+    """
+    context.guard(Verb.REJECTED, DeadLetterFilter((before,)) if before else None)
+    async for one in context.ledger.dead_letters.newest(before):
         yield one
 
 

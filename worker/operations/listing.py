@@ -11,6 +11,7 @@ from worker.operations.operator import Verb
 from worker.operations.selection import Filter
 
 _CHUNK = 500
+_LOOKS = 20  # each goes through a thousand closures
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,29 @@ async def pages(
         cursor = page.next
         if cursor is None:
             return
+
+
+async def page(context: OperatorContext, filter_: Filter, *, limit: int, order: Order, cursor: Cursor | None) -> Page:
+    """Return one page of up to `limit` closures, soon, whatever the ledger holds.
+
+    It looks through about 20,000 closures at most. So a page may have fewer, or none, and a cursor to go on with.
+    Raises Refused and StoreUnavailable.
+    """
+    context.guard(Verb.LIST)
+    query = filter_.query(await context.now_ms())
+    return await context.ledger.catalogue.page(query, limit=limit, order=order, cursor=cursor, looks=_LOOKS)
+
+
+async def some_groups(
+    context: OperatorContext, filter_: Filter, by: GroupBy, cursor: Cursor | None
+) -> tuple[dict[str | None, Group], Cursor | None]:
+    """Count about 20,000 closures by `by`, soon; return also where to go on, None when all were counted.
+
+    Raises Refused and StoreUnavailable.
+    """
+    context.guard(Verb.LIST)
+    query = filter_.query(await context.now_ms())
+    return await context.ledger.catalogue.some_groups(query, by, cursor=cursor, looks=_LOOKS)
 
 
 async def groups(context: OperatorContext, filter_: Filter, by: GroupBy) -> Groups:

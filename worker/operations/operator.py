@@ -36,6 +36,7 @@ class Verb(StrEnum):
     STATUS = "status"
     LIST = "list"
     SHOW = "show"
+    FOLLOW = "follow"
     REJECTED = "rejected"
     AUDIT = "audit"
     CHECK = "check"
@@ -131,6 +132,7 @@ PERMISSIONS: dict[Verb, Permission] = {
     Verb.STATUS: _LOOK,
     Verb.LIST: _LOOK,
     Verb.SHOW: _LOOK,
+    Verb.FOLLOW: Permission(_EMITTERS, changes=False),
     Verb.REJECTED: _LOOK,
     Verb.AUDIT: _LOOK,
     Verb.CHECK: _LOOK,

@@ -12,7 +12,7 @@ from tasks.history import OperatorAction, iso
 from tasks.ledger.audit import Announced
 from worker.operations.advice import FAILURES, Advice
 from worker.operations.context import OperatorContext
-from worker.operations.operator import Verb
+from worker.operations.operator import Role, Verb
 from worker.operations.selection import Selection
 from worker.operations.step import Step
 
@@ -55,11 +55,17 @@ class Story:
 
 
 async def story(context: OperatorContext, reference: str) -> Story | None:
-    """Return one closure's story, None if the ledger does not know it. Raises Refused and StoreUnavailable."""
-    context.guard(Verb.SHOW, Selection((reference,)))
+    """Return one closure's story, None if the ledger does not know it. Raises Refused and StoreUnavailable.
+
+    An emitter follows what it may send itself, and knows of no other closure. What operators did is not its concern.
+    """
+    emitter = context.operator.role is Role.EMITTER
+    context.guard(Verb.FOLLOW if emitter else Verb.SHOW, Selection((reference,)))
     (closure,) = await context.ledger.read([reference])
-    if closure is None:
+    if closure is None or not context.operator.scope.covers(closure.source, reference):
         return None
+    if emitter:
+        return Story(closure, [])
     found = await context.ledger.audit.announced([action.audit_id for action in closure.actions])
     return Story(closure, [(action, found.get(action.audit_id)) for action in closure.actions])
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -14,10 +12,12 @@ from starlette.types import ASGIApp
 from tasks.errors import CloserError
 from tasks.ledger.ledger import Ledger
 from worker.settings import Settings
+from worker.web import v1
 from worker.web.door import Door
 from worker.web.problems import Problem, explain
+from worker.web.schema import document
 from worker.web.shell import Shell
-from worker.web.site import Site, Visitor
+from worker.web.site import Site
 from worker.web.translate import problem_of
 
 
@@ -46,13 +46,9 @@ def routes(settings: Settings, ledger: Ledger) -> FastAPI:
     door = Door(site)
     app.add_route("/v1/events", door.answer, methods=["POST"], include_in_schema=False)
     app.add_api_route("/v1/refusals", door.refused, summary="The last requests of the door that were refused")
-    app.add_api_route("/v1/whoami", _whoami, summary="Who you are, by your token")
+    app.include_router(v1.router)
+    app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
-
-
-async def _whoami(visitor: Visitor) -> dict[str, Any]:
-    who = visitor.operator
-    return {"name": who.name, "role": who.role, "sources": who.scope.sources, "prefixes": who.scope.prefixes}
 
 
 async def _well(_: Request) -> Response:

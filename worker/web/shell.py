@@ -7,8 +7,11 @@ import logging
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worker.web.problems import Problem
+
 _log = logging.getLogger("closer.console")
 REQUEST_S = 30.0
+_BODY_MOST = 2 * 1024 * 1024  # no route takes as much
 # For whoever opens an answer of the API in a browser: nothing in it is run, framed or kept.
 _HEADERS = {
     "x-content-type-options": "nosniff",
@@ -38,9 +41,19 @@ class Shell:
                 message["headers"] += [one for one in self._headers if one[0] not in there]
             await send(message)
 
+        size = 0
+
+        async def receive_so_much() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > _BODY_MOST:
+                raise Problem("too-large", f"the body has more than {_BODY_MOST} bytes")
+            return message
+
         try:
             async with asyncio.timeout(REQUEST_S):
-                await self._app(scope, receive, send_with_headers)
+                await self._app(scope, receive_so_much, send_with_headers)
         except TimeoutError:
             _log.warning("a request of %s was given up after %.0f s", scope.get("client"), REQUEST_S)
             raise

@@ -31,11 +31,20 @@ def problem_of(error: Exception) -> Problem:
             return Problem("store-broken", redact(error))
         case CloserError():
             return Problem("refused", redact(error), rule="could_not")
+        case _:
+            return _of_framework(error)
+
+
+def _of_framework(error: Exception) -> Problem:
+    match error:
         case RequestValidationError():
             errors = [_named(detail) for detail in error.errors()]
-            return Problem(
-                "wrong-request", "; ".join(f"{one['field']}: {one['problem']}" for one in errors), errors=errors
-            )
+            words = "; ".join(f"{one['field']}: {one['problem']}" for one in errors)
+            return Problem("wrong-request", words, errors=errors)
+        case HTTPException(__cause__=Problem() as cause):
+            return cause  # it was raised while the framework read the body
+        case HTTPException(status_code=400):
+            return Problem("wrong-request", str(error.detail))
         case HTTPException(status_code=status) if status in _BY_STATUS:
             name, detail = _BY_STATUS[status]
             return Problem(name, detail, headers=dict(error.headers or {}))
