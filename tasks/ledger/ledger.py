@@ -10,6 +10,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, RedisError
 
+from tasks.ledger.alerts import AlertLease
 from tasks.ledger.audit import Audit
 from tasks.ledger.catalogue import Catalogue
 from tasks.ledger.closures import Closures
@@ -68,6 +69,10 @@ class Ledger(Closures):
         self.notices = Notices(scripts)
         self.tokens = TokenStore(scripts)
         self.measures = Measures(scripts, namespace.group)
+
+    def alert_lease(self, name: str) -> AlertLease:
+        """Return the lease of the fleet's notifier, for the one of this name."""
+        return AlertLease(self._scripts, name)
 
     async def identity(self) -> str:
         """Return the ledger's own name. The first call makes it, and it never changes.

@@ -30,6 +30,9 @@ class NoticeKind(StrEnum):
     GATE_REASON_OVER = "gate_reason_over"  # reason: it is over, and others still stand
     GATE_OPENED = "gate_opened"  # reason (the last one), shut_ms (for how long the gate was shut)
     FAILURE = "failure"  # reason, reference: none stood failed for this reason, or none had failed for it for an hour
+    FAILURES_GROWING = "failures_growing"  # reason, count: ten, a hundred, … stand failed for it
+    TROUBLE = "trouble"  # what, text: what no script can tell, such as that no worker lives
+    RECOVERED = "recovered"  # what, text, lasted_ms: a trouble is over
     REJECTED = "rejected"  # id, problem, type (if it was refused), waiting: the first, then one in ten minutes at most
     REJECTED_GROWING = "rejected_growing"  # events (within an hour), waiting: over 1,000, told once an hour at most
     KEY_SUSPENDED = "key_suspended"  # key (its name), cause
@@ -55,6 +58,11 @@ class Notice:
     kind: NoticeKind
     at_ms: int
     fields: Mapping[str, Any]
+
+    @property
+    def cursor(self) -> str:
+        """The cursor to read on after this notice."""
+        return f"{self.name}/{self.number}"
 
     def as_json(self) -> dict[str, Any]:
         """Return the notice as other programs see it."""

@@ -12,7 +12,7 @@ from tasks.ledger.notices import Notice, NoticeKind
 from tests.operations.conftest import Cli
 from tests.operations.seed import Seed
 from tests.support import key_of
-from worker.cli.notice_words import words
+from worker.operations.notice_words import words
 
 SEEDS = [Seed(f"sg_{number}", Reason.GONE, 410, "gone", "wms") for number in range(3)]
 EXAMPLES: dict[NoticeKind, dict[str, Any]] = {
@@ -20,6 +20,9 @@ EXAMPLES: dict[NoticeKind, dict[str, Any]] = {
     NoticeKind.GATE_REASON_OVER: {"reason": "outage"},
     NoticeKind.GATE_OPENED: {"reason": "outage", "shut_ms": 61_000},
     NoticeKind.FAILURE: {"reason": "gone", "reference": "sg_1"},
+    NoticeKind.FAILURES_GROWING: {"reason": "gone", "count": 10},
+    NoticeKind.TROUBLE: {"what": "no_workers", "text": "No worker is alive."},
+    NoticeKind.RECOVERED: {"what": "no_workers", "text": "No worker is alive.", "lasted_ms": 61_000},
     NoticeKind.REJECTED: {"id": "1-1", "problem": "event: this is not JSON", "waiting": 1},
     NoticeKind.REJECTED_GROWING: {"events": 1000, "waiting": 7},
     NoticeKind.KEY_SUSPENDED: {"key": "abcd", "cause": "401"},

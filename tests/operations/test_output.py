@@ -52,6 +52,7 @@ CASES: dict[str, tuple[str, int, bool]] = {
     "token list": ("", 0, True),
     "token revoke": ("nobody", 1, False),
     "ledger repair": ("--yes", 2, False),  # the store is not the embedded one
+    "alerts drill": ("", 2, False),  # there is no webhook
     "metrics": ("", 0, True),
     "completion": ("bash", 0, True),
     "simulate": ("--host a..b", 1, False),

@@ -29,6 +29,7 @@ COMMANDS = {
     "check": "worker.cli.check:check",
     "ledger": "worker.cli.ledger:ledger",
     "token": "worker.cli.token:token",
+    "alerts": "worker.cli.alerts:alerts",
     "metrics": "worker.cli.metrics:metrics",
     "completion": "worker.cli.completion:completion",
     "simulate": "worker.cli.simulate:simulate",

@@ -13,6 +13,12 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from worker.operations.ages import age
+
+__all__ = [
+    "age", "clock", "console", "count", "counts", "facts", "is_narrow", "paragraph", "plain", "print_json",
+    "print_json_lines", "say", "show", "styled", "table",
+]  # fmt: skip
 _WIDTH = 80
 _PIPE_WIDTH = 1000  # in a pipe a row is never wrapped
 _STYLES = {
@@ -95,18 +101,6 @@ def print_json_lines(documents: Iterable[Any]) -> None:
 def say(message: str) -> None:
     """Print a message on stderr, so that it is not mixed with the output."""
     click.echo(message, err=True)
-
-
-def age(seconds: float | None) -> str:
-    """Return seconds in at most two units, as in `3 h 12 min`; `-` for None."""
-    if seconds is None:
-        return "-"
-    left = int(seconds)
-    for unit_s, unit, smaller_s, smaller in ((86_400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
-        if left >= unit_s:
-            more = left % unit_s // smaller_s
-            return f"{left // unit_s} {unit}" + (f" {more} {smaller}" if more else "")
-    return f"{left} s"
 
 
 def count(number: int, one: str, many: str = "") -> str:

@@ -15,11 +15,11 @@ from tasks.ledger.gate import Gate, Standing
 from tasks.ledger.measures import Measured
 from tasks.ledger.old_prefix import OldLook
 from worker.cli import phrase
-from worker.cli.notice_words import words
 from worker.cli.output import age, clock, count, facts, paragraph, plain, styled, table
 from worker.operations.advice import gate_advice
 from worker.operations.event_types import Waiting
 from worker.operations.headline import Concern, Headline
+from worker.operations.notice_words import words
 from worker.operations.status import Status
 from worker.operations.story import Story
 

@@ -55,7 +55,12 @@ class Facts:
 
 def headline(facts: Facts) -> Headline:
     """Return the gravest concern; that all is well, if there is none."""
-    return next((found for look in _LOOKS if (found := look(facts))), None) or _well(facts)
+    return next(iter(concerns(facts)), None) or _well(facts)
+
+
+def concerns(facts: Facts) -> list[Headline]:
+    """Return everything that somebody should know, the gravest first."""
+    return [found for look in _LOOKS if (found := look(facts))]
 
 
 def _gate_shut(facts: Facts) -> Headline | None:

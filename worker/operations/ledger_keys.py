@@ -17,6 +17,7 @@ KINDS: dict[str, str] = {
     **dict.fromkeys(
         (
             "gate",
+            "alerts",
             "tally",
             "marks",
             "workers",

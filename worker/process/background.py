@@ -28,7 +28,9 @@ class Background:
         """Return the tasks that run for as long as the process. `opened` is set when Celery consumes."""
         own = self._components
         known = opened, own.introduced
+        alerts = [self._repeated("alerts", own.notifier.step, *known)] if own.notifier else []
         return [
+            *alerts,
             Part("settler", own.settler.run(), End.LAST),
             self._repeated("heartbeat", own.vitals.heartbeat),
             # These two finish their step. They hold events that are read but not received, and references that are
@@ -63,6 +65,8 @@ class Background:
         await within(_SETTLE_S, own.settler.empty(), "the store did not take the last results; leases will end")
         supervisor.cancel(End.LAST)
         await own.vitals.goodbye()
+        if own.notifier:
+            await within(1.0, own.notifier.aclose(), "the connection to the webhook did not close")
         await within(1.0, own.api.aclose(), "connections to the API did not close")
         await within(1.0, own.redis.aclose(), "connections to the store did not close")
 

@@ -11,6 +11,7 @@ from pydantic_settings import SettingsConfigDict
 from tasks.errors import ConfigurationError
 from worker.environment import BLANKS, PREFIX, bare, in_utf8, is_link, of_kubernetes
 from worker.settings.addresses import check_api
+from worker.settings.alerts import AlertSettings
 from worker.settings.api import ApiSettings
 from worker.settings.closing import ClosingSettings
 from worker.settings.fleet import FleetSettings
@@ -18,13 +19,15 @@ from worker.settings.http import HttpSettings
 from worker.settings.process import ProcessSettings
 from worker.settings.store import StoreSettings
 
-_SECRET = {"api_key", "redis_url", "broker_url"}
+_SECRET = {"api_key", "redis_url", "broker_url", "alert_webhook_url", "alert_webhook_secret"}
 _PATHS = {"data_dir"}  # the system knows files by bytes, whatever they mean in UTF-8
 _SHARED = {"events_stream"}  # other programs have the name, too, perhaps with the blank at its end
 
 
 # pydantic lists the fields of the last base first: so the README's table begins with the API.
-class Settings(ProcessSettings, HttpSettings, ClosingSettings, FleetSettings, StoreSettings, ApiSettings):
+class Settings(
+    ProcessSettings, HttpSettings, AlertSettings, ClosingSettings, FleetSettings, StoreSettings, ApiSettings
+):
     """All settings, with their defaults and allowed values.
 
     Two of them may contradict each other: the lease must be longer than a call takes, and the longest pause must not be

@@ -11,6 +11,7 @@
 --   gate             hash    see gate.lua; absent: open
 --   policy           hash    what the whole fleet goes by, see policy.lua
 --   notices          stream  what somebody may want to be told of, see notices.lua    told  hash  see there
+--   alerts           hash    who sends alerts, and how far, see alerts.lua
 --   tally, marks     hashes  what has happened, see tally.lua
 --   workers          hash    each worker's last sign of life, see heartbeat.lua
 --   rejected         stream  what is not an event, see letters.lua

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from tasks.ledger.notices import Notice, NoticeKind
-from worker.cli.output import age
+from worker.operations.ages import age
 
 _TEXTS: dict[NoticeKind, str] = {
     NoticeKind.GATE_SHUT: "the gate was shut: {reason}, by {by}",
     NoticeKind.GATE_REASON_OVER: "the reason {reason} is over; the gate is still shut for another",
     NoticeKind.GATE_OPENED: "the gate opened after {shut_for}; it was shut: {reason}",
     NoticeKind.FAILURE: "{reference} failed for {reason}, the first in a while",
+    NoticeKind.FAILURES_GROWING: "{count} groups have failed for {reason} by now",
+    NoticeKind.TROUBLE: "{text}",
+    NoticeKind.RECOVERED: "this is over, after {lasted_for}: {text}",
     NoticeKind.REJECTED: "an event was rejected: {problem}",
     NoticeKind.REJECTED_GROWING: "{events} events were rejected within an hour; see closer rejected list --groups",
     NoticeKind.KEY_SUSPENDED: "the key {key} is suspended: {cause}",
@@ -34,6 +37,7 @@ def words(notice: Notice) -> str:
     try:
         said["shut_for"] = age(float(said.get("shut_ms", 0)) / 1000)
         said["more"] = f" and {said['groups'] - 1} more" if said.get("groups", 1) != 1 else ""
+        said["lasted_for"] = age(float(said.get("lasted_ms", 0)) / 1000)
         return _TEXTS[notice.kind].format_map(said)
     except (KeyError, TypeError, ValueError, OverflowError):
         return " ".join([notice.kind.value, *(f"{name}={value}" for name, value in notice.fields.items())])
