@@ -21,7 +21,7 @@ from worker.operations.snapshot import Life, Snapshot
 Families = list[Metric]
 LOST = "lost"  # what the ledger notes for an attempt whose lease ended without a result
 VERDICTS = (*(kind.__name__.lower() for kind in get_args(Verdict)), LOST)
-OUTCOMES = (*(word.value for word in Received), "rejected")
+OUTCOMES = (*(word.value for word in Received if not word.problem), "rejected")
 DELIVERIES = ("delivered", "failed", "expired")
 
 

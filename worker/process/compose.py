@@ -26,9 +26,9 @@ from worker.observe.attempt_log import log_attempt
 from worker.observe.metrics import WorkerMetrics
 from worker.observe.webhook import Webhook
 from worker.operations.check_api import called
-from worker.process.asking import Asking
 from worker.operations.context import OperatorContext
 from worker.operations.operator import Operator, Role
+from worker.process.asking import Asking
 from worker.process.inspection import Inspection
 from worker.process.notifier import Notifier
 from worker.process.reach_log import ReachLog
