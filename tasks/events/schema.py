@@ -13,6 +13,11 @@ from pydantic import ConfigDict, TypeAdapter
 from tasks.events.data import Reference, Text
 
 _PATTERNS = ConfigDict(regex_engine="python-re")
+_TIME = {
+    "type": "string",
+    "format": "date-time",
+    "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})$(?!\n)",
+}
 _NOT_BESIDE = {"type": "null"}
 
 
@@ -33,6 +38,7 @@ def event_schema() -> dict[str, Any]:
             "time": text | {"description": "When it happened, RFC 3339."},
             "subject": {"type": ["string", "null"], "description": "It is not used beside data."},
             "data": _data(text),
+            "closeafter": _TIME | {"description": "No call is made before then, RFC 3339 with a zone."},
             "data_base64": _NOT_BESIDE,
             "reference": _NOT_BESIDE,
         },

@@ -12,7 +12,8 @@ from worker.settings import load
 
 @click.command()
 @click.option("--next-free-port", "next_free", is_flag=True, help="Where CLOSER_HTTP_PORT is taken, use the next one.")
-def console(next_free: bool) -> None:
+@click.option("--until-input-ends", "owned", is_flag=True, hidden=True, help="Stop when standard input ends.")
+def console(next_free: bool, owned: bool) -> None:
     """Serve the API and the HTTP door for events, until it is stopped.
 
     It listens on this machine only. For other machines make a token (closer token create), put a proxy with
@@ -26,4 +27,4 @@ def console(next_free: bool) -> None:
     logs.configure(settings.log_level, settings.log_format)
     from worker.web.serve import serve  # its framework takes half a second to load
 
-    asyncio.run(serve(settings, next_free=next_free))
+    asyncio.run(serve(settings, next_free=next_free, owned=owned))

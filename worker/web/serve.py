@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
+import sys
 from collections.abc import Iterator
 
 from uvicorn import Config, Server
@@ -31,15 +33,18 @@ _CONNECTIONS = 1_000
 _HEADERS_MOST = 32 * 1024
 
 
-async def serve(settings: Settings, *, next_free: bool) -> None:
+async def serve(settings: Settings, *, next_free: bool, owned: bool) -> None:
     """Serve until SIGTERM or Ctrl-C, then end what is being answered, for ten seconds at most.
 
-    `next_free`: take the next free port where CLOSER_HTTP_PORT is taken. Raises ConfigurationError and CloserError.
+    `next_free`: take the next free port where CLOSER_HTTP_PORT is taken. `owned`: stop also when standard input ends,
+    as it does when the process that holds its other end is gone. Raises ConfigurationError and CloserError.
     """
     listen.refuse_in_the_clear(settings)
-    stop = asyncio.Event()
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in HANDLED_SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
+    if owned:
+        loop.add_reader(sys.stdin.fileno(), _heard, loop, stop)
     redis = connect(settings)
     try:
         ledger = ledger_of(settings, redis)
@@ -47,6 +52,13 @@ async def serve(settings: Settings, *, next_free: bool) -> None:
             await _run(settings, ledger, stop, next_free=next_free)
     finally:
         await redis.aclose()
+
+
+def _heard(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Stop at the end of standard input. What is said there means nothing."""
+    if not os.read(sys.stdin.fileno(), 1024):
+        loop.remove_reader(sys.stdin.fileno())
+        stop.set()
 
 
 async def _run(settings: Settings, ledger: Ledger, stop: asyncio.Event, *, next_free: bool) -> None:
