@@ -20,7 +20,7 @@ from enum import StrEnum
 from typing import Any
 
 from tasks.history import Attempt, OperatorAction, iso
-from tasks.hold import Hold
+from tasks.hold import Cancel, Hold
 
 HISTORY_LIMIT = 20
 UNREADABLE = "unreadable"  # the verdict of the one attempt that a damaged record shows
@@ -83,7 +83,7 @@ class Closure:
     Times (`_ms`) are milliseconds since the epoch by the store's clock. `attempts`: how many there were in all;
     `history` keeps the last 20 of them, oldest first. `source`, `event_id`: the identity of the event that made it.
     `entered_ms`: since when it is in its state. `next_attempt_ms`: set only while it waits for a retry or its time.
-    `actions`: the last 10 of the operators. `hold`: who holds the group; known where it is read by name.
+    `actions`: the last 10 of the operators. `hold`: who holds the group. `cancels`: the last 16 cancel events.
     """
 
     reference: str
@@ -102,6 +102,7 @@ class Closure:
     history: tuple[Attempt, ...]
     actions: tuple[OperatorAction, ...] = ()
     hold: Hold | None = None
+    cancels: tuple[Cancel, ...] = ()
 
     @property
     def damaged(self) -> bool:
@@ -135,4 +136,5 @@ class Closure:
             "last_status": last and last.status,
             "last_code": last and last.code,
             "correlation_id": last and last.correlation_id,
+            "hold": self.hold and self.hold.as_json(),
         }

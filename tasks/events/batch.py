@@ -9,7 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from tasks.events.event import GroupComplete, Rejection, parse
+from tasks.events.event import Event, Rejection, parse
 from tasks.events.event_type import EventTypes
 from tasks.events.strict_json import BOM, wrong
 
@@ -34,7 +34,7 @@ class Element:
 
     body: bytes
     identity: str
-    event: GroupComplete | Rejection
+    event: Event | Rejection
 
 
 def read(body: bytes, *, source: str, event_id: str, types: EventTypes, use_subject: bool = False) -> list[Element]:

@@ -1,10 +1,9 @@
-"""Reads one "group complete" event: bytes come in, a `GroupComplete` or a `Rejection` goes out."""
+"""Reads one event: bytes come in, a `GroupComplete`, a `GroupCancelled` or a `Rejection` goes out."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -23,8 +22,13 @@ from tasks.events.data import (
     problem,
 )  # fmt: skip
 from tasks.events.event_type import EventTypes
-from tasks.events.not_before import WithNotBefore, later
+from tasks.events.not_before import WithNotBefore, later, time_of
 from tasks.events.strict_json import fields, found, load
+from tasks.events.values import GroupCancelled, GroupComplete, Rejection
+
+__all__ = ["Event", "GroupCancelled", "GroupComplete", "Rejection", "is_reference", "parse"]
+
+Event = GroupComplete | GroupCancelled
 
 MAX_EVENT_BYTES = 64 * 1024
 _REFERENCE = re.compile(REFERENCE_PATTERN)
@@ -35,45 +39,6 @@ _BARE_NAMES = frozenset(
     {"reference", "custom_reference", "id", "source", "type", *_BARE_TYPES, *WithNotBefore.model_fields}
 )
 _TEXT: TypeAdapter[str] = TypeAdapter(Text, config=ConfigDict(strict=True, regex_engine="python-re"))
-
-
-@dataclass(frozen=True, slots=True)
-class GroupComplete:
-    """An event that says that a shipment group is complete.
-
-    `source` and `event_id` together identify it: a second event with both the same is a duplicate. `time`: as the event
-    gives it. `not_before_ms`: the time before which the group must not be closed (ms since the epoch). `type`: what the
-    event calls itself, None if it has no type; it does not count when events are compared.
-    """
-
-    reference: str
-    source: str
-    event_id: str
-    custom_reference: str | None = None
-    time: str | None = None
-    traceparent: str | None = None
-    type: str | None = field(default=None, compare=False)
-    not_before_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """Why bytes are not an event.
-
-    `problems`: one `field: problem` line for each thing that is wrong. `refused_type`: the event's type, if it is not
-    one of those that are accepted.
-    """
-
-    problems: tuple[str, ...]
-    refused_type: str | None = None
-
-    @property
-    def subject_unused(self) -> bool:
-        """Whether its subject may name the group, and was not used because there are data."""
-        return any(problem.startswith("subject:") and "is not used" in problem for problem in self.problems)
-
-    def __str__(self) -> str:
-        return "; ".join(self.problems)
 
 
 class _CloudEvent(WithNotBefore):
@@ -105,13 +70,13 @@ class _Identified(_Bare):
 
 def parse(
     body: bytes, *, source: str, event_id: str, types: EventTypes, use_subject: bool = False
-) -> GroupComplete | Rejection:
+) -> Event | Rejection:
     """Read one event. It never raises.
 
     `source`, `event_id`: the identity of a bare `{"reference": …}` event that does not bring both itself. Pass the
     stream's name and the entry's id, so that the same entry read twice is the same event. `types`: the types that say
-    that a group is complete. `use_subject`: take the subject for the reference where the data have none; only an
-    operator may ask for that.
+    that a group is complete, and those that cancel. `use_subject`: take the subject for the reference where the data
+    have none; only an operator may ask for that.
     """
     if len(body) > MAX_EVENT_BYTES:
         return Rejection((f"event: {len(body)} bytes, the limit is {MAX_EVENT_BYTES}",))
@@ -124,12 +89,12 @@ def parse(
     return _cloud_event(document, types, use_subject=use_subject)
 
 
-def _cloud_event(document: dict[str, Any], types: EventTypes, *, use_subject: bool) -> GroupComplete | Rejection:
+def _cloud_event(document: dict[str, Any], types: EventTypes, *, use_subject: bool) -> Event | Rejection:
     try:
         event = _CloudEvent.model_validate(document)
     except ValidationError as error:
         return Rejection(tuple(_wrong_attributes(error, document)))
-    return _group_complete(event, document, types, use_subject=use_subject)
+    return _event(event, document, types, use_subject=use_subject)
 
 
 def _wrong_attributes(error: ValidationError, document: dict[str, Any]) -> Iterator[str]:
@@ -157,7 +122,7 @@ def _is_bare(document: dict[str, Any]) -> bool:
     return "specversion" not in document and ("reference" in document or not _CLOUD_EVENTS_ONLY & document.keys())
 
 
-def _bare(document: dict[str, Any], source: str, event_id: str, types: EventTypes) -> GroupComplete | Rejection:
+def _bare(document: dict[str, Any], source: str, event_id: str, types: EventTypes) -> Event | Rejection:
     """Read an event without an envelope.
 
     It needs both `id` and `source` to have an identity of its own, because neither is unique without the other.
@@ -175,9 +140,12 @@ def _bare(document: dict[str, Any], source: str, event_id: str, types: EventType
         return Rejection(tuple(problems), refused)
     if isinstance(known, _Identified):
         source, event_id = known.source, known.id
+    time_ms = time_of(document.get("time")) if named and types.cancelling else None
+    if cancels := next((one for one in told.values() if types.cancels(one)), None):
+        return GroupCancelled(known.reference, source, event_id, time_ms, cancels)
     return GroupComplete(
         known.reference, source, event_id, known.custom_reference, type=next(iter(told.values()), None),
-        not_before_ms=known.not_before_ms,
+        not_before_ms=known.not_before_ms, time_ms=time_ms,
     )  # fmt: skip
 
 
@@ -199,29 +167,32 @@ def _told_types(document: dict[str, Any], *, named: bool) -> dict[str, Any]:
 
 
 def _type_problems(told: dict[str, Any], types: EventTypes) -> tuple[list[str], str | None]:
+    """Return what is wrong with these types, and the first that is refused. Of several, one that cancels decides."""
     problems, refused = [], None
+    cancels = any(isinstance(value, str) and types.cancels(value) for value in told.values())
     for name, value in told.items():
         try:
             event_type = _TEXT.validate_python(value)
         except ValidationError as error:
             problems.append(f"type: the field {name} is wrong: {in_words(error.errors()[0])}")
             continue
-        if not types.accept(event_type):
+        if not (cancels or types.accept(event_type)):
             problems.append(types.problem(event_type))
             refused = refused or event_type
     return problems, refused
 
 
-def _group_complete(
-    event: _CloudEvent, document: dict[str, Any], types: EventTypes, *, use_subject: bool
-) -> GroupComplete | Rejection:
+def _event(event: _CloudEvent, document: dict[str, Any], types: EventTypes, *, use_subject: bool) -> Event | Rejection:
     group = _group(event, document, use_subject=use_subject)
-    accepted = types.accept(event.type)
+    accepted = types.takes(event.type)
     problems: tuple[str, ...] = () if accepted else (types.problem(event.type),)
+    time_ms = time_of(event.time) if types.cancelling else None
+    if isinstance(group, Named) and types.cancels(event.type):
+        return GroupCancelled(group.reference, event.source, event.id, time_ms, event.type)
     if isinstance(group, Named) and accepted:
         return GroupComplete(
             group.reference, event.source, event.id, group.custom_reference, event.time, _trace(event.traceparent),
-            event.type, later(event.not_before_ms, group.not_before_ms),
+            event.type, later(event.not_before_ms, group.not_before_ms), time_ms,
         )  # fmt: skip
     problems += group.problems if isinstance(group, Unnamed) else ()
     return Rejection(problems, None if accepted else event.type)

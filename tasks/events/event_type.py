@@ -1,4 +1,4 @@
-"""Decides which types of events say that a group is complete."""
+"""Decides which types of events say that a group is complete, and which cancel that."""
 
 from __future__ import annotations
 
@@ -29,22 +29,34 @@ class EventTypes:
 
     `patterns`: a type is accepted if one of them matches it; without patterns, if `says_complete` accepts it. A pattern
     is a type, or a glob over the whole type (`*`, `?`, `[…]`); case counts. `further`: types that an operator accepts,
-    too.
+    too. `cancelling`: patterns of types that cancel. They win over all others.
     """
 
     patterns: tuple[str, ...] = ()
     further: tuple[str, ...] = ()  # types that an operator accepts beside these
+    cancelling: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, text: str) -> EventTypes:
         """Read patterns with commas between them. Raises ValueError when there is none."""
-        patterns = tuple(part.strip() for part in text.split(",") if part.strip())
-        if not patterns:
-            raise ValueError("names no type; write types with commas between them, or unset it")
-        return cls(patterns)
+        return cls(_patterns(text))
+
+    def with_cancelling(self, text: str) -> EventTypes:
+        """Return these types, and patterns of types that cancel. Raises ValueError as `of`."""
+        return replace(self, cancelling=_patterns(text))
+
+    def cancels(self, event_type: str) -> bool:
+        """Return whether an event of this type cancels. Our own type never does: somebody asked for just this group."""
+        return event_type != OWN_TYPE and any(fnmatchcase(event_type, pattern) for pattern in self.cancelling)
+
+    def takes(self, event_type: str) -> bool:
+        """Return whether an event of this type is not rejected for its type: it says complete, or it cancels."""
+        return self.cancels(event_type) or self.accept(event_type)
 
     def accept(self, event_type: str) -> bool:
         """Return whether an event of this type says that a group is complete."""
+        if self.cancels(event_type):
+            return False
         if event_type == OWN_TYPE or event_type in self.further:
             return True
         if not self.patterns:
@@ -69,6 +81,13 @@ class EventTypes:
         """
         kept = self.patterns or tuple(pattern(one) for one in seen if one != OWN_TYPE and self.accept(one))
         return "CLOSER_EVENT_TYPES=" + shlex.quote(",".join([*kept, pattern(event_type)]))
+
+
+def _patterns(text: str) -> tuple[str, ...]:
+    patterns = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not patterns:
+        raise ValueError("names no type; write types with commas between them, or unset it")
+    return patterns
 
 
 @lru_cache(maxsize=1024)

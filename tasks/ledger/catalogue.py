@@ -16,11 +16,11 @@ from redis.exceptions import RedisError
 
 from tasks.closure import Closure, Reason, State
 from tasks.events.event import is_reference
-from tasks.ledger.codec import read_closure
+from tasks.ledger.codec import closure_of
 from tasks.ledger.gate import Gate
-from tasks.ledger.heartbeat import Heartbeat, read_heartbeat
+from tasks.ledger.heartbeat import read_heartbeat
 from tasks.ledger.scripts import Scripts, translated
-from tasks.ledger.values import Unreadable
+from tasks.ledger.summary import Summary
 from tasks.namespace import DEFAULT_NAMESPACE, Namespace
 
 _STRETCH = 1000
@@ -119,36 +119,6 @@ class Group:
     oldest_reference: str
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """The counts that `closer status` shows. Times are ms since the epoch, by the store's clock, which says `now_ms`.
-
-    `states`, `failed`: closures by state, and failed ones by reason. `closed_last_minute`, `closed_last_hour`: groups
-    that were closed within that time. `oldest_open_ms`: when the oldest unfinished closure was received, or its time
-    came; None when there is none. `waiting`: queued closures whose time has not come. `held_long`: closures that are
-    held for more than a day. `rejected`: events put aside. `backlog`: events on the stream that are not received yet.
-
-    `workers`: each worker's last heartbeat, and fields of the same hash that no worker wrote. `waiting_types`: how many
-    rejected events wait for their type to be accepted; "" counts those of all further types together. `seen_types`:
-    when an event of each type last came, for types of the last day.
-    """
-
-    now_ms: int
-    states: dict[State, int]
-    failed: dict[Reason, int]
-    closed_last_minute: int
-    closed_last_hour: int
-    oldest_open_ms: int | None
-    waiting: int
-    held_long: int
-    rejected: int
-    backlog: int
-    gate: Gate
-    workers: list[Heartbeat | Unreadable]
-    waiting_types: dict[str, int]
-    seen_types: dict[str, int]
-
-
 class Catalogue:
     """Reads the ledger behind `redis`, and changes nothing. Every method may raise StoreUnavailable and LedgerBroken.
 
@@ -180,6 +150,9 @@ class Catalogue:
             oldest_open_ms=counts.get("oldest_open"),
             waiting=counts["waiting"],
             held_long=counts["held_long"],
+            cancelled=counts["cancelled"],
+            late=counts["late"],
+            late_groups=_beginning_with("late:", counts),
             rejected=counts["rejected"],
             backlog=counts["backlog"],
             gate=Gate.parse(gate),
@@ -206,7 +179,7 @@ class Catalogue:
         closures: list[Closure] = []
         # It asks for one more closure than the caller wants. If that one comes, there is a next page.
         async for rows, place in self._stretches(query, "records", order, cursor or _START, limit + 1):
-            closures.extend(_closure(*rows[at : at + 5]) for at in range(0, len(rows), 5))
+            closures.extend(_closure(*rows[at : at + 6]) for at in range(0, len(rows), 6))
             looks = looks and looks - 1
             if looks == 0 and len(closures) <= limit:
                 return Page(closures, None if place == _START else place)
@@ -256,7 +229,7 @@ class Catalogue:
         """
         # A closure that changes its state moves to the newest end. Without a last time, a reading could go on for ever.
         query = await self._until_now(query) if order == "oldest" else query
-        per_row = {"references": 2, "records": 5}.get(wanted, 4)
+        per_row = {"references": 2, "records": 6}.get(wanted, 4)
         left = limit
         while query.indexes and left != 0:
             room = _STRETCH if left is None or wanted not in ("records", "references") else min(left, _RETURNED)
@@ -297,6 +270,7 @@ def _beginning_with(beginning: str, counts: dict[str, int]) -> dict[str, int]:
     return {name.removeprefix(beginning): count for name, count in counts.items() if name.startswith(beginning)}
 
 
-def _closure(reference: bytes, raw: bytes, entered: bytes, agenda: bytes, state: bytes) -> Closure:
-    due = float(agenda) if agenda else None
-    return read_closure(reference.decode(), raw, float(entered), due, State(state.decode()))
+def _closure(reference: bytes, *row: bytes) -> Closure:
+    closure = closure_of(reference.decode(), list(row))
+    assert closure is not None  # the row is not empty
+    return closure

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from tasks.closure import Closure, Reason
 from tasks.errors import ForeignApi
-from tasks.events.event import GroupComplete
+from tasks.events.event import Event
 from tasks.ledger import codec
 from tasks.ledger.scripts import Scripts, shown
 from tasks.ledger.tally import Intake
@@ -39,13 +39,14 @@ class Closures:
         self._scripts = scripts
         self._api = api
 
-    async def receive(self, events: Sequence[GroupComplete], *, intake: Intake = Intake.STREAM) -> list[Received]:
+    async def receive(self, events: Sequence[Event], *, intake: Intake = Intake.STREAM) -> list[Received]:
         """Write events down, and return what became of each. From then on they cannot be lost.
 
         `intake`: the way that they came, for the counts.
 
-        A new event queues a failed closure again. For any other closure that exists, an event is a duplicate. A caller
-        acknowledges events only after this call, so a crash in between delivers them again and changes nothing.
+        A new event queues a failed closure again. For any other closure that exists, an event is a duplicate. A cancel
+        event holds its group. Events of one call are received in their order. A caller acknowledges events only after
+        this call, so a crash in between delivers them again and changes nothing.
         """
         arguments = codec.arguments(codec.event_argument, events)
         return [

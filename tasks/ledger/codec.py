@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from tasks.closure import UNREADABLE, Closure, Outcome, Reason, State
 from tasks.errors import LedgerBroken
-from tasks.events.event import GroupComplete
+from tasks.events.event import Event, GroupCancelled
 from tasks.history import Attempt, OperatorAction
-from tasks.hold import Hold
+from tasks.hold import Cancel, Hold
 from tasks.ledger.values import Claim, Settlement, Unclaimed, round_up_ms
 
 T = TypeVar("T")
@@ -92,6 +92,7 @@ def _read_record(reference: str, record: Mapping[str, Any], entered: float, agen
         traceparent=record.get("p"),
         history=tuple(map(unpack_attempt, record.get("h", ()))),
         actions=tuple(map(_action, record.get("q", ()))),
+        cancels=tuple(map(_cancel, record.get("cn", ()))),
     )
 
 
@@ -99,7 +100,10 @@ def read_hold(raw: bytes) -> Hold:
     """Read a hold. Never raises: a damaged one holds all the same, and is shown as by nobody that is known."""
     try:
         said = json.loads(raw)
-        return Hold(str(said["by"]), str(said["why"]), int(said["at"]), str(said.get("door", "")), said.get("source"))
+        return Hold(
+            str(said["by"]), str(said["why"]), int(said["at"]), str(said.get("door", "")), _text_in(said, "source"),
+            _text_in(said, "id"), tuple(map(str, said.get("cancels") or ())),
+        )  # fmt: skip
     except NOT_OURS:
         return Hold("nobody known", "what the store holds of this hold is damaged", 0)
 
@@ -108,6 +112,16 @@ def _action(line: str) -> OperatorAction:
     """Read a line that `sign` of `lua/lib/audit.lua` wrote."""
     at, action, audit_id = line.split("|")
     return OperatorAction(int(at), action, audit_id)
+
+
+def _cancel(line: str) -> Cancel:
+    """Read a line that `cancel.note` of `lua/lib/cancel.lua` wrote."""
+    at, word, source, event_id = line.split("\n")
+    return Cancel(int(at), word, source, event_id)
+
+
+def _text_in(said: dict[str, Any], name: str) -> str | None:
+    return str(said[name]) if said.get(name) is not None else None
 
 
 def claim_of(reference: str, row: list[Any]) -> Claim | Unclaimed:
@@ -133,10 +147,14 @@ def claim_of(reference: str, row: list[Any]) -> Claim | Unclaimed:
     )
 
 
-def event_argument(event: GroupComplete) -> str:
+def event_argument(event: Event) -> str:
     """Return an event as the JSON that `lua/receive.lua` reads."""
+    if isinstance(event, GroupCancelled):
+        named = {"ref": event.reference, "e": event.source, "i": event.event_id, "cancel": 1}
+        return compact_json(named if event.time_ms is None else named | {"tm": event.time_ms})
     fields = {"ref": event.reference, "e": event.source, "i": event.event_id, "u": event.custom_reference,
-              "t": event.time, "p": event.traceparent, "b": event.not_before_ms}  # fmt: skip
+              "t": event.time, "p": event.traceparent, "b": event.not_before_ms,
+              "tm": event.time_ms}  # fmt: skip
     return compact_json({name: value for name, value in fields.items() if value is not None})
 
 

@@ -13,6 +13,7 @@ from tasks.ledger.scripts import Scripts, shown
 _VARIABLES = {
     "deadline_ms": "CLOSER_RETRY_DEADLINE", "pause_ms": "CLOSER_RATE_LIMIT", "stream": "CLOSER_EVENTS_STREAM",
     "event_types": "CLOSER_EVENT_TYPES", "close_delay_ms": "CLOSER_CLOSE_DELAY",
+    "cancel_event_types": "CLOSER_CANCEL_EVENT_TYPES",
 }  # fmt: skip
 _LARGEST = 10**15  # a longer number no worker wrote
 
@@ -23,8 +24,9 @@ class FleetPolicy:
 
     `deadline_s`: for how many seconds a closure is tried. `rate_limit`: calls per second of the whole fleet, 0 for no
     limit. `stream`: the stream that events come on. `event_types`: the types that mean complete, as in
-    CLOSER_EVENT_TYPES; when it is empty, the last word of a type decides. Operators' commands use this policy's types,
-    and a worker that takes events in uses its own. `close_delay_s`: seconds between an event and the first attempt.
+    CLOSER_EVENT_TYPES; when it is empty, the last word of a type decides. `cancel_event_types`: those that cancel, ""
+    for none. Workers and operators' commands use this policy's types. `close_delay_s`: seconds between an event and the
+    first attempt.
     """
 
     deadline_s: float
@@ -32,11 +34,13 @@ class FleetPolicy:
     stream: str
     event_types: str = ""
     close_delay_s: float = 0.0
+    cancel_event_types: str = ""
 
     @property
     def types(self) -> EventTypes:
-        """The types of events that mean complete."""
-        return EventTypes.of(self.event_types) if self.event_types.strip(", ") else EventTypes()
+        """The types of events that mean complete, and those that cancel."""
+        types = EventTypes.of(self.event_types) if self.event_types.strip(", ") else EventTypes()
+        return types.with_cancelling(self.cancel_event_types) if self.cancel_event_types.strip(", ") else types
 
     def as_fields(self) -> dict[str, str]:
         """Return the fields of the hash. The ledger's scripts read those that are in ms."""
@@ -44,6 +48,7 @@ class FleetPolicy:
         return {
             "deadline_ms": str(int(self.deadline_s * 1000)), "pause_ms": f"{pause_ms:.6f}", "stream": self.stream,
             "event_types": self.event_types, "close_delay_ms": str(int(self.close_delay_s * 1000)),
+            "cancel_event_types": self.cancel_event_types,
         }  # fmt: skip
 
     @classmethod
@@ -52,13 +57,16 @@ class FleetPolicy:
         try:
             deadline_ms, pause_ms = (float(fields[name]) for name in (b"deadline_ms", b"pause_ms"))
             stream, event_types = fields[b"stream"].decode(), fields.get(b"event_types", b"").decode()
-            delay_ms = float(fields.get(b"close_delay_ms", b"0"))
+            delay_ms, cancels = (
+                float(fields.get(b"close_delay_ms", b"0")),
+                fields.get(b"cancel_event_types", b"").decode(),
+            )
         except (KeyError, ValueError):
             return None
         if not (0 < deadline_ms < _LARGEST and 0 <= pause_ms < _LARGEST and 0 <= delay_ms < _LARGEST and stream):
             return None
         rate_limit = round(1000 / pause_ms, 6) if pause_ms else 0.0
-        return cls(deadline_ms / 1000, rate_limit, stream, event_types, delay_ms / 1000)
+        return cls(deadline_ms / 1000, rate_limit, stream, event_types, delay_ms / 1000, cancels)
 
     def differs(self, said: Any) -> list[str]:
         """Return the variables whose values differ between this policy and `said`, a heartbeat's field `policy`."""

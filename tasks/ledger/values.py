@@ -24,14 +24,23 @@ class Unreadable:
 class Received(StrEnum):
     """What receiving an event did: a new closure, a failed one queued again, or nothing.
 
-    HELD: its group is held, and the event is remembered until the release. TOO_FAR, OLDER_WORKERS: it was not received,
-    see `problem`.
+    HELD: its group is held, and the event is remembered until the release. RELEASED: it has ended a hold that events
+    had made. TOO_FAR, OLDER_WORKERS, CANCEL_REFUSED: it was not received, see `problem`.
+
+    Of a cancel event. CANCELLED: its group is held, once the attempt under way has ended. TOO_LATE: its group is
+    closed. OUTDATED: a complete event of the same source has a later time. DISCARDED: its group is discarded.
     """
 
     NEW = "new"
     REQUEUED = "requeued"
     DUPLICATE = "duplicate"
     HELD = "held"
+    RELEASED = "released"
+    CANCELLED = "cancelled"
+    TOO_LATE = "too late"
+    OUTDATED = "outdated"
+    DISCARDED = "discarded"
+    CANCEL_REFUSED = "cancel refused"
     TOO_FAR = "too far"
     OLDER_WORKERS = "older workers"
 
@@ -46,6 +55,10 @@ _NOT_RECEIVED = {
     Received.OLDER_WORKERS: (
         "closeafter: a worker of an older release is alive, and would close the group before this time; "
         "stop it, and then replay this event"
+    ),
+    Received.CANCEL_REFUSED: (
+        "type: this event cancels, but a worker of an older release is alive, which would close the group all the "
+        "same; stop it, and then replay this event"
     ),
 }
 

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 from rich.console import Console
 
-from tasks.events.event import GroupComplete, Rejection, parse
+from tasks.events.event import Event, Rejection, parse
 from tasks.events.event_type import EventTypes
 from worker.demo.progress import Look, Silence, view
 from worker.demo.scenario import Entry, draw_scenario
@@ -63,7 +63,7 @@ def test_a_small_scenario_is_possible(groups: int) -> None:
     assert len(place.records()) == groups
 
 
-def _parsed(entry: Entry, number: int) -> GroupComplete | Rejection:
+def _parsed(entry: Entry, number: int) -> Event | Rejection:
     return parse(str(entry.get("event", "")).encode(), source="stream", event_id=str(number), types=EventTypes())
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tasks.closure import Reason, State
-from tasks.ledger.catalogue import Summary
 from tasks.ledger.gate import Gate, Standing
 from tasks.ledger.measures import Measured
+from tasks.ledger.summary import Summary
 from tasks.ledger.tally import Tally
 from tests.operations.summaries import NOW_MS, empty
 from worker.cli.phrase import command

@@ -31,6 +31,7 @@ EXAMPLES: dict[NoticeKind, dict[str, Any]] = {
     NoticeKind.LEDGER_DAMAGED: {"agenda": 1, "index": 0, "stale": 0, "aside": 0, "unknown": 0},
     NoticeKind.LEDGER_REBUILT: {"agenda": 1, "index": 2, "stale": 0, "aside": 0, "unknown": 0},
     NoticeKind.HELD: {"by": "ann", "why": "x", "id": "1-0", "groups": 3, "reference": "sg_1"},
+    NoticeKind.CANCEL_TOO_LATE: {"source": "wms", "id": "7", "groups": 2, "reference": "sg_1", "closed_at": 1},
     NoticeKind.ACTION_ENDED: {"action": "requeue", "by": "ann", "matched": 3, "changed": 2, "stopped": True},
     NoticeKind.API_MOVED: {"from": "http://a", "to": "http://b", "by": "ann", "why": "x"},
     NoticeKind.LEDGER_VERSION: {"from": 1, "to": 2},

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tasks.events.event import MAX_EVENT_BYTES, GroupComplete, Rejection, is_reference, parse
+from tasks.events.event import MAX_EVENT_BYTES, Event, GroupComplete, Rejection, is_reference, parse
 from tasks.events.event_type import EventTypes
 from tasks.events.strict_json import found
 
@@ -15,7 +15,7 @@ EVENT: dict[str, Any] = {"specversion": "1.0", "id": "e1", "source": "/wms/1", "
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
-def read(event: object) -> GroupComplete | Rejection:
+def read(event: object) -> Event | Rejection:
     """Parse an event given as JSON, text or bytes."""
     body = event if isinstance(event, bytes) else event if isinstance(event, str) else json.dumps(event)
     body = body.encode() if isinstance(body, str) else body

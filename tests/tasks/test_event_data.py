@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from tasks.events.binary_mode import structured
-from tasks.events.event import GroupComplete, Rejection, parse
+from tasks.events.event import Event, GroupComplete, Rejection, parse
 from tasks.events.event_type import EventTypes
 
 EVENT: dict[str, Any] = {"specversion": "1.0", "id": "1", "source": "/w", "type": "t.complete", "subject": "leeds-1"}
 
 
-def read(event: dict[str, Any], *, use_subject: bool = False) -> GroupComplete | Rejection:
+def read(event: dict[str, Any], *, use_subject: bool = False) -> Event | Rejection:
     """Parse an event."""
     body = json.dumps(event).encode()
     return parse(body, source="stream", event_id="1-0", types=EventTypes(), use_subject=use_subject)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.events.event import GroupComplete, Rejection, parse
+from tasks.events.event import Event, GroupComplete, Rejection, parse
 from tasks.events.event_type import OWN_TYPE, EventTypes
 
 RULE = EventTypes()
@@ -101,7 +101,7 @@ def test_what_stands_before_is_of_no_matter_but_for_the_last_word_of_it(beginnin
 CLOUD = {"specversion": "1.0", "id": "1", "source": "/w", "data": {"reference": "sg_1"}}
 
 
-def read(event: dict[str, object], types: EventTypes = RULE) -> GroupComplete | Rejection:
+def read(event: dict[str, object], types: EventTypes = RULE) -> Event | Rejection:
     """Parse an event."""
     return parse(json.dumps(event).encode(), source="stream", event_id="1-0", types=types)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.events.event import GroupComplete, Rejection, parse
+from tasks.events.event import Event, GroupComplete, Rejection, parse
 from tasks.events.event_type import EventTypes
 from tasks.events.not_before import read_time
 
@@ -19,7 +19,7 @@ NOON = "2026-11-25T12:00:00Z"
 CLOUD_EVENT = {"specversion": "1.0", "id": "1", "source": "wms", "type": "x.complete", "data": {"reference": "sg_1"}}
 
 
-def read(document: dict[str, Any]) -> GroupComplete | Rejection:
+def read(document: dict[str, Any]) -> Event | Rejection:
     """What the event says."""
     return parse(json.dumps(document).encode(), source="stream", event_id="1-0", types=EventTypes())
 

@@ -13,6 +13,7 @@ from tasks.ledger.catalogue import Query
 from tasks.ledger.dead_letter import DeadLetter
 from tasks.ledger.ledger import Ledger
 from tests.support import STREAM
+from worker.intake.fleet_types import FleetTypes
 from worker.intake.pump import Pump
 from worker.intake.stream import StreamSource
 
@@ -22,7 +23,8 @@ _ENTRY = re.compile(r"^\d+-\d+")
 async def take_in(redis: Redis) -> tuple[list[Closure], list[DeadLetter]]:
     """Take in all that is on the stream; the closures, and the rejected events, the oldest first."""
     ledger = Ledger(redis)
-    pump = Pump(StreamSource(ledger.events, STREAM, EventTypes()), ledger, EventTypes(), lambda: None)
+    types = FleetTypes(ledger.policy, EventTypes())
+    pump = Pump(StreamSource(ledger.events, STREAM, types), ledger, types, lambda: None)
     while await redis.xlen(STREAM):
         await pump.step()
     closures = (await ledger.catalogue.page(Query(), limit=2_000)).closures

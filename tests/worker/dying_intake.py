@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from redis.asyncio import Redis
 
 from tasks.events.batch import Element
-from tasks.events.event import GroupComplete
+from tasks.events.event import Event
 from tasks.events.event_type import EventTypes
 from tasks.ledger.dead_letters import DeadLetters
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.tally import Intake
 from tasks.ledger.values import Received
+from worker.intake.fleet_types import FleetTypes
 from worker.intake.pump import Pump
 from worker.intake.stream import StreamSource
 
@@ -41,7 +42,7 @@ class DyingLedger(Ledger):
         self._death = death
         self.dead_letters = DyingDeadLetters(self.dead_letters, death)
 
-    async def receive(self, events: Sequence[GroupComplete], *, intake: Intake = Intake.STREAM) -> list[Received]:
+    async def receive(self, events: Sequence[Event], *, intake: Intake = Intake.STREAM) -> list[Received]:
         """Receive, and perhaps die."""
         self._death.at("receive")
         received = await super().receive(events, intake=intake)
@@ -68,8 +69,9 @@ async def main(url: str, point: str) -> None:
     """Take in once; the point must be come to."""
     async with Redis.from_url(url) as redis:
         ledger = DyingLedger(redis, Death(point))
-        source = StreamSource(ledger.events, "shipment-groups.complete", EventTypes())
-        await Pump(source, ledger, EventTypes(), lambda: None).step()
+        types = FleetTypes(ledger.policy, EventTypes())
+        source = StreamSource(ledger.events, "shipment-groups.complete", types)
+        await Pump(source, ledger, types, lambda: None).step()
 
 
 if __name__ == "__main__":

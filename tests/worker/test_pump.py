@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from tasks.events import batch
 from tasks.events.event_type import EventTypes
 from tasks.ledger.ledger import Ledger
 from tests.support import cloud_event, count, key_of
+from worker.intake.fleet_types import FleetTypes
 from worker.intake.pump import Pump
 from worker.intake.source import Delivery
 
@@ -43,10 +44,16 @@ class QueueSource:
         return batch.read(body, source="queue", event_id=str(tag), types=EventTypes())
 
 
+def pump_of(source: QueueSource, redis: Redis, received: Callable[[], None] = lambda: None) -> Pump:
+    """A pump from this source into the ledger."""
+    ledger = Ledger(redis)
+    return Pump(source, ledger, FleetTypes(ledger.policy, EventTypes()), received)
+
+
 async def test_another_source(real: Redis, store: sync_redis.Redis) -> None:
     """Each event of each message is received or kept; then all messages are acknowledged, and the sweep is told."""
     source, told = QueueSource(QUEUE), list[str]()
-    await Pump(source, Ledger(real), EventTypes(), lambda: told.append("received")).step()
+    await pump_of(source, real, lambda: told.append("received")).step()
     assert source.messages == {}
     assert (count(store, "queued"), told) == (2, ["received"])
     rejected: Any = store.xrange(key_of("rejected"))
@@ -58,7 +65,7 @@ async def test_what_is_rejected_is_kept_in_one_step(real: Redis) -> None:
     for _ in range(2):  # the first round loads the script
         await real.config_resetstat()
         source = QueueSource({tag: b"junk %d" % tag for tag in range(50)})
-        await Pump(source, Ledger(real), EventTypes(), lambda: None).step()
+        await pump_of(source, real).step()
     assert await real.xlen(key_of("rejected")) == 50
     stats = await real.info("commandstats")
     assert stats["cmdstat_evalsha"]["calls"] == 1
@@ -67,7 +74,7 @@ async def test_what_is_rejected_is_kept_in_one_step(real: Redis) -> None:
 async def test_nothing_is_acknowledged_that_the_ledger_has_not(real: Redis, store: sync_redis.Redis) -> None:
     """While the ledger can take nothing all messages stay with the source; later each is taken in once."""
     source = QueueSource(QUEUE)
-    pump = Pump(source, Ledger(real), EventTypes(), lambda: None)
+    pump = pump_of(source, real)
     store.set(key_of("agenda"), "not ours")
     with pytest.raises(LedgerBroken):
         await pump.step()
@@ -86,7 +93,7 @@ async def test_nothing_is_acknowledged_that_the_ledger_has_not(real: Redis, stor
 async def test_large_messages_are_read_a_few_at_a_time(real: Redis) -> None:
     """After messages of a mebibyte each, only so many are asked for as fit into 16 MiB."""
     source = QueueSource(dict.fromkeys(range(3), b" " * 1024 * 1024))
-    pump = Pump(source, Ledger(real), EventTypes(), lambda: None)
+    pump = pump_of(source, real)
     await pump.step()
     await pump.step()
     assert source.asked == [50, 16]

@@ -14,7 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from tasks.errors import LedgerBroken, StoreUnavailable
-from tasks.events.event import GroupComplete
+from tasks.events.event import Event
 from tasks.events.event_type import EventTypes
 from tasks.ledger.catalogue import Catalogue
 from tasks.ledger.ledger import Ledger
@@ -24,6 +24,7 @@ from tasks.namespace import DEFAULT_NAMESPACE
 from tests.support import STREAM, cloud_event, count, key_of
 from worker.intake import stream as module
 from worker.intake.entry import read as read_entry
+from worker.intake.fleet_types import FleetTypes
 from worker.intake.pump import Pump
 from worker.intake.stream import StreamSource
 
@@ -34,8 +35,9 @@ class Doors:
     def __init__(self, redis: Redis, ledger: Ledger | None = None) -> None:
         self.received = 0
         self.ledger = ledger or Ledger(redis)
-        self.source = StreamSource(self.ledger.events, STREAM, EventTypes())
-        self.intake = Pump(self.source, self.ledger, EventTypes(), self._said)
+        types = FleetTypes(self.ledger.policy, EventTypes())
+        self.source = StreamSource(self.ledger.events, STREAM, types)
+        self.intake = Pump(self.source, self.ledger, types, self._said)
         self.catalogue = Catalogue(redis)
 
     def _said(self) -> None:
@@ -181,7 +183,7 @@ async def test_a_full_store_keeps_the_event(doors: Doors, store: sync_redis.Redi
 class PoisonedLedger(Ledger):
     """A ledger whose script really fails for one group: what it is given of its event cannot be read."""
 
-    async def receive(self, events: Sequence[GroupComplete], *, intake: Intake = Intake.STREAM) -> list[Received]:
+    async def receive(self, events: Sequence[Event], *, intake: Intake = Intake.STREAM) -> list[Received]:
         """Receive."""
         return await super().receive(
             [replace(event, event_id="\ud800") if event.reference == "poison" else event for event in events],

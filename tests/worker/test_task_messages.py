@@ -14,7 +14,7 @@ from tasks.closure import State
 from tasks.envelope import Envelope
 from tasks.errors import NotTaken
 from tasks.events.batch import Element
-from tasks.events.event import GroupComplete, Rejection
+from tasks.events.event import Event, GroupComplete, Rejection
 from tasks.ledger.entries import written_ms
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.tally import Intake
@@ -141,7 +141,7 @@ async def test_all_that_is_put_aside_is_kept_in_one_step(works: Callable[..., Wo
 class PoisonedLedger(Ledger):
     """A ledger whose script really fails for one group that it does not know."""
 
-    async def receive(self, events: Sequence[GroupComplete], *, intake: Intake = Intake.STREAM) -> list[Received]:
+    async def receive(self, events: Sequence[Event], *, intake: Intake = Intake.STREAM) -> list[Received]:
         """Receive."""
         return await super().receive(
             [replace(event, event_id="\ud800") if event.reference == "poison" else event for event in events],

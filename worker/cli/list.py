@@ -75,12 +75,20 @@ def _print_page(page: Page, now_ms: int, as_json: bool, *, header: bool) -> None
 
 def _add_row(rows: Table, closure: Closure, now_ms: int) -> None:
     last = closure.last_attempt
-    reply = str((last and (last.status or last.code)) or "-")
+    reply = _holder(closure) or str((last and (last.status or last.code)) or "-")
     state = closure.reason or closure.state
     rows.add_row(
         styled(closure.reference), styled(state, closure.state), _since(closure.entered_ms, now_ms),
         str(closure.attempts), styled(reply),
     )  # fmt: skip
+
+
+def _holder(closure: Closure) -> str:
+    if closure.hold is None:
+        return ""
+    if closure.hold.source is not None:
+        return f"held by an event of {closure.hold.source}"
+    return f"held by {closure.hold.by}"
 
 
 def _since(at_ms: int, now_ms: int) -> str:

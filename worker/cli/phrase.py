@@ -182,8 +182,16 @@ def remedy(text: str | None, step: Step | None) -> str | None:
 
 
 def held(reference: str, hold: Hold) -> str:
-    """Return who holds a group, since when and why."""
-    return f"{reference} is held by {hold.by} since {clock(iso(hold.at_ms))} UTC: {hold.why}"
+    """Return who holds a group, since when and why, and which sources cancel it as well."""
+    since = f"since {clock(iso(hold.at_ms))} UTC"
+    if hold.source is not None:
+        event = f" (id {hold.event_id})" if hold.event_id else ""
+        others = sorted(set(hold.cancels) - {hold.source})
+        also = f", and also by {', '.join(others)}" if others else ""
+        return f"{reference} is held {since} by a cancel event of {hold.source}{event}{also}"
+    if hold.cancels:
+        since += f"; cancel events of {', '.join(hold.cancels)} ask for it, too"
+    return f"{reference} is held by {hold.by} {since}: {hold.why}"
 
 
 def ends(standing: Standing, gate: Gate) -> str:

@@ -113,9 +113,14 @@ def _confirmed(selection: DeadLetterSelection, told: Given, planned: Plan, chose
         _tell_plan(planned, _again(selection, chosen), told)
         return False
     if len(planned.ready) > _ASK_OVER and not told.yes and sys.stdin.isatty():
-        groups = count(len(planned.groups()), "group")
-        click.confirm(f"Replay {len(planned.ready):,} events, so that {groups} are closed?", abort=True, err=True)
+        click.confirm(f"Replay {len(planned.ready):,} events, so that {_aims(planned)}?", abort=True, err=True)
     return True
+
+
+def _aims(planned: Plan) -> str:
+    """Return what would become of how many groups."""
+    named = {"closed": planned.groups(), "held": planned.cancelled()}
+    return " and ".join(f"{count(len(groups), 'group')} are {what}" for what, groups in named.items() if groups)
 
 
 def _again(selection: DeadLetterSelection, chosen: list[DeadLetter]) -> str:
@@ -145,16 +150,20 @@ def _tell_plan(planned: Plan, again: str, told: Given) -> None:
     if told.as_json:
         print_json(planned.as_json())
         return
-    groups = planned.groups()
-    if not groups:
+    groups, cancelled = planned.groups(), planned.cancelled()
+    if not (groups or cancelled):
         click.echo("Nothing would be replayed, and nothing was: no group would be closed.")
         _tell_wrong(planned.still_wrong)
         return
-    click.echo(f"{count(len(planned.ready), 'event')} would have {count(len(groups), 'group')} closed:")
-    for reference, number in groups.items():
-        click.echo(f"  {reference}" + (f"  ({number:,} events)" if number > 1 else ""))
+    events = count(len(planned.ready), "event")
+    for named, what in ((groups, "closed"), (cancelled, "held, because they are cancelled")):
+        if named:
+            click.echo(f"{events} would have {count(len(named), 'group')} {what}:")
+        for reference, number in named.items():
+            click.echo(f"  {reference}" + (f"  ({number:,} events)" if number > 1 else ""))
     _tell_wrong(planned.still_wrong)
-    click.echo(f"Nothing was replayed: this was a dry run. To have exactly these closed:\n  {plain(again)}")
+    done = "closed" if groups else "held"
+    click.echo(f"Nothing was replayed: this was a dry run. To have exactly these {done}:\n  {plain(again)}")
 
 
 def _tell(result: Replayed, told: Given) -> None:

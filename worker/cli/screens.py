@@ -1,4 +1,4 @@
-"""Draws the two largest screens: the status, and one closure's story."""
+"""Draws the largest screen: the status."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tasks.closure import Closure, State
-from tasks.history import Attempt, iso
+from tasks.closure import State
+from tasks.history import iso
 from tasks.ledger.gate import Gate, Standing
 from tasks.ledger.measures import Measured
 from tasks.ledger.old_prefix import OldLook
@@ -20,8 +20,10 @@ from worker.operations.advice import gate_advice
 from worker.operations.event_types import Waiting
 from worker.operations.headline import Concern, Headline
 from worker.operations.notice_words import words
+from worker.operations.operator import Verb
+from worker.operations.selection import Selection
 from worker.operations.status import Status
-from worker.operations.story import Story
+from worker.operations.step import Step
 
 _UNREADABLE_MOST = 5
 _COLUMN = 71  # of 80 characters, without the column of names
@@ -50,6 +52,8 @@ def status_screen(status: Status) -> Table:
     )
     hour = status.measured.last_hour
     grid.add_row("Last hour", f"{hour.events:,} events, {hour.attempts:,} attempts, {hour.failures:,} failures")
+    if summary.late:
+        grid.add_row("Too late", _late(status))
     if summary.failed:
         grid.add_row("Failed", _failed(status))
     rejected = styled(f"{summary.rejected:,} rejected", "warning" if summary.rejected else "")
@@ -138,9 +142,20 @@ def _open(status: Status) -> Text:
 def _held(status: Status) -> Text:
     """Return how many are held, and how many of them somebody may have forgotten."""
     text = styled(f"{status.summary.states[State.HELD]:,} held", State.HELD).append("  (closer list --state held)")
+    if cancelled := status.summary.cancelled:
+        text.append(f"\n{cancelled:,} of them by cancel events")
     if long := status.summary.held_long:
         text.append("\n").append_text(styled(f"{long:,} of them for more than a day: are they forgotten?", "warning"))
         text.append("  (closer list --state held --until 1d)")
+    return text
+
+
+def _late(status: Status) -> Text:
+    """Return how many groups were closed before a cancel event came for them, and the last of them."""
+    number = count(status.summary.late, "group was closed", "groups were closed")
+    text = styled(f"{number} before a cancel event came, within a day", "warning")
+    for reference in status.summary.late_groups:
+        text.append("\n").append(plain(phrase.command(Step(Verb.SHOW, Selection((reference,))))), "bold")
     return text
 
 
@@ -153,7 +168,9 @@ def _failed(status: Status) -> Table:
 
 def _waiting(waits: Waiting) -> Text:
     text = styled(f"{count(waits.events, 'event')} of type {waits.type}: put aside, not closed", "warning")
-    if waits.setting is None:
+    if waits.cancels:
+        text.append("\nthe type cancels by now; to have their groups held: ")
+    elif waits.setting is None:
         text.append("\nthe type is accepted by now: ")
     else:
         text.append("\nif it means complete: ").append(plain(waits.setting), "bold")
@@ -191,74 +208,3 @@ def _unreadable(status: Status) -> Iterator[RenderableType]:
         yield styled(f"{name}: not written by a worker; HDEL {key} {shlex.quote(name)}", "warning")
     if hidden := names[_UNREADABLE_MOST:]:
         yield styled(f"… and {count(len(hidden), 'such field', 'such fields')} more in {key}", "warning")
-
-
-def story_lines(story: Story) -> Iterator[RenderableType]:
-    """Yield a closure's story for a terminal: where it stands, its history, and what to do."""
-    closure = story.closure
-    yield Text.assemble((plain(closure.reference), "bold"), "  ", _where(closure))
-    if closure.custom_reference:
-        yield styled(f"known to the warehouse as {closure.custom_reference}", "dim")
-    yield ""
-    yield _timeline(story)
-    if closure.hold:
-        yield Text.assemble("\n", (plain(phrase.held("It", closure.hold)), "bold"))
-        yield _from_when(closure)
-    if closure.next_attempt_ms:
-        yield f"\nThe next attempt is due at {clock(iso(closure.next_attempt_ms))} UTC."
-    if advice := story.advice:
-        indent = " " * 12
-        yield Text.assemble("\n", ("What it is  ", "bold"), paragraph(" " * 12 + advice.meaning, indent).lstrip())
-        yield Text.assemble(("What to do  ", "bold"), paragraph(" " * 12 + advice.remedy, indent).lstrip())
-    if first := story.first_step:
-        yield Text.assemble(("Begin with  ", "bold"), phrase.command(first))
-
-
-def _from_when(closure: Closure) -> str:
-    if closure.state is State.CLOSING:
-        return "An attempt is under way. It may still close the group; when it has ended, nobody calls it again."
-    return "Nobody calls it until it is released."
-
-
-def _where(closure: Closure) -> Text:
-    what = closure.reason or closure.outcome or closure.state
-    words = f"{closure.state}: {what}" if what != closure.state else str(closure.state)
-    return styled(f"{words.replace('_', ' ') if closure.outcome else words}", closure.state)
-
-
-def _timeline(story: Story) -> Table:
-    closure, grid = story.closure, facts()
-    rows: list[tuple[int, Text]] = [(closure.received_ms, _received(closure))]
-    first = closure.attempts - len(closure.history) + 1
-    rows += [(attempt.at_ms, _attempt(first + index, attempt)) for index, attempt in enumerate(closure.history)]
-    for action, announced in story.actions:
-        by, why = (announced.name, announced.why) if announced else ("somebody", "")
-        rows.append((action.at_ms, styled(f"{action.action} by {by}" + (f": {why}" if why else ""), "magenta")))
-    for at_ms, text in sorted(rows, key=lambda row: row[0]):
-        grid.add_row(Text(clock(iso(at_ms)), style="not bold dim"), text)
-    return grid
-
-
-def _received(closure: Closure) -> Text:
-    if not closure.event_id:
-        return styled("no event has come for it; somebody named it first")
-    text = styled(f"event received from {closure.source}, id {closure.event_id}")
-    hidden = closure.attempts - len(closure.history)
-    return (
-        text.append(f"\n({count(hidden, 'older attempt is', 'older attempts are')} no longer kept)") if hidden else text
-    )
-
-
-def _attempt(number: int, attempt: Attempt) -> Text:
-    reply = f"HTTP {attempt.status}" if attempt.status else attempt.code or "no call was answered"
-    code = f" {attempt.code}" if attempt.status and attempt.code else ""
-    took = f", {attempt.duration_ms:,} ms" if attempt.duration_ms is not None else ""
-    text = styled(f"attempt {number} ({attempt.trigger or 'automatic'}) by {attempt.worker}: {reply}{code}{took}")
-    if attempt.sent_ms is not None:
-        text.append(f"\ndispatched {attempt.sent_ms:,} ms before", "dim")
-    text.append("\n").append_text(styled(f"{attempt.verdict} → {attempt.decision}", "bold"))
-    if attempt.detail:
-        text.append(plain(f" · {attempt.detail}"))
-    if attempt.correlation_id:
-        text.append("\n").append_text(styled(f"correlation id {attempt.correlation_id}", "dim"))
-    return text

@@ -12,8 +12,8 @@ from worker.cli import options, phrase
 from worker.cli import references as refs
 from worker.cli.output import count, plain, print_json, say
 from worker.cli.output import show as print_page
-from worker.cli.screens import story_lines
 from worker.cli.session import with_context
+from worker.cli.story_screen import story_lines
 from worker.cli.streams import nobody_reads
 from worker.operations.context import OperatorContext
 from worker.operations.operator import Verb

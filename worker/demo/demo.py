@@ -21,7 +21,7 @@ import redis
 
 from tasks.closure import OPEN_STATES, Closure, State
 from tasks.errors import CloserError
-from tasks.ledger.catalogue import Summary
+from tasks.ledger.summary import Summary
 from worker import private
 from worker.construct import ledger_of
 from worker.demo.progress import Look, View

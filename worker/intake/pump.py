@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tasks.events.batch import Element
 from tasks.events.event import GroupComplete
-from tasks.events.event_type import EventTypes
 from tasks.ledger.ledger import Ledger
+from worker.intake.fleet_types import FleetTypes
 from worker.intake.receive import receive_or_reject
 from worker.intake.source import Delivery, Source
 from worker.intake.type_watch import TypeWatch
@@ -23,10 +23,11 @@ Portion = list[tuple[Delivery, list[Element]]]
 class Pump:
     """Takes events from one source into the ledger."""
 
-    def __init__(self, source: Source, ledger: Ledger, types: EventTypes, received: Callable[[], None]) -> None:
-        """`types`: those that mean complete. `received` is called after events were received."""
+    def __init__(self, source: Source, ledger: Ledger, types: FleetTypes, received: Callable[[], None]) -> None:
+        """`types`: those that the fleet goes by. `received` is called after events were received."""
         self._source = source
         self._ledger = ledger
+        self._types = types
         self._watch = TypeWatch(types)
         self._received = received
         self._batch = _BATCH_FIRST
@@ -37,6 +38,7 @@ class Pump:
         After a crash or an error before the acknowledgement, the source delivers them again. That is safe: the ledger
         recognises an event that it has received, and keeps each rejected event once.
         """
+        await self._types.look()
         deliveries = await self._source.read(self._batch)
         self._batch = _next_batch(deliveries) or self._batch
         for portion in _portions(deliveries):

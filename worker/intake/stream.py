@@ -6,9 +6,9 @@ import time
 from collections.abc import Sequence
 from functools import partial
 
-from tasks.events.event_type import EventTypes
 from tasks.ledger.event_stream import Entry, EventStreams
 from worker.intake import entry
+from worker.intake.fleet_types import FleetTypes
 from worker.intake.source import Delivery
 
 _BLOCK_MS = 1_000
@@ -20,8 +20,8 @@ _TRIM_S = 5.0
 class StreamSource:
     """The entries of one stream as deliveries, see `Source`."""
 
-    def __init__(self, events: EventStreams, stream: str, types: EventTypes) -> None:
-        """`stream`: the stream's name. `types`: the types of events that mean complete."""
+    def __init__(self, events: EventStreams, stream: str, types: FleetTypes) -> None:
+        """`stream`: the stream's name. `types`: those that the fleet goes by."""
         self._events = events
         self._stream = stream
         self._types = types
@@ -59,5 +59,5 @@ class StreamSource:
     def _delivery(self, one: Entry) -> Delivery:
         entry_id, fields = one
         size = sum(len(value) for value in (fields or {}).values())
-        read = partial(entry.read, entry_id.decode(), fields, stream=self._stream, types=self._types)
+        read = partial(entry.read, entry_id.decode(), fields, stream=self._stream, types=self._types.now)
         return Delivery(entry_id, size, read)

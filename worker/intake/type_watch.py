@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from tasks.events.batch import Element
-from tasks.events.event import GroupComplete
-from tasks.events.event_type import EventTypes
+from tasks.events.event import Rejection
+from worker.intake.fleet_types import FleetTypes
 
 _log = logging.getLogger("closer.intake")
 _TELL_AGAIN_S = 60.0
@@ -19,8 +19,8 @@ _TYPES_LIMIT = 1000
 class TypeWatch:
     """Remembers which types have come, up to a thousand. Further types are ignored, so that memory does not grow."""
 
-    def __init__(self, types: EventTypes, clock: Callable[[], float] = time.monotonic) -> None:
-        """`types`: those that mean complete. `clock`: returns monotonic seconds."""
+    def __init__(self, types: FleetTypes, clock: Callable[[], float] = time.monotonic) -> None:
+        """`types`: those that the fleet goes by. `clock`: returns monotonic seconds."""
         self._types = types
         self._clock = clock
         self._told_s: dict[str, float] = {}
@@ -37,7 +37,7 @@ class TypeWatch:
         if new and len(self._told_s) >= _TYPES_LIMIT:
             return False
         self._told_s[event_type] = now_s
-        if new and not self._types.accept(event_type):
+        if new and not self._types.now.takes(event_type):
             self._say(event_type)
         return True
 
@@ -47,11 +47,11 @@ class TypeWatch:
             "If this type means complete, set %s (it must name every type that does), restart the workers, then: "
             "closer rejected replay --accept-type %s",
             event_type,
-            self._types.setting(event_type, self._told_s),
+            self._types.now.setting(event_type, self._told_s),
             shlex.quote(event_type),
         )
 
 
 def _type_of(element: Element) -> str | None:
     event = element.event
-    return event.type if isinstance(event, GroupComplete) else event.refused_type
+    return event.refused_type if isinstance(event, Rejection) else event.type

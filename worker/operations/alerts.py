@@ -34,6 +34,7 @@ _RESOLVED = {
 _TOLD = {
     NoticeKind.FAILURE: "failure:{reason}", NoticeKind.FAILURES_GROWING: "failure:{reason}",
     NoticeKind.REJECTED: "rejected", NoticeKind.REJECTED_GROWING: "rejected",
+    NoticeKind.CANCEL_TOO_LATE: "cancel_too_late",
 }  # fmt: skip
 _KINDS = {Status.FIRING: _FIRING, Status.RESOLVED: _RESOLVED, Status.TOLD: _TOLD}
 # What no script can tell. The gate, failures and rejected events have notices of their own.
@@ -90,6 +91,7 @@ def drills(now_ms: int) -> list[Alert]:
         "reason": "outage", "by": "closer", "why": "an example", "shut_ms": 61_000, "key": "0123abcd", "agenda": 1,
         "cause": "the API refuses it with 401", "what": "no_workers", "text": "No worker is alive.", "index": 0,
         "lasted_ms": 61_000, "reference": "sg_example", "count": 10, "problem": "an example", "events": 1000,
+        "source": "an example",
     }  # fmt: skip
     kinds = [kind for kinds in _KINDS.values() for kind in kinds]
     made = (alert_of(Notice("0-0", 0, kind, now_ms, examples)) for kind in kinds)

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from tasks.errors import ForeignApi, LedgerBroken
 from tasks.events.event_type import EventTypes
 from tasks.history import iso
-from tasks.ledger.catalogue import Summary
 from tasks.ledger.fleets import remedy, shared_stream
 from tasks.ledger.gate import Gate
 from tasks.ledger.heartbeat import Heartbeat
 from tasks.ledger.old_prefix import OldState
 from tasks.ledger.policy import FleetPolicy
+from tasks.ledger.summary import Summary
 from worker.operations.advice import gate_advice
 from worker.operations.context import OperatorContext, StoreAway, open_context
 from worker.operations.event_types import Waiting, uncounted, waiting
@@ -108,13 +108,19 @@ def events(summary: Summary, types: EventTypes) -> list[Line]:
 
 
 def _seen(names: list[str], types: EventTypes) -> Line:
-    words = [f"{name} ({'accepted' if types.accept(name) else 'not accepted'})" for name in names]
+    words = [f"{name} ({_taken(name, types)})" for name in names]
     return Line("events", Finding.OK, f"types that came within a day: {', '.join(words)}")
+
+
+def _taken(name: str, types: EventTypes) -> str:
+    return "cancels" if types.cancels(name) else "accepted" if types.accept(name) else "not accepted"
 
 
 def _waits(waits: Waiting) -> Line:
     events, are = ("event", "is") if waits.events == 1 else ("events", "are")
     message = f"{waits.events} {events} of type {waits.type} {are} put aside, and not closed"
+    if waits.cancels:
+        return Line("events", Finding.WARNING, message, "the type cancels by now: have their groups held", waits.step)
     if waits.setting is None:
         return Line("events", Finding.WARNING, message, "the type is accepted by now: have them closed", waits.step)
     first = f"if it means complete, set {waits.setting} for the workers (the list must name every type that does)"

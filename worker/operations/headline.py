@@ -9,8 +9,8 @@ from typing import Any
 
 from tasks.closure import OPEN_STATES, State
 from tasks.history import iso
-from tasks.ledger.catalogue import Summary
 from tasks.ledger.measures import Measured
+from tasks.ledger.summary import Summary
 from worker.operations.advice import gate_advice
 from worker.operations.operator import Verb
 from worker.operations.selection import Filter, Selection

@@ -21,6 +21,7 @@ _TEXTS: dict[NoticeKind, str] = {
     NoticeKind.LEDGER_DAMAGED: "the ledger had lost entries or held them wrongly; it is being rebuilt",
     NoticeKind.LEDGER_REBUILT: "the ledger was rebuilt: {agenda} entries of the agenda, {index} of other indexes",
     NoticeKind.HELD: "{by} holds {reference}{more}: {why}",
+    NoticeKind.CANCEL_TOO_LATE: "a cancel event of {source} came too late: {reference}{more} is closed already",
     NoticeKind.ACTION_ENDED: "{action} by {by} {how}: {changed} of {matched} changed",
     NoticeKind.API_MOVED: "the ledger was moved from {from} to {to} by {by}",
     NoticeKind.LEDGER_VERSION: "the ledger's version rose from {from} to {to}",

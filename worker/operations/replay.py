@@ -14,7 +14,7 @@ from typing import Any
 from tasks.errors import CloserError
 from tasks.events import batch
 from tasks.events.data import content, elsewhere
-from tasks.events.event import GroupComplete, Rejection
+from tasks.events.event import Event, GroupCancelled, GroupComplete, Rejection
 from tasks.ledger.dead_letter import DeadLetter
 from tasks.ledger.tally import Intake
 from tasks.ledger.values import Received
@@ -42,7 +42,7 @@ class Plan:
     """
 
     selection: DeadLetterSelection
-    ready: list[tuple[DeadLetter, list[GroupComplete]]] = field(default_factory=list)
+    ready: list[tuple[DeadLetter, list[Event]]] = field(default_factory=list)
     still_wrong: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
@@ -74,13 +74,24 @@ class Plan:
 
     def groups(self) -> Counter[str]:
         """Return the groups that would be closed, and how many events name each."""
-        return Counter(event.reference for _, events in self.ready for event in events)
+        return Counter(
+            event.reference for _, events in self.ready for event in events if isinstance(event, GroupComplete)
+        )
+
+    def cancelled(self) -> Counter[str]:
+        """Return the groups that would be held, because an event cancels them, and how many events name each."""
+        return Counter(
+            event.reference for _, events in self.ready for event in events if isinstance(event, GroupCancelled)
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as other programs see it."""
         groups = dict(self.groups())
         wrong = {rejected_id: list(problems) for rejected_id, problems in self.still_wrong.items()}
-        return {"dry_run": True, "matched": self.matched, "groups": groups, "still_rejected": wrong}
+        return {
+            "dry_run": True, "matched": self.matched, "groups": groups, "cancelled": dict(self.cancelled()),
+            "still_rejected": wrong,
+        }  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -139,7 +150,7 @@ def read_again(
         if wrong:
             planned.still_wrong[one.rejected_id] = wrong
         else:
-            events = [element.event for element in elements if isinstance(element.event, GroupComplete)]
+            events = [element.event for element in elements if not isinstance(element.event, Rejection)]
             planned.ready.append((one, events))
     _must_lose_none(planned)
     return planned
@@ -173,7 +184,7 @@ async def replay(context: OperatorContext, planned: Plan, bulk: BulkOptions) -> 
     return result
 
 
-async def _receive_all(context: OperatorContext, events: Sequence[GroupComplete]) -> Iterator[Received]:
+async def _receive_all(context: OperatorContext, events: Sequence[Event]) -> Iterator[Received]:
     """Receive the events in steps of bounded size, and return what became of each, in order."""
     words: list[Received] = []
     for start in range(0, len(events), _RECEIVED_AT_ONCE):
@@ -196,10 +207,10 @@ def _problems(element: batch.Element, *, several: bool) -> Iterable[str]:
 def _must_lose_none(planned: Plan) -> None:
     """Raises CloserError when the events name fewer groups after the correction than before.
 
-    Otherwise a group that only one of them named would never be closed.
+    Otherwise a group that only one of them named would never be closed, or held.
     """
     before = {name for one, _ in planned.ready for name in names(one.body)}
-    after = planned.groups()
+    after = planned.groups() + planned.cancelled()
     if len(after) < len(before):
         several = ", ".join(
             f"{reference} ({number} events)" for reference, number in after.most_common(5) if number > 1

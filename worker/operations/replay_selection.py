@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.events.event import GroupComplete, Rejection
+from tasks.events.event import Rejection
 from tasks.ledger.dead_letter import DeadLetter
 from worker.operations.context import OperatorContext
 from worker.operations.dead_letter_selection import DeadLetterSelection, position
@@ -83,5 +83,6 @@ async def _by_subject(context: OperatorContext, selection: DeadLetterSelection) 
 def _kinds(one: DeadLetter, reading: Reading) -> Iterator[Kind]:
     """Yield the kind of a rejected event that becomes an event when its subject is used. For others yield nothing."""
     before, after = (replace(reading, use_subject=use).read(one.body, one.origin) for use in (False, True))
-    if len(after) == 1 and isinstance(before[0].event, Rejection) and isinstance(after[0].event, GroupComplete):
-        yield Kind(after[0].event.source, after[0].event.type or "")
+    event = after[0].event
+    if len(after) == 1 and isinstance(before[0].event, Rejection) and not isinstance(event, Rejection):
+        yield Kind(event.source, event.type or "")

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tasks.ledger.catalogue import Summary
 from tasks.ledger.gate import Gate
 from tasks.ledger.heartbeat import Heartbeat
 from tasks.ledger.measures import Measured
 from tasks.ledger.policy import FleetPolicy
+from tasks.ledger.summary import Summary
 from tasks.ledger.values import Unreadable
 from worker.operations.context import OperatorContext
 from worker.operations.operator import Verb

@@ -8,13 +8,13 @@ from typing import Any
 
 from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.history import iso
-from tasks.ledger.catalogue import Summary
 from tasks.ledger.gate import Gate, SuspendedKey
 from tasks.ledger.heartbeat import Heartbeat
 from tasks.ledger.measures import Measured
 from tasks.ledger.notices import Notice
 from tasks.ledger.old_prefix import OldLook
 from tasks.ledger.policy import FleetPolicy
+from tasks.ledger.summary import Summary
 from tasks.ledger.values import Unreadable
 from worker.operations.context import OperatorContext
 from worker.operations.event_types import Waiting, waiting
@@ -104,6 +104,9 @@ class Status:
             "overdue_s": measured.overdue_s,
             "oldest_open_clock_age_s": measured.clock_age_s,
             "near_deadline": measured.near_deadline,
+            "held_by_events": summary.cancelled,
+            "cancelled_too_late": summary.late,
+            "cancelled_too_late_last": {ref: iso(at_ms) for ref, at_ms in summary.late_groups.items()},
             "backlog": summary.backlog,
             "rejected": summary.rejected,
             "waiting_types": {waits.type: waits.events for waits in self.waiting},

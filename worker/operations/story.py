@@ -45,8 +45,8 @@ class Story:
         """Return the closure with its history, its actions and the advice, as other programs see it."""
         advice, first = self.advice, self.first_step
         return self.closure.as_json() | {
-            "hold": self.closure.hold and self.closure.hold.as_json(),
             "history": [attempt.as_json() for attempt in self.closure.history],
+            "cancel_events": [cancel.as_json() for cancel in self.closure.cancels],
             "actions": [_action(action, announced) for action, announced in self.actions],
             "meaning": advice and advice.meaning,
             "remedy": advice and advice.remedy,

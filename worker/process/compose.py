@@ -19,6 +19,7 @@ from worker.attempts.pool import AttemptPool
 from worker.attempts.settler import Settler
 from worker.construct import api_of, ledger_of
 from worker.dispatch.sweep import Dispatch, Sweep
+from worker.intake.fleet_types import FleetTypes
 from worker.intake.pump import Pump
 from worker.intake.stream import StreamSource
 from worker.intake.task_message import TaskMessageDoor
@@ -94,11 +95,12 @@ def compose(
     if metrics:
         metrics.watch(lambda: pool.in_flight)
     batches = Batches(pool, TaskMessageDoor(ledger), introduced, sweep.made_room)
-    source = StreamSource(ledger.events, settings.events_stream, settings.accepted_types)
+    types = FleetTypes(ledger.policy, settings.accepted_types)
+    source = StreamSource(ledger.events, settings.events_stream, types)
     work = AtWork(pool, settler, batches, sweep)
     return Components(
         redis, ledger, api, permission, settler, pool, sweep,
-        Pump(source, ledger, settings.accepted_types, sweep.poke),
+        Pump(source, ledger, types, sweep.poke),
         batches,
         Inspection(ledger, lease_s=settings.lease),
         Asking(ledger, api, rate_limit=settings.rate_limit),

@@ -64,7 +64,7 @@ class Vitals:
         self._signs = signs
         self._policy = FleetPolicy(
             settings.retry_deadline, settings.rate_limit, settings.events_stream, settings.event_types or "",
-            settings.close_delay,
+            settings.close_delay, settings.cancel_event_types or "",
         )  # fmt: skip
         self._admission = Admission(ledger, settings.events_stream)
         self._signs_outages = OutageLog("signs of life (`closer health`)")

@@ -34,6 +34,11 @@ class FleetSettings(BaseSettings):
         max_length=10_000,
         description="Event types that mean complete, with commas, `*` for any text; unset: by the last word.",
     )
+    cancel_event_types: str | None = Field(
+        None,
+        max_length=10_000,
+        description="Event types that cancel: their group is held; like the types above; unset: none.",
+    )
 
     @field_validator("namespace")
     @classmethod
@@ -49,7 +54,7 @@ class FleetSettings(BaseSettings):
             raise ValueError("holds a line break or another character that cannot be seen, so it is another name")
         return name
 
-    @field_validator("event_types")
+    @field_validator("event_types", "cancel_event_types")
     @classmethod
     def _names_types(cls, text: str | None) -> str | None:
         if text is not None:
@@ -69,5 +74,6 @@ class FleetSettings(BaseSettings):
 
     @property
     def accepted_types(self) -> EventTypes:
-        """The types of events that say that a group is complete."""
-        return EventTypes.of(self.event_types) if self.event_types else EventTypes()
+        """The types of events that say that a group is complete, and those that cancel."""
+        types = EventTypes.of(self.event_types) if self.event_types else EventTypes()
+        return types.with_cancelling(self.cancel_event_types) if self.cancel_event_types else types

@@ -6,9 +6,10 @@
 -- ARGV[6..] references
 -- Returns   for each: { word, JSON: the hold that stands now, or stood until the release, or "", ms until the lease of the
 --           attempt under way ends or "" }. Words of a hold: "held", "pending" (it takes effect when the attempt that is
---           under way ends), "already" (somebody had held it, and still does), or "closed" and "discarded": nothing was
---           done. Words of a release: "released", "forgotten" (no event had come for it), "not held" or
---           "unreadable" (its record is damaged, so it is not queued; nobody is known to have asked for it)
+--           under way ends), "already" (somebody had held it, and still does; an event's hold becomes the operator's), or
+--           "closed" and "discarded": nothing was done. Words of a release: "released", "forgotten" (no complete event had
+--           come for it), "not held" or "unreadable" (its record is damaged, so it is not queued; nobody is known to have
+--           asked for it)
 --           or only { { "older workers", names } }: they would not respect a hold; nothing was done
 
 expect_indexes()
@@ -18,41 +19,34 @@ local older = HOLDS and workers_before(VERSION) or {}
 if #older > 0 then return { { 'older workers', table.concat(older, ', ') } } end
 local added = 0
 
--- How long the lease of the attempt under way still lasts (ms); nil when there is none. `c`: nil when it cannot be read.
-local function lease_left(ref, c)
-  if c and c.s ~= 'closing' or not c and not redis.call('ZSCORE', P .. 'closing', ref) then return nil end
-  local ends = as_time(redis.call('ZSCORE', P .. 'agenda', ref))
-  return ends and ends > NOW and ends - NOW or nil
+-- Whether a person holds the group already. An event's hold becomes the operator's, so that no other event ends it.
+local function stands(ref)
+  local hold = hold_of(ref)
+  return hold and not cancel.made(hold)
 end
 
 local function hold_known(ref, c)
   if c.s == 'closed' or c.s == 'discarded' then return c.s end
-  local word = is_held(ref) and 'already' or 'held'
+  local word = stands(ref) and 'already' or 'held'
   if word == 'held' then
-    write_hold(ref, cjson.decode(DETAILS))
+    write_hold(ref, cancel.taken_over(ref, cjson.decode(DETAILS)))
     sign(c, 'hold', AUDIT)
   end
-  if c.s == 'closing' and not lease_left(ref, c) then end_lease(ref, c) end
-  if c.s == 'closing' then word = word == 'held' and 'pending' or word else keep_held(ref, c) end
+  local now = holding.known(ref, c)
   save(ref, c)
-  return word
-end
-
--- The state that a closure with a damaged record is taken from, as far as the indexes tell.
-local function taken_from(ref)
-  return lists_of(ref)[1] and 'queued' or redis.call('ZSCORE', P .. 'failed', ref) and 'failed' or 'none'
+  return word == 'held' and not now and 'pending' or word
 end
 
 -- Holds a group whose closure is not known, or whose record is damaged.
 local function hold_unknown(ref, damaged)
-  if is_held(ref) then return 'already' end
-  local details = cjson.decode(DETAILS)
-  details.from = damaged and taken_from(ref) or 'none'
-  write_hold(ref, details)
-  if damaged then return lease_left(ref) and 'pending' or 'held' end
-  local c = { e = '', i = '', a = NOW, j = 'none' }
+  if stands(ref) then return 'already' end
+  if is_held(ref) then
+    write_hold(ref, cancel.taken_over(ref, cjson.decode(DETAILS)))
+    return 'held'
+  end
+  local c = holding.unknown(ref, damaged, cjson.decode(DETAILS))
+  if not c then return holding.lease_left(ref) and 'pending' or 'held' end
   sign(c, 'hold', AUDIT)
-  move(ref, c, 'held')
   save(ref, c)
   added = added + 1
   return 'held'
@@ -62,7 +56,7 @@ local function hold(ref)
   local c, damaged = load(ref)
   local word
   if c then word = hold_known(ref, c) else word = hold_unknown(ref, damaged) end
-  local left = lease_left(ref, c)
+  local left = holding.lease_left(ref, c)
   return { word, redis.call('HGET', P .. 'holds', ref) or '', left and math.ceil(left) or '' }
 end
 

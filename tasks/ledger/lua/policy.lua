@@ -1,6 +1,6 @@
 -- Reads and writes the policy of the whole fleet. A ledger is for one API only, because its closures name groups there.
 -- KEYS, ARGV[1..2]  see lib/base.lua; policy  hash  api: the API's address, see tasks/api/address.py; deadline_ms, pause_ms,
---                   stream, event_types: the settings of the worker that started last, see tasks/ledger/policy.py
+--                   stream, event_types, …: the settings of the worker that started last, see tasks/ledger/policy.py
 --                   workers  hash  see heartbeat.lua; a worker says the address it calls as "api"
 -- ARGV[3]  hold: keep this address if the ledger has none; start: the same, and also keep the policy if the address is the
 --          ledger's; move: replace the ledger's address by this one

@@ -9,7 +9,8 @@
 -- ARGV[8]  most closures to look at    ARGV[9]  most to return
 -- ARGV[10] what to return: records, references, or counts by reason, source or code
 -- Returns  { time, index and reference where this stretch ended ("" when there is no more), then
---            records:    reference, record, when it entered its state (ms), until when it waits (ms) or "", state, …
+--            records:    reference, record, when it entered its state (ms), until when it waits (ms) or "", state, its hold
+--                        (JSON, see lib/holds.lua) or "", …
 --            references: reference, state, …
 --            counts:     value ("" for none), count, oldest: when it entered its state (ms), and its reference, … }
 
@@ -207,7 +208,8 @@ local function take(ref, at, state, c, raw)
     raw = raw or text_of(ref)
     local plan = state == 'retrying' and 'agenda' or state == 'queued' and 'waiting'
     local due = plan and as_time(redis.call('ZSCORE', P .. plan, ref))
-    add(ref, raw, string.format('%.0f', clamp(at)), due and string.format('%.0f', due) or '', state)
+    add(ref, raw, string.format('%.0f', clamp(at)), due and string.format('%.0f', due) or '', state,
+      is_held(ref) and redis.call('HGET', P .. 'holds', ref) or '')
   else
     local _, code = last_reply(c)
     tally(({ reason = c.r, source = c.e, code = code })[wanted] or '', at, ref)

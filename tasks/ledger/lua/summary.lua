@@ -5,9 +5,11 @@
 -- Returns  { counts, the gate (JSON, see lib/keys.lua), workers: what each said last, JSON (see heartbeat.lua) }; counts and
 --          workers are flat lists, name, value, …; counts are: now (ms), each state, failed:{reason} where there is one,
 --          closed in the last minute and hour, received (ms) of the oldest closure that is to be closed by now (absent:
---          none), waiting (queued, but their time has not come), held_long (held for more than a day), rejected, backlog,
---          waiting_type:{type} and seen_type:{type}, see lib/letters.lua and seen.lua
+--          none), waiting (queued, but their time has not come), held_long (held for more than a day), cancelled (held by events),
+--          late (groups for which a cancel event came after they were closed, within a day), late:{ref} (the last of them,
+--          and when, ms), rejected, backlog, waiting_type:{type} and seen_type:{type}, see lib/letters.lua and seen.lua
 
+local LATE_SHOWN, LATELY = 5, cancel.steady() - 86400000
 local counts = { 'now', string.format('%.0f', NOW) }
 local function tell(name, number)
   counts[#counts + 1] = name
@@ -27,6 +29,13 @@ local oldest = redis.call('ZRANGE', P .. 'open', 0, 0, 'WITHSCORES')
 if oldest[2] and tonumber(oldest[2]) <= NOW then tell('oldest_open', clamp(tonumber(oldest[2]))) end
 tell('waiting', redis.call('ZCOUNT', P .. 'waiting', NOW, '+inf'))
 tell('held_long', redis.call('ZCOUNT', P .. 'held', '-inf', NOW - 86400000))
+tell('cancelled', redis.call('ZCARD', P .. 'cancelled'))
+tell('late', redis.call('ZCOUNT', P .. 'late', LATELY, '+inf'))
+local late = redis.call('ZRANGE', P .. 'late', -LATE_SHOWN, -1, 'WITHSCORES')
+for i = #late - 1, 1, -2 do
+  local at = as_time(late[i + 1])
+  if is_reference(late[i]) and at and at >= LATELY then tell('late:' .. late[i], math.floor(at)) end
+end
 tell('rejected', redis.call('XLEN', P .. 'rejected'))
 
 -- While other groups read the stream, entries stay there after we have taken them in. So the length is not the backlog.

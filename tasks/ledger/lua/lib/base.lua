@@ -17,6 +17,7 @@
 --   rejected         stream  what is not an event, see letters.lua
 --   inspection       hash    see inspection.lua
 --   tokens           hash    who may use the console, the API and the HTTP door, see token.lua    tokens_used  hash  see there
+--   cancels cancelled late  zsets  of cancel events, see cancel.lua
 --   shared           hash    streams that other consumer groups read, too, see take_off.lua
 -- VERSION, OLDEST_BESIDE  constants that Python writes before this text, see version.py
 -- ARGV[1]  "now|since|stood|moved".

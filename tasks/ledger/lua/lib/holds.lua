@@ -1,7 +1,6 @@
 -- Holds. A held group is not called, whatever comes, until somebody releases it.
---   holds  hash  reference → JSON { by, why, door, at (ms); for a hold that an event made: source, time (ms, absent when the
---                event has none), till: when an unknown group's hold ends (ms); from: the state that the closure was taken
---                from, as in its record, for when that is damaged }
+--   holds  hash  reference → JSON { by, why, door, at (ms); from: the state that the closure was taken from, as in its
+--                record, for when that is damaged; and what cancel events have added, see cancel.lua }
 -- This hash decides. A group is held while it is in here, even if its record is damaged or lost. The record of a held
 -- closure has the state `held`; that of one that an attempt is under way for stays `closing` until the attempt ends.
 
@@ -44,4 +43,5 @@ local function drop_hold(ref)
   if not is_held(ref) then return end
   redis.call('HDEL', P .. 'holds', ref)
   redis.call('ZREM', P .. 'ask', ref)
+  redis.pcall('ZREM', P .. 'cancelled', ref)
 end

@@ -11,6 +11,7 @@
 --   z end of the delay before the first attempt (ms), on a clock that does not jump: the store's less `moved`, see clock.lua
 --   j the state that a held closure was taken from: queued, failed, or none where no event has come yet
 --   ja for one taken from failed: when it had failed (ms)   jd for one taken from queued: what was left to its deadline (ms)
+--   cn cancel events   ct times of complete events, see cancel.lua
 --   y version; absent means 1. This release never writes it, which saves memory
 -- Every script keeps a field that it does not know. Only an empty list comes back as an empty object.
 
@@ -22,7 +23,7 @@ local ACTIONS_LIMIT = 10
 local FIELDS = { s = 'string', o = 'string', r = 'string', n = 'number', k = 'number', m = 'number', e = 'string',
   i = 'string', v = 'list', u = 'string', t = 'string', p = 'string', a = 'number', d = 'number', x = 'number',
   w = 'string', g = 'string', l = 'number', f = 'number', h = 'list', q = 'list', b = 'number', z = 'number',
-  j = 'string', ja = 'number', jd = 'number' }
+  j = 'string', ja = 'number', jd = 'number', cn = 'list', ct = 'list' }
 local NEEDED = { queued = 'd', closing = 'd', retrying = 'd', failed = 'r', closed = 'o', discarded = 'a', held = 'j' }
 
 local function is(value, kind)
@@ -79,6 +80,7 @@ local function load(ref)
 end
 
 local not_before  -- see gate.lua
+local tell_too_late  -- see cancel.lua
 
 -- The states in which a closure is unfinished: on the agenda, and open.
 local UNFINISHED = { queued = true, closing = true, retrying = true }
@@ -164,6 +166,7 @@ local function close(ref, c, outcome)
   c.o = outcome
   for _, field in ipairs(OF_UNCLOSED) do c[field] = nil end
   move(ref, c, 'closed')
+  if is_held(ref) then tell_too_late(ref, c) end
   drop_hold(ref)
 end
 
