@@ -17,7 +17,7 @@ def written(path: Path, text: str) -> None:
 
 
 def test_a_file_that_is_moved_away(tmp_path: Path) -> None:
-    """What was there stays; after the file is moved the next line is in a new one; without its folder none is lost."""
+    """What was there stays; after the file is moved the next line is in the new one; without its folder none is lost."""
     path = tmp_path / "folder" / "worker.log"
     path.parent.mkdir()
     path.write_text("before\n")
@@ -29,9 +29,13 @@ def test_a_file_that_is_moved_away(tmp_path: Path) -> None:
     path.rename(tmp_path / "one")
     logger.warning("two")
     written(path, "two\n")
+    path.rename(tmp_path / "two")
+    path.write_text("by logrotate\n")  # it may make the new file itself
+    logger.warning("another")
+    written(path, "by logrotate\nanother\n")
     path.parent.rename(tmp_path / "elsewhere")
     logger.warning("three")
-    written(tmp_path / "elsewhere" / "worker.log", "two\nthree\n")
+    written(tmp_path / "elsewhere" / "worker.log", "by logrotate\nanother\nthree\n")
     assert writer.lost == 0
 
 
