@@ -17,7 +17,7 @@ def written(path: Path, text: str) -> None:
 
 
 def test_a_file_that_is_moved_away(tmp_path: Path) -> None:
-    """What was there stays; after the file is moved the next line is in the new one; without its folder none is lost."""
+    """What was there stays; after it is moved the next line is in the new file; without its folder none is lost."""
     path = tmp_path / "folder" / "worker.log"
     path.parent.mkdir()
     path.write_text("before\n")
