@@ -115,8 +115,8 @@ def test_wrong_usage_of_files(cli: Cli, store: redis.Redis, taker: list[str], tm
     """A file that is not there or cannot be read, and `-` beside others, are wrong usage."""
     cli.sow(FAILED)
     (tmp_path / "X").write_text("sg_1\n")
-    code, _ = cli.said(*taker, *(str(tmp_path / "X") if word == "X" else word for word in given))
-    assert code == 2
+    code, said = cli.said(*taker, *(str(tmp_path / "X") if word == "X" else word for word in given))
+    assert (code, "- alone reads standard input" in said) == (2, given[0] == "-"), said
     assert untouched(cli, store)
 
 
