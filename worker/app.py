@@ -6,7 +6,6 @@ import gc
 import logging
 import os
 import signal
-import sys
 import threading
 import warnings
 from contextlib import ExitStack
@@ -24,11 +23,10 @@ from worker.broker import celery_variables, log_options
 from worker.broker.celery_settings import celery_settings
 from worker.broker.consuming import Consuming
 from worker.dispatch.dispatcher import Dispatcher
-from worker.observe import logs, stdio
+from worker.observe import last_words, logs, stdio
 from worker.observe.error_words import in_words
 from worker.observe.metrics import WorkerMetrics
 from worker.observe.metrics_page import MetricsPage
-from worker.observe.redaction import guard_tracebacks, redact
 from worker.process.runtime import WRONG_CONFIGURATION, Runtime
 from worker.settings import Settings, load, unknown_variables
 from worker.store.embedded import EmbeddedStore
@@ -109,7 +107,7 @@ def _configuration() -> dict[str, Any]:
     try:
         return celery_settings(load())
     except ConfigurationError as error:
-        sys.stderr.write(redact(f"closer: {error}\n"))
+        last_words.say(str(error))
         raise SystemExit(WRONG_CONFIGURATION) from error
 
 
@@ -173,12 +171,12 @@ def _end_by_force(code: int) -> None:
 def _log_from_now_on(sender: str, instance: Any, options: dict[str, Any], **_: Any) -> None:
     """Turn everything that is printed into log lines. This is the first thing that Celery's worker does."""
     settings = load()
-    guard_tracebacks()
+    last_words.guard_tracebacks()
     file = log_options.file(options, sender)
     try:
         logs.configure(log_options.level(options, settings.log_level), settings.log_format, file)
     except OSError as error:
-        sys.stderr.write(f"closer: the log file {file} cannot be opened ({error.strerror}); name another: --logfile\n")
+        last_words.say(f"the log file {file} cannot be opened ({error.strerror}); name another: --logfile")
         raise SystemExit(WRONG_CONFIGURATION) from error
     stdio.take_over()
     if os.geteuid() != 0:  # Celery takes a group that the system cannot name for root's

@@ -101,7 +101,7 @@ def test_proxies(tmp_path: Path, store_url: str, proxy: str, monkeypatch: pytest
 
 CRASH = """
 import sys, threading
-from worker.observe.redaction import guard_tracebacks
+from worker.observe.last_words import guard_tracebacks
 guard_tracebacks()
 def crash(): raise ValueError("redis://:s3cr%21et@h/ s3cr!et")
 thread = threading.Thread(target=crash)

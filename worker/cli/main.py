@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from tasks.errors import CloserError, ConfigurationError
 from worker import first_signals
 from worker.cli import live, streams, utf8
-from worker.observe.redaction import guard_tracebacks, redact
+from worker.observe.last_words import guard_tracebacks, say
+from worker.observe.redaction import redact
 
 CANNOT, WRONG_USAGE = 1, 2
+_LOGGING = {"worker", "up", "console"}  # commands whose stderr is a log; others speak to people
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -45,9 +47,13 @@ def _run(arguments: Sequence[str]) -> int | str | None:
         from worker.cli import phrase
         from worker.operations.refusal import Refused
 
-        return _told(phrase.error(error), WRONG_USAGE if isinstance(error, ConfigurationError | Refused) else CANNOT)
+        code = WRONG_USAGE if isinstance(error, ConfigurationError | Refused) else CANNOT
+        return _told(phrase.error(error), code, is_log=not _LOGGING.isdisjoint(arguments[:1]))
 
 
-def _told(problem: str, code: int) -> int:
-    sys.stderr.write(redact(f"closer: {problem}\n"))  # click would load slowly
+def _told(problem: str, code: int, *, is_log: bool = False) -> int:
+    if is_log:
+        say(problem)
+    else:
+        sys.stderr.write(redact(f"closer: {problem}\n"))  # click would load slowly
     return code

@@ -10,12 +10,8 @@ import json
 import logging
 import os
 import re
-import sys
-import threading
-import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from types import TracebackType
 from urllib.parse import parse_qsl, quote, unquote
 
 from tasks.api.address import is_readable, several
@@ -62,19 +58,6 @@ class RedactingFormatter(logging.Formatter):
 def redact(text: object) -> str:
     """Return the text without the secrets of this process's environment."""
     return Redaction(os.environ)(str(text))
-
-
-def guard_tracebacks() -> None:
-    """Keep the secrets out of tracebacks of errors that nobody catches, in the process and in its threads."""
-    sys.excepthook = _print
-    threading.excepthook = lambda args: _print(args.exc_type, args.exc_value, args.exc_traceback)
-
-
-def _print(kind: type[BaseException], error: BaseException | None, at: TracebackType | None) -> None:
-    if issubclass(kind, KeyboardInterrupt | SystemExit):
-        return
-    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, at))))
-    sys.stderr.flush()
 
 
 def _secrets(environ: Mapping[str, str]) -> Iterator[str]:
