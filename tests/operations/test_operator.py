@@ -243,6 +243,7 @@ async def test_a_second_front_end_acts_on_failed_closures_only(hatch: Hatch) -> 
     assert entries[0][1][b"door"] == b"hatch"
 
 
+@pytest.mark.long(but=["show"])
 @pytest.mark.parametrize("module", ["gate", "bulk", "status", "list", "show", "audit", "rejected", "publish"])
 def test_commands_that_do_not_call_the_api_start_without_its_client(module: str) -> None:
     """They do not import the API's client, so that they start fast."""

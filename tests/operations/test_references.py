@@ -120,6 +120,7 @@ def test_wrong_usage_of_files(cli: Cli, store: redis.Redis, taker: list[str], tm
     assert untouched(cli, store)
 
 
+@pytest.mark.long(but=["requeue"])
 def test_standard_input_that_is_closed_is_empty(cli: Cli, taker: list[str]) -> None:
     """It is no traceback, and nothing is done."""
     shell = ["sh", "-c", 'exec "$@" <&-', "sh", *CLOSER, *taker, "-"]
