@@ -179,9 +179,7 @@ STATES: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "full": ({"maxmemory": "1mb"}, "it is out of memory", "raise maxmemory"),
     "a replica": ({"replicaof": "127.0.0.1 1"}, "it is a read-only replica", "point CLOSER_REDIS_URL at the primary"),
-    "a cluster": (
-        CLUSTER, "it is a cluster, which closer does not support", "a single primary"
-    ),
+    "a cluster": (CLUSTER, "it is a cluster, which closer does not support", "a single primary"),
 }  # fmt: skip
 
 
