@@ -13,6 +13,7 @@ from tasks.errors import LedgerBroken, StoreUnavailable
 from tasks.outage_log import OutageLog
 from worker.operations.context import OperatorContext
 from worker.operations.metric_families import Families, families, families_of_the_store
+from worker.operations.operator import Verb
 from worker.operations.snapshot import Snapshot, take
 
 FRESH_S = 1.0  # a snapshot counts for so long, however many ask
@@ -38,6 +39,7 @@ class FleetMetrics:
 
         While the store is away, `closer_store_up` is 0 and the others are those of the last snapshot. Raises Refused.
         """
+        context.guard(Verb.STATUS)  # the snapshot may be another one's
         async with self._turn:
             if self._clock() - self._asked_s >= FRESH_S:
                 await self._look(context)

@@ -14,6 +14,7 @@ from tasks.ledger.ledger import Ledger
 from worker.settings import Settings
 from worker.web import v1
 from worker.web.door import Door
+from worker.web.metrics import FleetPage
 from worker.web.problems import Problem, explain
 from worker.web.schema import document
 from worker.web.shell import Shell
@@ -31,6 +32,7 @@ def routes(settings: Settings, ledger: Ledger) -> FastAPI:
     # No pages of Swagger or Redoc: they would load programs from elsewhere.
     app = FastAPI(title="closer", version="1", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
     site = app.state.site = Site.of(settings, ledger)
+    app.state.metrics = FleetPage(site)
     app.router.redirect_slashes = False  # a sender may lose its body, or its token, on a redirect
     base = settings.public_url or ""
 

@@ -6,15 +6,16 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
 from starlette.responses import Response
 
 from tasks.history import iso
 from tasks.ledger.values import Unreadable
 from worker.operations import audit, dead_letters, gate, listing
-from worker.operations.metrics import fleet_metrics
 from worker.operations.moment import Moment
 from worker.operations.status import status
 from worker.operations.story import story
+from worker.web.metrics import FleetPage
 from worker.web.problems import Json, Problem
 from worker.web.query import AuditQuery, GroupQuery, ListQuery, PageQuery
 from worker.web.site import Visitor
@@ -131,7 +132,7 @@ async def resume(visitor: Visitor, body: Resuming) -> Response:
 
 
 @router.get("/metrics", summary="Metrics in the text format of Prometheus")
-async def metrics(visitor: Visitor) -> Response:
-    """Return what `closer metrics` prints."""
-    async with store_time():
-        return Response(await fleet_metrics(visitor), media_type="text/plain; version=0.0.4")
+async def metrics(request: Request) -> Response:
+    """Return what `closer metrics` prints, also while the store is away."""
+    page: FleetPage = request.app.state.metrics
+    return await page.answer(request)
