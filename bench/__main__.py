@@ -11,7 +11,7 @@ import click
 from bench.lab import Lab, lab
 from bench.options import Options
 from bench.report import Section, document
-from bench.scenarios import drain, hold, idle, latency, profile, store, sweep, throughput, two
+from bench.scenarios import door, drain, hold, idle, latency, profile, store, sweep, throughput, two
 
 RESULTS = Path(__file__).parent / "results.md"
 SCENARIOS: dict[str, Callable[[Lab, Options], Iterator[Section]]] = {
@@ -24,6 +24,7 @@ SCENARIOS: dict[str, Callable[[Lab, Options], Iterator[Section]]] = {
     "drain": drain.measure,
     "sweep": sweep.measure,
     "hold": hold.measure,
+    "door": door.measure,
 }
 BY_NAME = {"profile": profile.measure}  # not in `all`: looking into another process takes rights that not all have
 
@@ -44,7 +45,9 @@ BY_NAME = {"profile": profile.measure}  # not in `all`: looking into another pro
 )
 @click.option("--write", is_flag=True, help="Write bench/results.md.")
 def main(names: tuple[str, ...], latency_ms: float, write: bool, **given: object) -> None:
-    """Measure: throughput (the default), latency, store, idle, parked, two, drain, sweep, hold, or all; or profile."""
+    """Measure: throughput (the default), latency, store, idle, parked, two, drain, sweep, hold, door, or all; or
+    profile.
+    """
     options = Options(latency_s=latency_ms / 1000, **given)  # type: ignore[arg-type]  # checked by click
     chosen = [*(SCENARIOS if "all" in names else ()), *names] or ["throughput"]
     sections = []

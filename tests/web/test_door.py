@@ -13,12 +13,18 @@ import pytest
 import redis
 from redis.asyncio import Redis
 
+from tasks.ledger.ledger import Ledger
 from tests.support import STREAM, cloud_event, run, url_of, valkey
 from tests.web.conftest import Console, give, kind, signed
 from tests.web.taking import facts, take_in
 from tests.web.test_process import inside
+from worker.operations import accept as accepting
+from worker.operations.accept import Accept
+from worker.settings import load
 from worker.web import body
+from worker.web.access import ANYBODY
 from worker.web.door import Refusals
+from worker.web.problems import Problem
 
 ONE, BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
 CE = {"ce-specversion": "1.0", "ce-id": "7", "ce-source": "wms", "ce-type": "group.complete"}
@@ -293,9 +299,6 @@ def test_refusals_are_remembered(console: Console, store: redis.Redis) -> None:
 
 def test_only_the_last_refusals_are_kept() -> None:
     """A sender that repeats its fault takes no more memory."""
-    from worker.web.access import ANYBODY
-    from worker.web.problems import Problem
-
     kept = Refusals()
     for number in range(120):
         kept.add(ANYBODY, Problem("not-json", str(number)))
@@ -310,6 +313,19 @@ async def test_both_doors_make_the_same_of_it(console: Console, store: redis.Red
     fields: Any = {name.replace("ce-", "ce_"): value for name, value in CE.items()} | {"data": DATA}
     store.xadd(STREAM, fields)
     assert facts(*await take_in(real)) == by_http
+
+
+async def test_many_at_once_go_in_steps(real: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each sender gets the id of its own event, in whichever step it went, also while the fleet's stream changes."""
+    monkeypatch.setattr(accepting, "_STEP_BYTES", 100)
+    accept = Accept(Ledger(real), load())
+    events = [f'{{"reference": "sg_{number}"}}'.encode() for number in range(20)]
+    taken = await asyncio.gather(*(accept(ANYBODY, event) for event in events))
+    found: Any = await real.xrange(STREAM)
+    entries = dict(found)
+    assert [entries[one.ids[0].encode()][b"event"] for one in taken] == events
+    await accept._append([("one", events[0]), ("other", events[1]), ("one", events[2])])
+    assert [await real.xlen(name) for name in ("one", "other")] == [2, 1]
 
 
 def test_a_folder_is_not_needed(tmp_path: Path, store_url: str) -> None:

@@ -107,6 +107,12 @@ def test_a_host_that_is_not_this_machines(store_url: str, host: str) -> None:
     assert "CLOSER_HTTP_HOST" in done.stderr or "token" in done.stderr
 
 
+def test_a_host_that_no_name_server_knows() -> None:
+    """It is a wrong setting, too."""
+    with pytest.raises(ConfigurationError, match="is not a host of this machine"):
+        listen.listen("no.such.host.invalid", free_port())
+
+
 def test_a_host_that_cannot_be_listened_on() -> None:
     """The reason is told."""
     with pytest.raises(ConfigurationError, match="the console cannot listen on"):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tasks.errors import CloserError
 from tasks.events import batch
 from tasks.events.batch import Element
-from tasks.events.event import MAX_EVENT_BYTES, GroupComplete, Rejection, parse
+from tasks.events.event import MAX_EVENT_BYTES, Rejection, parse
 from tasks.events.event_type import EventTypes
 from tasks.events.strict_json import load
 from tasks.ledger.ledger import Ledger
@@ -157,12 +157,12 @@ def _refuse_out_of_scope(elements: Sequence[Element], scope: Scope, stream: str)
         event = one.event
         if isinstance(event, Rejection):
             event = parse(one.body, source=stream, event_id=_UNKNOWN, types=_ANY_TYPE, use_subject=True)
-        if isinstance(event, GroupComplete) and not scope.covers(event.source, event.reference):
+        if not (isinstance(event, Rejection) or scope.covers(event.source, event.reference)):
             raise OutOfScope(index, f"event {index}: the token may not send it, by its source or its reference")
 
 
 def _id_of(element: Element) -> str:
-    return element.event.event_id if isinstance(element.event, GroupComplete) else element.identity
+    return element.identity if isinstance(element.event, Rejection) else element.event.event_id
 
 
 def _steps(bodies: Sequence[tuple[str, bytes]]) -> Iterator[tuple[str, list[bytes]]]:
@@ -175,5 +175,4 @@ def _steps(bodies: Sequence[tuple[str, bytes]]) -> Iterator[tuple[str, list[byte
             step, size = [], 0
         step.append(body)
         size, at = size + len(body), stream
-    if step:
-        yield at, step
+    yield at, step

@@ -41,12 +41,13 @@ def routes(settings: Settings, ledger: Ledger) -> FastAPI:
 
     for kind in (Problem, CloserError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, fails)
+    # The first, because it must be fast, and a plain one: what the framework does for each request would take as long
+    # as the rest.
+    door = Door(site)
+    app.add_route("/v1/events", door.answer, methods=["POST"], include_in_schema=False)
     app.add_route("/livez", _well, include_in_schema=False)
     app.add_route("/readyz", _well, include_in_schema=False)
     app.add_route("/problems/{name}", explain, include_in_schema=False)
-    # A plain route: what the framework does for each request would take as long as the rest.
-    door = Door(site)
-    app.add_route("/v1/events", door.answer, methods=["POST"], include_in_schema=False)
     app.add_api_route("/v1/refusals", door.refused, summary="The last requests of the door that were refused")
     app.include_router(v1.router)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
