@@ -25,6 +25,8 @@ _BROKER = (
     "WATCH KEY", "UNWATCH", "PING", "BRPOP KEY 1", "LPUSH KEY x", "RPUSH KEY x", "LLEN KEY", "DEL KEY", "EXISTS KEY",
     "GET KEY", "SET KEY x", "HDEL KEY x", "HGET KEY x", "HSET KEY x x", "SADD KEY x", "SREM KEY x", "SMEMBERS KEY",
     "ZADD KEY 1 x", "ZRANGE KEY 0 1", "ZREM KEY x", "EVALSHA 0 1 KEY", "SCRIPT LOAD x", "UNSUBSCRIBE CHANNEL",
+    # kombu's scripts that keep the bindings of queues which expire; it runs them now and then
+    "SCRIPT EXISTS x", "TIME", "PEXPIRE KEY 1", "ZRANGEBYSCORE KEY 0 1",
 )  # fmt: skip
 _CONTAINERS = {"XGROUP", "XINFO", "SCRIPT"}  # commands whose second word has a right of its own
 _ON_CHANNELS: dict[str, tuple[str, ...]] = {"SUBSCRIBE": (), "PUBLISH": ("x",)}
