@@ -11,7 +11,7 @@ import click
 from bench.lab import Lab, lab
 from bench.options import Options
 from bench.report import Section, document
-from bench.scenarios import door, drain, hold, idle, latency, profile, store, sweep, throughput, two
+from bench.scenarios import bulk, door, drain, hold, idle, latency, profile, store, sweep, throughput, two
 
 RESULTS = Path(__file__).parent / "results.md"
 SCENARIOS: dict[str, Callable[[Lab, Options], Iterator[Section]]] = {
@@ -25,6 +25,7 @@ SCENARIOS: dict[str, Callable[[Lab, Options], Iterator[Section]]] = {
     "sweep": sweep.measure,
     "hold": hold.measure,
     "door": door.measure,
+    "bulk": bulk.measure,
 }
 BY_NAME = {"profile": profile.measure}  # not in `all`: looking into another process takes rights that not all have
 

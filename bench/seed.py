@@ -1,4 +1,4 @@
-"""Fills the ledger by its own methods, in batches: closures that are closed, or wait for their next attempt."""
+"""Fills the ledger by its own methods, in batches: closures that are closed, failed, or wait for their next attempt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from redis.asyncio import Redis
 
 from tasks.api_health import ApiHealth
-from tasks.closure import Outcome, State
+from tasks.closure import Outcome, Reason, State
 from tasks.events.event import GroupComplete
 from tasks.history import Attempt
 from tasks.ledger.codec import pack_attempt
@@ -54,6 +54,14 @@ def parked(claim: Claim) -> Settlement:
         claim.at_ms, "warehouse-7f9c:12345", "", 503, None, None, 104, "retry", "retry in 3600.0 s", detail
     )
     return Settlement(claim.reference, claim.lease, State.RETRYING, pack_attempt(attempt), delay_s=3600.0)
+
+
+def failed(claim: Claim) -> Settlement:
+    """What an attempt comes to that a person must look at."""
+    attempt = Attempt(
+        claim.at_ms, "warehouse-7f9c:12345", "", 409, "conflict", None, 104, "notlocked", "failed: not_locked", "open"
+    )
+    return Settlement(claim.reference, claim.lease, State.FAILED, pack_attempt(attempt), reason=Reason.NOT_LOCKED)
 
 
 def fill(store_url: str, names: Sequence[str], event: Event, settle: Settle) -> float:

@@ -8,6 +8,7 @@
           └───────── due ─────────────────┘
 
 (1) an operator asked the API, and it shows the group open: `closer verify`.
+A re-queue or a discard may be recalled: a closure that was discarded, or not called since, is failed again.
 That a group is closed is a fact: whoever brings it, from every state, also from discarded and held, it leads to closed.
 A queued, retrying or failed closure may be held: it leaves that state until it is released, and then has it back. One
 that is closing is held when its attempt ends. A group may be held before any event has come for it.
@@ -31,7 +32,7 @@ class State(StrEnum):
 
     QUEUED: it waits for an attempt. CLOSING: a worker has claimed it. RETRYING: it waits for its next attempt. FAILED:
     an operator must look at it. CLOSED is final unless the API itself denies it. DISCARDED is final unless the group
-    turns out to be closed. HELD: it is not called until somebody releases it.
+    turns out to be closed, or the discard is recalled. HELD: it is not called until somebody releases it.
     """
 
     QUEUED = "queued"
@@ -66,13 +67,13 @@ class Reason(StrEnum):
 
 OPEN_STATES = frozenset({State.QUEUED, State.CLOSING, State.RETRYING})
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.QUEUED: frozenset({State.CLOSING, State.CLOSED, State.HELD}),
+    State.QUEUED: frozenset({State.CLOSING, State.CLOSED, State.FAILED, State.HELD}),
     State.CLOSING: frozenset({State.QUEUED, State.RETRYING, State.CLOSED, State.FAILED, State.HELD}),
     State.RETRYING: frozenset({State.QUEUED, State.CLOSING, State.CLOSED, State.HELD}),
     State.FAILED: frozenset({State.QUEUED, State.DISCARDED, State.CLOSED, State.HELD}),
     State.HELD: frozenset({State.QUEUED, State.FAILED, State.CLOSED}),
     State.CLOSED: frozenset({State.FAILED}),
-    State.DISCARDED: frozenset({State.CLOSED}),
+    State.DISCARDED: frozenset({State.CLOSED, State.FAILED}),
 }
 
 
@@ -84,6 +85,7 @@ class Closure:
     `history` keeps the last 20 of them, oldest first. `source`, `event_id`: the identity of the event that made it.
     `entered_ms`: since when it is in its state. `next_attempt_ms`: set only while it waits for a retry or its time.
     `actions`: the last 10 of the operators. `hold`: who holds the group. `cancels`: the last 16 cancel events.
+    `recall`: the id of the bulk action that takes its re-queue back if the attempt under way ends without a call.
     """
 
     reference: str
@@ -103,6 +105,7 @@ class Closure:
     actions: tuple[OperatorAction, ...] = ()
     hold: Hold | None = None
     cancels: tuple[Cancel, ...] = ()
+    recall: str | None = None
 
     @property
     def damaged(self) -> bool:

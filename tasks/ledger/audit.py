@@ -25,7 +25,7 @@ class Announced:
     """What an operator is about to do. `name` and `why` are the operator's own words. `door`: the front end.
 
     `selection`: which closures or rejected events, as JSON, with the action's options. An entry of an earlier release
-    has it in words instead: `in_words`. So have actions that select nothing.
+    has it in words instead: `in_words`. So have actions that select nothing. `action_id`: of the stored bulk action.
     """
 
     name: str
@@ -34,6 +34,14 @@ class Announced:
     why: str
     door: str = ""
     in_words: str = ""
+    action_id: str = ""
+
+    def as_fields(self, matched: int, skipped: Mapping[str, int] | None = None) -> dict[str, Any]:
+        """Return the fields of the announcement. `matched`, `skipped`: as in `Audit.announce`."""
+        return {
+            "by": self.name, "door": self.door, "action": self.action, "selection": json.dumps(self.selection),
+            "why": self.why, "matched": matched, "skipped": json.dumps(skipped or {}),
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,7 @@ class AuditEntry:
             "at": self.at, "by": self.action.name, "door": self.action.door or None, "action": self.action.action,
             "selection": self.action.selection, "matched": self.matched, "changed": self.changed,
             "skipped": self.skipped, "why": self.action.why, "id": self.entry_id,
+            "action_id": self.action.action_id or None,
         }  # fmt: skip
 
 
@@ -86,10 +95,7 @@ class Audit(Entries):
 
         A crash between this and the first change leaves an announcement without an effect.
         """
-        fields = {
-            "by": action.name, "door": action.door, "action": action.action, "selection": json.dumps(action.selection),
-            "why": action.why, "matched": matched, "skipped": json.dumps(skipped or {}),
-        }  # fmt: skip
+        fields = action.as_fields(matched, skipped)
         entry_id: bytes = await self._scripts.run("announce", *(word for pair in fields.items() for word in pair))
         return entry_id.decode()
 
@@ -130,7 +136,8 @@ class Audit(Entries):
 
 def _announced(row: _Row) -> Announced:
     by, action, why, door, words = (row.get(name, "") for name in ("by", "action", "why", "door", "filter"))
-    return Announced(by, action, _object(row.get("selection", "null")), why, door, words)
+    selection = _object(row.get("selection", "null"))
+    return Announced(by, action, selection, why, door, words, row.get("bulk", ""))
 
 
 def _entry(entry_id: str, row: _Row, results: Mapping[str, _Row]) -> AuditEntry:

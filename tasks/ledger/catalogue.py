@@ -188,14 +188,14 @@ class Catalogue:
         last = closures[limit - 1]
         return Page(closures[:limit], Cursor(str(last.entered_ms), query.index_of(last), last.reference))
 
-    async def references(self, query: Query) -> AsyncIterator[tuple[str, State]]:
-        """Yield the reference and the state of every closure that matches, oldest first.
+    async def references(self, query: Query) -> AsyncIterator[tuple[str, State, int]]:
+        """Yield each closure that matches, oldest first: reference, state, when it entered that (ms since the epoch).
 
         Closures that enter their state after the call began are left out, so the iteration ends.
         """
         async for rows, _ in self._stretches(query, "references", "oldest", _START, None):
-            for reference, state in zip(rows[::2], rows[1::2], strict=True):
-                yield reference.decode(), State(state.decode())
+            for reference, state, at_ms in zip(rows[::3], rows[1::3], rows[2::3], strict=True):
+                yield reference.decode(), State(state.decode()), int(at_ms)
 
     async def groups(self, query: Query, by: GroupBy) -> dict[str | None, Group]:
         """Count the closures that match by reason, source or error code. The key None counts those that have none."""
@@ -229,7 +229,7 @@ class Catalogue:
         """
         # A closure that changes its state moves to the newest end. Without a last time, a reading could go on for ever.
         query = await self._until_now(query) if order == "oldest" else query
-        per_row = {"references": 2, "records": 6}.get(wanted, 4)
+        per_row = {"references": 3, "records": 6}.get(wanted, 4)
         left = limit
         while query.indexes and left != 0:
             room = _STRETCH if left is None or wanted not in ("records", "references") else min(left, _RETURNED)

@@ -93,6 +93,7 @@ def _read_record(reference: str, record: Mapping[str, Any], entered: float, agen
         history=tuple(map(unpack_attempt, record.get("h", ()))),
         actions=tuple(map(_action, record.get("q", ()))),
         cancels=tuple(map(_cancel, record.get("cn", ()))),
+        recall=record.get("Ab"),
     )
 
 

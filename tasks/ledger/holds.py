@@ -68,7 +68,7 @@ class Holds:
         rows = await self._scripts.run("hold", "hold", details, audit, *references)
         if rows and rows[0][0] == b"older workers":
             raise OlderWorkers(shown(rows[0][1]).split(", "))
-        return [_answer(row) for row in rows]
+        return [read_answer(row) for row in rows]
 
     async def release(self, references: Sequence[str], *, audit: str = "") -> list[HoldAnswer]:
         """End the holds of these groups, and return what became of each. `audit`: as in `hold`.
@@ -76,7 +76,7 @@ class Holds:
         A closure that was queued or waited for a retry is queued, with the time to its deadline that it had left, and
         at least a minute. A failed one is failed again, unless an event came for it meanwhile.
         """
-        return [_answer(row) for row in await self._scripts.run("hold", "release", "", audit, *references)]
+        return [read_answer(row) for row in await self._scripts.run("hold", "release", "", audit, *references)]
 
     async def to_ask(self, limit: int, *, again_s: float) -> list[str]:
         """Take up to `limit` held groups of which nobody knows whether their last call took effect.
@@ -90,8 +90,9 @@ class Holds:
         await self._scripts.ask(self._scripts.redis.zrem(self._scripts.key("ask"), *references))
 
 
-def _answer(row: list[Any]) -> HoldAnswer:
-    word, raw, left_ms = row
+def read_answer(row: list[Any]) -> HoldAnswer:
+    """Read what `lua/hold.lua` returns for one group."""
+    word, raw, left_ms = row[:3]
     return HoldAnswer(
         HoldWord(word.decode()), read_hold(raw) if raw else None, int(left_ms) / 1000 if left_ms else None
     )

@@ -12,6 +12,7 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from tasks.ledger.alerts import AlertLease
 from tasks.ledger.audit import Audit
+from tasks.ledger.bulk import BulkActions
 from tasks.ledger.catalogue import Catalogue
 from tasks.ledger.closures import Closures
 from tasks.ledger.dead_letters import DeadLetters
@@ -64,6 +65,7 @@ class Ledger(Closures):
         self.events = EventStreams(scripts, namespace.group)
         self.heartbeats = Heartbeats(scripts)
         self.holds = Holds(scripts)
+        self.bulk = BulkActions(scripts)
         self.inspector = Inspector(scripts)
         self.policy = FleetPolicies(scripts, api)
         self.notices = Notices(scripts)

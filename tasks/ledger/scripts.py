@@ -32,8 +32,8 @@ from tasks.ledger.version import LEDGER_VERSION, OLDEST_BESIDE
 _FOLDER = Path(__file__).parent / "lua"
 # The order matters: each part uses those before it.
 _LIBRARY = (
-    "base", "tally", "notices", "damage", "holds", "record", "audit", "gate", "holding", "cancel", "keys", "clock",
-    "rise", "inspection", "stream", "letters",
+    "base", "tally", "notices", "damage", "holds", "bulk", "record", "audit", "gate", "bulk_verbs", "holding", "cancel",
+    "keys", "clock", "rise", "stepping", "inspection", "stream", "letters",
 )  # fmt: skip
 _SHEBANG = "#!lua"
 _READS = "no-writes"

@@ -7,7 +7,7 @@ the earlier ones can read, so a rolling update is safe.
 
 0  all releases before versions existed; they do not refuse a newer ledger
 1  notices, versions
-2  holds, and times before which a group is not closed
+2  holds, times before which a group is not closed, and bulk actions that are followed and can be recalled
 """
 
 LEDGER_VERSION = 2

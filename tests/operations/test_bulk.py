@@ -34,7 +34,11 @@ def test_the_operators_story(cli: Cli, store: redis.Redis, tmp_path: Path) -> No
     assert count(store, "failed") == 900
     with run_in_thread(Simulator()) as (url, simulator):
         done = cli("requeue", "--reason", "not_found", "--by", "jane", "--why", "account fixed", "--json")
-        assert json.loads(done.stdout) == {"matched": 300, "requeued": 300, "skipped": {}, "dry_run": False}
+        told = json.loads(done.stdout)
+        action_id = told.pop("id")
+        assert told == {"matched": 300, "requeued": 300, "skipped": {}, "dry_run": False}
+        assert f"Action {action_id}: requeue 300 groups; Ctrl-C stops it" in done.stderr.splitlines()[0]
+        assert f"closer actions stop {action_id}" in done.stderr.splitlines()[0]
         with Process(tmp_path, "worker", redis_url=cli.url, api_base_url=url):
             until(lambda: count(store, "closed") == 300, "the re-queued groups are closed")
         called = set(simulator.records())
@@ -44,6 +48,7 @@ def test_the_operators_story(cli: Cli, store: redis.Redis, tmp_path: Path) -> No
     assert entry == {
         "by": "jane", "action": "requeue", "filter": "--reason not_found", "matched": 300, "changed": 300,
         "skipped": {}, "why": "account fixed", "door": "cli", "selection": {"filter": {"reason": ["not_found"]}},
+        "action_id": action_id,
     }  # fmt: skip
     story = cli.json("show", "sg_00001")
     assert [attempt["trigger"] for attempt in story["history"]] == ["automatic", "bulk"]
@@ -64,6 +69,7 @@ def test_what_cannot_be_requeued_is_counted_by_why(cli: Cli) -> None:
     """A closed group and an unknown one are left alone and counted; if nothing was done, the exit code is 1."""
     cli.sow([Seed("sg_closed"), *failed(1)])
     result = cli.json("requeue", "sg_closed", "sg_never", "sg_00000")
+    assert len(result.pop("id")) == 9
     assert result == {"matched": 3, "requeued": 1, "skipped": {"closed": 1, "unknown": 1}, "dry_run": False}
     again = cli.json("requeue", "sg_closed", "sg_00000", code=1)
     assert (again["requeued"], again["skipped"]) == (0, {"closed": 1, "queued": 1})
@@ -115,28 +121,32 @@ def test_lock_makes_the_worker_lock_open_groups_first(cli: Cli, store: redis.Red
     assert cli.lines("audit")[0]["filter"] == "--reason not_locked --lock"
 
 
-def test_ctrl_c_stops_between_chunks_and_the_same_command_does_the_rest(
-    cli: Cli, store: redis.Redis, tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_the_action_and_resume_does_the_rest(
+    cli: Cli, store: redis.Redis, tmp_path: Path, number: signal.Signals
 ) -> None:
     """The output and the audit say how many were done, and no closure is changed twice."""
     cli.sow(failed(600))
     command = ("requeue", "--state", "failed", "--rate", "100/s", "--json")
     with Process(tmp_path, *command, redis_url=cli.url, operator="olga") as running:
         until(lambda: count(store, "queued") >= 100, "the first chunk")
-        assert running.stop(signal.SIGINT) == 1
+        assert running.stop(number) == 1
         output = running.output
-    result = json.loads(output.splitlines()[0])
+    [result] = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     assert result["stopped"] is True
     assert 0 < result["requeued"] == count(store, "queued") < 600
-    assert "The same command again does the rest" in output
-    rest = cli.json("requeue", "--state", "failed")
-    assert result["requeued"] + rest["requeued"] == 600
-    assert [entry["changed"] for entry in cli.lines("audit")] == [result["requeued"], rest["requeued"]]
+    assert "Stopped: olga interrupted it" in output
+    assert f"To go on: closer actions resume {result['id']}" in output
     assert f"{600 - result['requeued']} not touched: interrupted, or still going on" in cli.text("audit")
+    assert cli.json("actions", "show", result["id"])["state"] == "stopped"
+    store.hdel(key_of(f"action:{result['id']}"), "rate")  # it would take another five seconds
+    rest = cli.json("actions", "resume", result["id"])
+    assert (rest["changed"], rest["state"], count(store, "queued")) == (600, "done", 600)
+    assert [entry["changed"] for entry in cli.lines("audit")] == [600, 1]
 
 
 def test_an_action_that_is_killed_has_its_audit_entry(cli: Cli, store: redis.Redis, tmp_path: Path) -> None:
-    """What took effect before the kill is counted in the audit, exactly."""
+    """What took effect before the kill is counted in the audit, exactly; without a worker nothing goes on."""
     cli.sow(failed(600))
     with Process(tmp_path, "requeue", "--state", "failed", "--rate", "100/s", redis_url=cli.url) as running:
         until(lambda: count(store, "queued") >= 100, "the first chunk")
@@ -150,6 +160,7 @@ def test_discard_needs_a_reason_and_is_final(cli: Cli, store: redis.Redis) -> No
     cli.sow(failed(3))
     cli("discard", "--reason", "gone", code=2)
     result = cli.json("discard", "--reason", "gone", "--why", "removed")
+    assert len(result.pop("id")) == 9
     assert result == {"matched": 1, "discarded": 1, "skipped": {}, "dry_run": False}
     assert count(store, "discarded") == 1
     assert cli.json("requeue", "sg_00002", code=1)["skipped"] == {"discarded": 1}

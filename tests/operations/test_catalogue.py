@@ -133,7 +133,7 @@ async def test_groups_count_and_name_the_oldest(shelf: Shelf) -> None:
 
 async def test_references_come_with_their_states(shelf: Shelf) -> None:
     """All that match come, oldest first, however many they are."""
-    found = [pair async for pair in shelf.catalogue.references(Query(prefix="a-"))]
+    found = [(reference, state) async for reference, state, _ in shelf.catalogue.references(Query(prefix="a-"))]
     assert sorted(found) == [("a-1", State.FAILED), ("a-2", State.CLOSED)]
 
 

@@ -83,6 +83,7 @@ def test_a_bulk_action_tells_its_end(cli: Cli, store: redis.Redis, verb: str) ->
     cli(verb, "--reason", "gone", "--why", "because", "--yes", operator="ann")
     [ended] = [one["fields"] for one in cli.json("status")["notices"] if one["kind"] == "action_ended"]
     assert ended.pop("id")
+    assert len(ended.pop("action_id")) == 9
     assert ended == {
         "action": verb, "by": "ann", "why": "because", "matched": 3, "changed": 3, "stopped": False
     }  # fmt: skip

@@ -32,11 +32,11 @@ from worker.operations.selection import Filter, Selection
 from worker.operations.step import Step
 from worker.settings import load
 
-LOOKS = {Verb.STATUS, Verb.LIST, Verb.SHOW, Verb.REJECTED, Verb.AUDIT, Verb.CHECK}
+LOOKS = {Verb.STATUS, Verb.LIST, Verb.SHOW, Verb.REJECTED, Verb.AUDIT, Verb.CHECK, Verb.ACTIONS}
 UNAUDITED = LOOKS | {Verb.PUBLISH, Verb.FOLLOW, Verb.LIST_TOKENS}
 ACTS = {
     Verb.REQUEUE, Verb.DISCARD, Verb.VERIFY, Verb.HOLD, Verb.RELEASE, Verb.PAUSE, Verb.RESUME, Verb.REPLAY,
-    Verb.DISCARD_REJECTED, Verb.EXPORT_REJECTED,
+    Verb.DISCARD_REJECTED, Verb.EXPORT_REJECTED, Verb.STOP_ACTION, Verb.RESUME_ACTION, Verb.RECALL,
 }  # fmt: skip
 MAY: dict[Role, set[Verb]] = {
     Role.EMITTER: {Verb.PUBLISH, Verb.FOLLOW},
@@ -238,6 +238,7 @@ async def test_a_second_front_end_gets_every_refusal(
 async def test_a_second_front_end_acts_on_failed_closures_only(hatch: Hatch) -> None:
     """What is not failed is skipped, and the audit names the door."""
     answer = await hatch.ask("requeue", references=["sg_1", "closed", "never"])
+    assert len(answer.pop("id")) == 9
     assert answer == {"matched": 3, "requeued": 1, "skipped": {"closed": 1, "unknown": 1}, "dry_run": False}
     entries: Any = await hatch.context.ledger.redis.xrange(key_of("audit"))
     assert entries[0][1][b"door"] == b"hatch"

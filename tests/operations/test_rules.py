@@ -152,7 +152,7 @@ async def test_what_fails_later_is_not_acted_upon(context: OperatorContext) -> N
     await book.receive("sg_later")
     await book.failed("sg_later")
     result = await bulk.discard(context, frozen, WHY)
-    assert (result.changed, dict(result.skipped)) == (1, {"queued": 1})
+    assert (result.changed, dict(result.skipped)) == (1, {"moved on": 1})
     assert (await book.read("sg_later")).state is State.FAILED
 
 

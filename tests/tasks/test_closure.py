@@ -109,7 +109,7 @@ def test_iso() -> None:
 
 
 def test_transitions_are_the_diagram() -> None:
-    """The table holds the arrows of the module's diagram, the claim of a due retry, and that closed is a fact."""
+    """The table holds the diagram's arrows, the claim of a due retry, recalls, holds, and that closed is a fact."""
     arrows = {
         ("queued", "closing"), ("closing", "closed"), ("closing", "failed"), ("closing", "retrying"),
         ("closing", "queued"), ("retrying", "queued"), ("failed", "queued"), ("failed", "discarded"),
@@ -122,12 +122,13 @@ def test_transitions_are_the_diagram() -> None:
     table = {(old.value, new.value) for old, follow in TRANSITIONS.items() for new in follow}
     held = {(state, "held") for state in ("queued", "retrying", "failed", "closing")}
     released = {("held", "queued"), ("held", "failed")}
-    assert table == arrows | due_retry | facts | verified | held | released
+    recalled = {("queued", "failed"), ("discarded", "failed")}
+    assert table == arrows | due_retry | facts | verified | held | released | recalled
     assert set(TRANSITIONS) == set(State)
 
 
 def test_open_and_final_states() -> None:
-    """What is open can go on, what is discarded can only turn out to be closed, and nothing that ended is open."""
+    """What is open can go on, what is discarded can be recalled or turn out closed, nothing that ended is open."""
     assert {State.QUEUED, State.CLOSING, State.RETRYING} == OPEN_STATES
     assert all(TRANSITIONS[state] for state in OPEN_STATES)
-    assert TRANSITIONS[State.DISCARDED] == {State.CLOSED}
+    assert TRANSITIONS[State.DISCARDED] == {State.CLOSED, State.FAILED}

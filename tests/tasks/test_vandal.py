@@ -59,7 +59,7 @@ class Visitors:
             json.dumps([closure.as_json() for closure in page.closures])
         for by in ("reason", "source", "code"):
             await self.catalogue.groups(Query(), by)
-        references = [reference async for reference, _ in self.catalogue.references(Query())]
+        references = [reference async for reference, *_ in self.catalogue.references(Query())]
         for closure in await self.book.ledger.read(references):
             json.dumps(closure and closure.as_json())
 

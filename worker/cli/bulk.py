@@ -1,4 +1,4 @@
-"""Does what `closer requeue` and `closer discard` share: look up, ask, act in chunks, and print the result."""
+"""Does what `closer requeue` and `closer discard` share: look up, ask, act, and print the result."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import click
 
 from worker.cli import phrase
+from worker.cli.carried import say_begun, say_goes_on, say_stopped
 from worker.cli.output import counts, plain, print_json, say
 from worker.cli.progress import ProgressBar
-from worker.cli.session import stop_on_interrupt, with_context
+from worker.cli.session import leave_on_hangup, stop_on_interrupt, with_context
 from worker.operations import bulk
 from worker.operations.bulk import DONE, BulkOptions, BulkResult
 from worker.operations.context import OperatorContext
@@ -24,15 +25,21 @@ _ASK_OVER = 20
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The arguments and options of the command. `rate`: items per second, None for no limit."""
+    """The arguments and options of the command. `rate`: items per second, None for no limit.
+
+    `canary`, `canary_wait`: see `ActionOptions`; None where the command has no canary. `detach`: leave it to the fleet.
+    """
 
     selection: Selection
     by: str | None
     why: str
     rate: float | None
+    detach: bool
     dry_run: bool
     yes: bool
     as_json: bool
+    canary: int | None = None
+    canary_wait: float = 0.0
 
 
 Work = Callable[[OperatorContext, FrozenSelection, BulkOptions], Awaitable[BulkResult]]
@@ -41,8 +48,8 @@ Work = Callable[[OperatorContext, FrozenSelection, BulkOptions], Awaitable[BulkR
 def act(verb: Verb, work: Work, given: Given) -> None:
     """Do `work` on the chosen closures, and end the process with an exit code.
 
-    The code is 1 if the work was stopped, or if references were given and none of them has changed; else it is 0. Above
-    20 closures it asks first, unless `--yes` is given or stdin is not a terminal.
+    The code is 1 if the work was stopped, or if references were given and none of them has changed; else it is 0, also
+    where it is left to the fleet. Above 20 closures it asks first, unless `--yes` is given or stdin is not a terminal.
     """
 
     async def in_context(context: OperatorContext) -> BulkResult | None:
@@ -53,13 +60,24 @@ def act(verb: Verb, work: Work, given: Given) -> None:
         if len(frozen.eligible) > _ASK_OVER and not given.yes and sys.stdin.isatty():
             click.confirm(f"{verb.capitalize()} {len(frozen.eligible):,} failed closures?", abort=True, err=True)
         with ProgressBar(len(frozen.eligible), verb) as bar:
-            how = BulkOptions(given.why, given.rate or 0.0, stop_on_interrupt(), bar.advance)
-            return await work(context, frozen, how)
+            done = await work(context, frozen, _how(given, verb, len(frozen.eligible), bar))
+        if done.goes_on:
+            await say_goes_on(context, done.action)
+        return done
 
     result = with_context(in_context, by=given.by)
     if result is not None:
         _tell(result, given.as_json)
-        sys.exit(1 if result.stopped or (given.selection.references and not result.changed) else 0)
+        nothing = given.selection.references and not result.changed and not result.goes_on
+        sys.exit(1 if result.stopped or nothing else 0)
+
+
+def _how(given: Given, verb: Verb, size: int, bar: ProgressBar) -> BulkOptions:
+    return BulkOptions(
+        given.why, given.rate or 0.0, stop_on_interrupt(), bar.advance, canary=given.canary or 0,
+        canary_wait_s=given.canary_wait, detach=given.detach, leave=leave_on_hangup(),
+        begun=lambda action_id: say_begun(action_id, verb, size, detach=given.detach),
+    )  # fmt: skip
 
 
 def _tell_dry_run(frozen: FrozenSelection, as_json: bool) -> None:
@@ -78,11 +96,10 @@ def _tell(result: BulkResult, as_json: bool) -> None:
     elif result.matched:
         click.echo(f"{DONE[result.verb].capitalize()} {result.changed:,} of {result.matched:,} that match.")
         if result.skipped:
-            click.echo(f"Not the others, for only failed closures can be: {counts(dict(result.skipped))}.")
+            click.echo(f"Not the others: {counts(dict(result.skipped))}.")
     else:
         click.echo("Nothing matches; nothing was changed.")
     for reference, hold in result.holds.items():
         say(plain(phrase.held(reference, hold)))
-    if result.stopped:
-        left = result.matched - result.changed - result.skipped.total()
-        say(plain(f"Stopped: {left:,} were not touched. The same command again does the rest."))
+    if result.stopped and result.action:
+        say_stopped(result.action)

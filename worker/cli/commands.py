@@ -21,6 +21,7 @@ COMMANDS = {
     "verify": "worker.cli.verify:verify",
     "hold": "worker.cli.hold:hold",
     "release": "worker.cli.release:release",
+    "actions": "worker.cli.actions:actions",
     "pause": "worker.cli.pause:pause",
     "resume": "worker.cli.resume:resume",
     "rejected": "worker.cli.rejected:rejected",

@@ -16,6 +16,7 @@ from worker.operations.operator import Verb
 @options.selection
 @options.signed
 @options.rate
+@options.detach
 @options.dry_run
 @options.yes
 @options.as_json
@@ -23,7 +24,7 @@ def discard(**given: Any) -> None:
     """Give failed closures up for good: those named, or all that match the filters. Needs --why.
 
     Nothing will try to close them again, not even a new event. They stay in sight as `discarded`;
-    one that turns out to be closed counts as closed.
+    one that turns out to be closed counts as closed. `closer actions recall` undoes it.
 
     \b
     Example:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 
 import click
 
 from worker.cli import options, phrase
+from worker.cli.carried import say_begun, say_stopped
 from worker.cli.output import count, counts, plain, print_json, say
-from worker.cli.session import stop_on_interrupt, with_context
+from worker.cli.session import leave_on_hangup, stop_on_interrupt, with_context
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
 from worker.operations.frozen import FrozenSelection, freeze
@@ -47,7 +49,8 @@ def hold(selection: Selection, by: str | None, why: str, no_wait: bool, dry_run:
             _tell_dry_run(frozen, as_json)
             return None
         stop = stop_on_interrupt()
-        result = await hold_them(context, frozen, BulkOptions(why, stop=stop))
+        begun = partial(say_begun, verb=Verb.HOLD, size=len(frozen.eligible), detach=False)
+        result = await hold_them(context, frozen, BulkOptions(why, stop=stop, begun=begun, leave=leave_on_hangup()))
         if not no_wait:
             await _wait(context, result, stop)
         return result
@@ -93,6 +96,8 @@ def _tell(result: HoldResult, as_json: bool) -> None:
             f"PENDING: an attempt is still under way for {count(len(result.pending), 'group')}, for "
             f"{result.longest_wait_s:.0f} s at most. It may still close them. See: {look}"
         )
+    if result.stopped and result.action:
+        say_stopped(result.action)
     if result.too_late:
         _tell_too_late(result.too_late)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from typing import IO, Any
@@ -46,6 +47,23 @@ class Rate(click.ParamType[float]):
         return rate
 
 
+class Length(click.ParamType[float]):
+    """A length of time, as in `10m` or `90s`; the command gets seconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read the length. It must be from 1 s to 30 days; else the command ends with exit code 2."""
+        found = _LENGTH.fullmatch(str(value))
+        seconds = int(found[1]) * _UNITS_S[found[2]] if found else 0
+        if not 1 <= seconds <= _LONGEST_S:
+            self.fail(f"{value!r} is not a length of time from 1s to 30d: write 90s, 10m or 2h", param, ctx)
+        return float(seconds)
+
+
+_LENGTH = re.compile(r"(\d{1,7})([smhd])", re.ASCII)
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_LONGEST_S = 30 * 86_400
 _STATES = click.Choice([state.value for state in State])
 _REASONS = click.Choice([reason.value for reason in Reason])
 _FILTERS: tuple[Callable[[Any], Any], ...] = (
@@ -108,6 +126,7 @@ def signed(command: Command) -> Command:
 
 
 rate = click.option("--rate", type=Rate(), default=None, metavar="N/s", help="At most so many a second.")
+detach = click.option("--detach", is_flag=True, help="Leave it to the workers, and return at once.")
 dry_run = click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
 yes = click.option("--yes", is_flag=True, help="Do not ask, however many they are.")
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, nothing else.")

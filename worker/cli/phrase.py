@@ -31,6 +31,10 @@ OPTIONS = {
 _COMMANDS: dict[Verb, list[str]] = {
     Verb.FOLLOW: ["show"],
     Verb.REJECTED: ["rejected", "list"],
+    Verb.ACTIONS: ["actions", "list"],
+    Verb.STOP_ACTION: ["actions", "stop"],
+    Verb.RESUME_ACTION: ["actions", "resume"],
+    Verb.RECALL: ["actions", "recall"],
     Verb.OVERRIDE: ["resume", "--override-retry-after"],
     Verb.REPLAY: ["rejected", "replay"],
     Verb.ACCEPT_TYPE: ["rejected", "replay", "--accept-type"],
@@ -115,8 +119,10 @@ def _chosen(selection: Mapping[str, Any]) -> str:
 
 
 def _flags(selection: Mapping[str, Any]) -> list[str]:
-    found = [str(selection["token"])] if selection.get("token") else []
+    found = [str(selection[name]) for name in ("token", "action") if selection.get(name)]
     found += ["--lock"] if selection.get("lock") else []
+    found += ["--rate", f"{selection['rate']:g}/s"] if selection.get("rate") else []
+    found += ["--canary", str(selection["canary"])] if selection.get("canary") else []
     found += ["--accept-type", str(selection["accept_type"])] if selection.get("accept_type") else []
     found += ["--use-subject"] if selection.get("use_subject") else []
     for name, option in _SELECTED.items():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import click
 
 from worker.cli import options
+from worker.cli.carried import say_begun, say_goes_on, say_stopped
 from worker.cli.output import count, counts, plain, print_json, say
-from worker.cli.session import stop_on_interrupt, with_context
+from worker.cli.session import leave_on_hangup, stop_on_interrupt, with_context
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
 from worker.operations.frozen import FrozenSelection, freeze
@@ -25,11 +27,19 @@ _NAMED = 20
 @options.selection
 @options.signed
 @options.rate
+@options.detach
 @options.dry_run
 @options.yes
 @options.as_json
 def release(
-    selection: Selection, by: str | None, why: str, rate: float | None, dry_run: bool, yes: bool, as_json: bool
+    selection: Selection,
+    by: str | None,
+    why: str,
+    rate: float | None,
+    detach: bool,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
 ) -> None:
     """End holds: of the groups named, or of all that match the filters. Needs --why.
 
@@ -50,12 +60,17 @@ def release(
             return None
         if len(frozen.eligible) > _ASK_OVER and not yes and sys.stdin.isatty():
             click.confirm(f"Release {len(frozen.eligible):,} groups?", abort=True, err=True)
-        return await release_them(context, frozen, BulkOptions(why, rate or 0.0, stop_on_interrupt()))
+        begun = partial(say_begun, verb=Verb.RELEASE, size=len(frozen.eligible), detach=detach)
+        how = BulkOptions(why, rate or 0.0, stop_on_interrupt(), begun=begun, detach=detach, leave=leave_on_hangup())
+        done = await release_them(context, frozen, how)
+        if done.action and done.action.is_open:
+            await say_goes_on(context, done.action)
+        return done
 
     result = with_context(work, by=by)
     if result is not None:
         _tell(result, as_json)
-        sys.exit(1 if result.stopped or (selection.references and not result.changed) else 0)
+        sys.exit(1 if result.stopped or (selection.references and not result.changed and not result.goes_on) else 0)
 
 
 def _tell_dry_run(frozen: FrozenSelection, as_json: bool) -> None:
@@ -83,5 +98,5 @@ def _tell(result: ReleaseResult, as_json: bool) -> None:
     if result.unreadable:
         named = ", ".join(result.unreadable[:_NAMED]) + (" …" if result.unreadable[_NAMED:] else "")
         say(plain(f"Their records are damaged, so they are not queued; publish them if they must be closed: {named}"))
-    if result.stopped:
-        say("Stopped: the rest was not touched. The same command again does the rest.")
+    if result.stopped and result.action:
+        say_stopped(result.action)

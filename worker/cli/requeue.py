@@ -20,6 +20,22 @@ from worker.operations.operator import Verb
 @options.signed
 @click.option("--lock", is_flag=True, help="Lock groups that are still open first: for reason not_locked.")
 @options.rate
+@click.option(
+    "--canary",
+    type=click.IntRange(min=1),
+    default=None,
+    metavar="N",
+    help="Queue N first. The others follow when all of these are closed; at the first that fails it stops.",
+)
+@click.option(
+    "--canary-wait",
+    type=options.Length(),
+    default="10m",
+    metavar="TIME",
+    show_default=True,
+    help="Stop when some of the canary are undecided for so long. Time while the gate is shut does not count.",
+)
+@options.detach
 @options.dry_run
 @options.yes
 @options.as_json
@@ -27,10 +43,12 @@ def requeue(lock: bool, **given: Any) -> None:
     """Queue failed closures again: those named, or all that match the filters.
 
     Each gets a new deadline and keeps its history. What is chosen is looked up once, before anything
-    changes. Ctrl-C stops after the current chunk; running it again does the rest.
+    changes. The action is stored: Ctrl-C stops it, `closer actions resume` has it go on, and
+    `closer actions recall` takes back what has not been called since.
 
     \b
     Examples:
+      closer requeue --reason not_found --canary 20 --rate 50/s --why 'account fixed'
       closer requeue --reason forbidden --dry-run
       closer requeue --reason forbidden --why 'permission is back'
       closer requeue --file groups.txt --dry-run

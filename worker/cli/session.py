@@ -57,6 +57,17 @@ def stop_on_interrupt() -> asyncio.Event:
     return stop
 
 
+def leave_on_hangup() -> asyncio.Event:
+    """Return an event that a lost terminal (SIGHUP) sets, so that the work is left to the fleet.
+
+    Where the signal is ignored, as under nohup, the work goes on.
+    """
+    leave = asyncio.Event()
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, leave.set)
+    return leave
+
+
 def operator(by: str | None, settings: Settings) -> Operator:
     """Return who acts: `--by`, else CLOSER_OPERATOR, else the login name; "" if there is none.
 

@@ -9,8 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tasks.closure import Closure, State
-from tasks.history import Attempt, iso
+from tasks.history import Attempt, OperatorAction, iso
 from tasks.hold import Cancel
+from tasks.ledger.audit import Announced
 from tasks.ledger.values import Received
 from worker.cli import phrase
 from worker.cli.output import clock, count, facts, paragraph, plain, styled
@@ -27,30 +28,18 @@ def story_lines(story: Story) -> Iterator[RenderableType]:
     yield _timeline(story)
     if closure.hold:
         yield Text.assemble("\n", (plain(phrase.held("It", closure.hold)), "bold"))
-        yield _from_when(closure)
     if closure.state is State.CLOSED and any(cancel.word == Received.TOO_LATE for cancel in closure.cancels):
         closed = clock(iso(closure.entered_ms))
         yield styled(
             f"\nA cancel event came too late: the group was closed at {closed} UTC. closer cannot open it.", "warning"
         )
-    if closure.next_attempt_ms:
-        yield f"\nThe next attempt is due at {clock(iso(closure.next_attempt_ms))} UTC."
+    yield Text.assemble("\n", ("What is next  ", "bold"), paragraph(" " * 14 + story.next, " " * 14).lstrip())
     if advice := story.advice:
         indent = " " * 12
         yield Text.assemble("\n", ("What it is  ", "bold"), paragraph(" " * 12 + advice.meaning, indent).lstrip())
         yield Text.assemble(("What to do  ", "bold"), paragraph(" " * 12 + advice.remedy, indent).lstrip())
     if first := story.first_step:
         yield Text.assemble(("Begin with  ", "bold"), phrase.command(first))
-
-
-def _from_when(closure: Closure) -> str:
-    if closure.state is State.CLOSING:
-        return "An attempt is under way. It may still close the group; when it has ended, nobody calls it again."
-    if closure.hold and closure.hold.source is not None:
-        return (
-            f"Nobody calls it until it is released, or a later event of {closure.hold.source} says that it is complete."
-        )
-    return "Nobody calls it until it is released."
 
 
 def _where(closure: Closure) -> Text:
@@ -66,11 +55,18 @@ def _timeline(story: Story) -> Table:
     rows += [(attempt.at_ms, _attempt(first + index, attempt)) for index, attempt in enumerate(closure.history)]
     rows += [(cancel.at_ms, styled(_cancelled(cancel), "magenta")) for cancel in closure.cancels]
     for action, announced in story.actions:
-        by, why = (announced.name, announced.why) if announced else ("somebody", "")
-        rows.append((action.at_ms, styled(f"{action.action} by {by}" + (f": {why}" if why else ""), "magenta")))
+        rows.append((action.at_ms, _action(action, announced)))
     for at_ms, text in sorted(rows, key=lambda row: row[0]):
         grid.add_row(Text(clock(iso(at_ms)), style="not bold dim"), text)
     return grid
+
+
+def _action(action: OperatorAction, announced: Announced | None) -> Text:
+    by, why = (announced.name, announced.why) if announced else ("somebody", "")
+    text = styled(f"{action.action} by {by}" + (f": {why}" if why else ""), "magenta")
+    if announced and announced.action_id:
+        text.append("\n").append_text(styled(f"see: closer actions show {announced.action_id}", "dim"))
+    return text
 
 
 def _cancelled(cancel: Cancel) -> str:

@@ -1,28 +1,29 @@
-"""Re-queues or discards failed closures in bulk: exactly those that were looked up, in chunks, each step audited.
+"""Re-queues or discards failed closures in bulk: exactly those that were looked up, as an action that is stored.
 
-A crash between two chunks is safe. The audit has what was changed so far, and running the action again does the rest.
+A crash at any place is safe. The ledger keeps the action, and whoever takes it over does the rest.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TypeVar
 
-from tasks.ledger.values import Operated
+from tasks.ledger.bulk_action import ActionOptions, BulkAction, BulkStart, BulkState
+from tasks.ledger.values import Unreadable
 from worker.operations import audit
+from worker.operations.carry import Answers, Carrier, carry, holder_of
 from worker.operations.context import OperatorContext
 from worker.operations.frozen import FrozenSelection
 from worker.operations.operator import Verb
+from worker.operations.step import CouldNot, Step
 
 T = TypeVar("T")
 
-CHUNK = 200  # closures in one step, which takes a few milliseconds of the store's time
+CHUNK = 200  # items in one step, which takes a few milliseconds of the store's time
 # Attempts note the trigger `requeue` where at most this many groups were named, and else `bulk`.
 _BULK = 20
 DONE = {Verb.REQUEUE: "requeued", Verb.DISCARD: "discarded"}
@@ -35,6 +36,9 @@ class BulkOptions:
     `why`: the operator's reason, for the audit. `rate`: the most items per second, 0 for no limit. `stop`: when it is
     set, the action ends before its next chunk. `progress`: called after each chunk with the number of its items.
     `confirmed`: the count that the operator has repeated, where the guard asks for that.
+
+    Of a stored action also: `canary`, `canary_wait_s`: see `ActionOptions`. `begun`: called with its id. `detach`:
+    leave it to the fleet from the beginning. `leave`: when it is set, it is left to the fleet.
     """
 
     why: str
@@ -42,6 +46,11 @@ class BulkOptions:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     progress: Callable[[int], None] = lambda _: None
     confirmed: int | None = None
+    canary: int = 0
+    canary_wait_s: float = 600.0
+    begun: Callable[[str], None] = lambda _: None
+    detach: bool = False
+    leave: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def chunks(self, items: Sequence[T], most: int) -> AsyncIterator[Sequence[T]]:
         """Yield the items in chunks of at most `most`, no faster than the rate allows. End early when told to stop.
@@ -68,26 +77,36 @@ class BulkOptions:
 
 
 class BulkResult:
-    """What a bulk action came to.
+    """What a bulk action came to so far.
 
     `matched`: how many closures were chosen. `changed`: how many were changed. `skipped`: the others by why, counted.
+    `action`: as it is stored; None where nothing matched, so that there is none.
     """
 
-    def __init__(self, verb: Verb, frozen: FrozenSelection) -> None:
-        self.verb = verb
+    def __init__(self, frozen: FrozenSelection, action: BulkAction | None) -> None:
+        self.verb = frozen.verb
+        self.action = action
         self.matched = frozen.matched
-        self.changed = 0
-        self.skipped = Counter(frozen.skipped)
+        self.changed = action.changed if action else 0
+        self.skipped = action.untouched if action else frozen.skipped
         self.holds = frozen.holds
 
     @property
     def stopped(self) -> bool:
-        """Whether the action was interrupted, so that some closures were not looked at."""
-        return self.changed + self.skipped.total() < self.matched
+        """Whether the action was stopped, so that some closures were not looked at."""
+        return self.action is not None and self.action.state in (BulkState.STOPPED, BulkState.RECALLED)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the action is left to the fleet."""
+        return self.action is not None and self.action.is_open
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as other programs see it. The names of the fields are a promise."""
         done = {"matched": self.matched, DONE[self.verb]: self.changed, "skipped": dict(self.skipped), "dry_run": False}
+        done |= {"id": self.action.id if self.action else None}
+        if self.stopped or self.goes_on:
+            done |= {"state": self.action and self.action.state.value}
         return done | ({"stopped": True} if self.stopped else {})
 
 
@@ -102,41 +121,72 @@ async def requeue(
 ) -> BulkResult:
     """Queue failed closures again. Each gets a new deadline and keeps its history.
 
-    `lock`: lock a group that is open before it is closed. Raises Refused, StoreUnavailable and LedgerBroken. When it is
-    interrupted, running it again does the rest.
+    `lock`: lock a group that is open before it is closed. Raises Refused, StoreUnavailable and LedgerBroken, and
+    OlderWorkers for a canary beside workers of an older release.
     """
     trigger = "bulk" if len(frozen.eligible) > _BULK or not frozen.selection.references else "requeue"
-    change = partial(context.ledger.requeue, trigger=trigger, lock=lock)
-    return await _in_chunks(context, Verb.REQUEUE, frozen, bulk, change, {"lock": True} if lock else {})
+    return await act(context, frozen, bulk, ActionOptions(trigger, lock, bulk.rate, bulk.canary, bulk.canary_wait_s))
 
 
 async def discard(context: OperatorContext, frozen: FrozenSelection, bulk: BulkOptions) -> BulkResult:
-    """Give up failed closures for good.
-
-    Raises Refused, StoreUnavailable and LedgerBroken. When it is interrupted, running it again does the rest.
-    """
-    return await _in_chunks(context, Verb.DISCARD, frozen, bulk, context.ledger.discard, {})
+    """Give up failed closures for good. Raises Refused, StoreUnavailable and LedgerBroken."""
+    return await act(context, frozen, bulk, ActionOptions(rate=bulk.rate))
 
 
-async def _in_chunks(
+async def act(
+    context: OperatorContext, frozen: FrozenSelection, bulk: BulkOptions, options: ActionOptions
+) -> BulkResult:
+    """Store the action, and carry it on unless it is to be detached. It is in the audit from its beginning."""
+    context.guard(frozen.verb, frozen, bulk.why, confirmed=bulk.confirmed)
+    return BulkResult(frozen, await begin_and_carry(context, frozen, bulk, options) if frozen.matched else None)
+
+
+async def begin_and_carry(
     context: OperatorContext,
-    verb: Verb,
     frozen: FrozenSelection,
     bulk: BulkOptions,
-    change: Callable[..., Awaitable[list[Operated]]],
-    options: dict[str, Any],
-) -> BulkResult:
-    """Announce the action in the audit, then change chunk after chunk. Each step counts there what it changed."""
-    context.guard(verb, frozen, bulk.why, confirmed=bulk.confirmed)
-    result = BulkResult(verb, frozen)
-    if not frozen.matched:
-        return result
-    action = audit.announced_by(context.operator, verb, frozen.named() | options, bulk.why)
-    audit_id = await audit.announce(context, action, frozen.matched, frozen.skipped)
-    async for chunk in bulk.chunks(frozen.eligible, CHUNK):
-        done = await change(chunk, audit=audit_id)
-        result.changed += done.count(Operated.DONE)
-        result.skipped.update(one.value for one in done if one is not Operated.DONE)
-    matched, changed, stopped = result.matched, result.changed, result.stopped
-    await audit.tell_end(context, action, audit_id, matched=matched, changed=changed, stopped=stopped)
-    return result
+    options: ActionOptions,
+    answers: Callable[[Answers], None] = lambda _: None,
+) -> BulkAction:
+    """Store an action that the guard allows, and carry it on unless it is to be detached. `answers`: see `Carrier`."""
+    holder = "" if bulk.detach else holder_of(context.operator.door)
+    action_id = await _begin(context, frozen, bulk.why, options, holder)
+    bulk.begun(action_id)
+    if not bulk.detach:
+        carrier = carrier_of(context, bulk, holder, answers)
+        await carry(context.ledger, action_id, frozen.verb, carrier, len(frozen.eligible))
+    return await stored(context, action_id)
+
+
+def carrier_of(
+    context: OperatorContext, bulk: BulkOptions, holder: str, answers: Callable[[Answers], None] = lambda _: None
+) -> Carrier:
+    """Return who carries an action for this operator, under this name. `answers`: see `Carrier`."""
+    because = f"{context.operator.signature} interrupted it"
+    return Carrier(holder, because, bulk.stop, bulk.leave, bulk.progress, answers)
+
+
+async def stored(context: OperatorContext, action_id: str) -> BulkAction:
+    """Return a stored action. Raises CouldNot when there is none, or when another program has damaged it."""
+    found = await context.ledger.bulk.read(action_id)
+    if found is None:
+        raise CouldNot(f"no action has the id {action_id}", Step(Verb.ACTIONS))
+    if isinstance(found, Unreadable):
+        raise CouldNot(f"what the store holds of the action {action_id} is damaged", Step(Verb.AUDIT))
+    return found
+
+
+async def _begin(
+    context: OperatorContext, frozen: FrozenSelection, why: str, options: ActionOptions, holder: str
+) -> str:
+    operator, selection = context.operator, frozen.named() | options.as_json()
+    start = BulkStart(
+        frozen.verb, operator.signature, operator.door, why, selection, frozen.matched, len(frozen.eligible),
+        frozen.skipped, frozen.digest, options,
+    )  # fmt: skip
+    entry = audit.announced_by(operator, frozen.verb, selection, why).as_fields(frozen.matched, frozen.skipped)
+    items = {reference: frozen.entered.get(reference, 0) for reference in frozen.eligible}
+    action_id = await context.ledger.bulk.begin(start, items, holder=holder, audit=entry)
+    if action_id is None:
+        raise CouldNot("the store took too long to take the action in, and nothing was changed: try it again")
+    return action_id

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Set
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from tasks.closure import State
@@ -16,6 +17,8 @@ from worker.operations.context import OperatorContext
 from worker.operations.operator import PERMISSIONS, Verb
 from worker.operations.selection import Selection, named
 
+# By reference, the state of its closure (None: not known), and when it had entered that (ms since the epoch).
+_Known = dict[str, tuple[State | None, int]]
 _CHUNK = 200
 _HOLDS_SHOWN = 5
 
@@ -26,7 +29,8 @@ class FrozenSelection:
 
     `selection`: what the operator asked for, with absolute times. `eligible`: the references in a state that the verb
     acts upon. `skipped`: how many are in each other state, or `unknown`. `holds`: the holds of named groups that are
-    skipped because somebody holds them, the first few.
+    skipped because somebody holds them, the first few. `entered`: when those that are failed or held had entered their
+    state (ms since the epoch, store's clock). A hold takes effect whatever has happened since, so it has none.
     """
 
     verb: Verb
@@ -34,6 +38,12 @@ class FrozenSelection:
     eligible: list[str]
     skipped: dict[str, int]
     holds: dict[str, Hold] = field(default_factory=dict)
+    entered: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """The name of exactly this set: a hash of the eligible references in their order."""
+        return sha256("\n".join(self.eligible).encode()).hexdigest()[:16]
 
     @property
     def matched(self) -> int:
@@ -71,23 +81,26 @@ async def freeze(context: OperatorContext, verb: Verb, selection: Selection, why
     holds: dict[str, Hold] = {}
     known = await (_named(context, selection, holds) if selection.references else _matching(context, selection))
     states: Set[State | None] = PERMISSIONS[verb].states | ({None} if PERMISSIONS[verb].unknown else set())
-    skipped = Counter("unknown" if state is None else state.value for state in known.values() if state not in states)
-    eligible = [reference for reference, state in known.items() if state in states]
-    return FrozenSelection(verb, selection, eligible, dict(skipped), {} if State.HELD in states else holds)
+    skipped = Counter("unknown" if state is None else state.value for state, _ in known.values() if state not in states)
+    eligible = [reference for reference, (state, _) in known.items() if state in states]
+    checked = () if verb is Verb.HOLD else (State.FAILED, State.HELD)
+    entered = {reference: known[reference][1] for reference in eligible if known[reference][0] in checked}
+    return FrozenSelection(verb, selection, eligible, dict(skipped), {} if State.HELD in states else holds, entered)
 
 
-async def _named(context: OperatorContext, selection: Selection, holds: dict[str, Hold]) -> dict[str, State | None]:
+async def _named(context: OperatorContext, selection: Selection, holds: dict[str, Hold]) -> _Known:
     """Return the state of each named group. Puts the holds of the first few that are held into `holds`."""
-    known: dict[str, State | None] = {}
+    known: _Known = {}
     for start in range(0, len(selection.references), _CHUNK):
         chunk = selection.references[start : start + _CHUNK]
         for reference, closure in zip(chunk, await context.ledger.read(chunk), strict=True):
-            known[reference] = closure.state if closure else None
+            known[reference] = (closure.state, closure.entered_ms) if closure else (None, 0)
             if closure and closure.hold and len(holds) < _HOLDS_SHOWN:
                 holds[reference] = closure.hold
     return known
 
 
-async def _matching(context: OperatorContext, selection: Selection) -> dict[str, State | None]:
+async def _matching(context: OperatorContext, selection: Selection) -> _Known:
     query = selection.filter.query(await context.now_ms())
-    return {reference: state async for reference, state in context.ledger.catalogue.references(query)}
+    found = context.ledger.catalogue.references(query)
+    return {reference: (state, entered_ms) async for reference, state, entered_ms in found}

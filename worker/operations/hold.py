@@ -11,9 +11,10 @@ from typing import Any
 
 from tasks.closure import State
 from tasks.hold import Hold
+from tasks.ledger.bulk_action import ActionOptions, BulkAction, BulkState
 from tasks.ledger.holds import HoldAnswer, HoldWord
-from worker.operations import audit
-from worker.operations.bulk import CHUNK, BulkOptions
+from worker.operations.bulk import CHUNK, BulkOptions, begin_and_carry
+from worker.operations.carry import Answers
 from worker.operations.context import OperatorContext
 from worker.operations.frozen import FrozenSelection
 from worker.operations.operator import Verb
@@ -21,9 +22,56 @@ from worker.operations.operator import Verb
 _LOOK_S = 0.25
 _LATE_S = 2.0  # so long after the end of a lease the hold itself ends it, if no worker has
 _SHOWN = 5
+_CHANGED = (HoldWord.HELD, HoldWord.PENDING, HoldWord.RELEASED, HoldWord.FORGOTTEN)
 
 
-class HoldResult:
+class _Answered:
+    """What came of an action, counted from the answers for its groups. `action`: as it is stored, None without one."""
+
+    def __init__(self, frozen: FrozenSelection) -> None:
+        self.matched = frozen.matched
+        self.skipped = Counter(frozen.skipped)
+        self.action: BulkAction | None = None
+        self._seen: Counter[str] = Counter()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped before all groups were looked at."""
+        return self.action is not None and self.action.state is BulkState.STOPPED
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is left to the fleet."""
+        return self.action is not None and self.action.is_open
+
+    def count(self, reference: str, answer: HoldAnswer) -> None:
+        """Count the answer for one group."""
+        raise NotImplementedError
+
+    def count_all(self, answers: Answers) -> None:
+        """Count the answers of one step."""
+        for reference, answer in answers:
+            self._seen[answer.word.value] += 1
+            self.count(reference, answer)
+
+    def add(self, action: BulkAction) -> int:
+        """Count what has no answer here: groups that have moved on, and steps that another process has taken.
+
+        Returns how many groups other processes have changed.
+        """
+        self.action = action
+        self.skipped.update(Counter(action.not_done) - self._seen)
+        return max(0, action.changed - sum(self._seen[word.value] for word in _CHANGED))
+
+    def identity(self) -> dict[str, Any]:
+        """The action's id in JSON, and its state while it goes on or when it was stopped."""
+        if self.action is None:
+            return {"id": None}
+        done = self.action.state is BulkState.DONE
+        return {"id": self.action.id} | ({} if done else {"state": self.action.state.value})
+
+
+class HoldResult(_Answered):
     """What came of a hold. `held`: groups that nobody calls from now on.
 
     `pending`: groups whose attempt is still under way, each with the monotonic time (s) at which its lease ends.
@@ -32,22 +80,16 @@ class HoldResult:
     """
 
     def __init__(self, frozen: FrozenSelection) -> None:
-        self.matched = frozen.matched
+        super().__init__(frozen)
         self.held = 0
         self.pending: dict[str, float] = {}
         self.too_late: list[str] = []
         self.already: dict[str, Hold] = {}
-        self.skipped = Counter(frozen.skipped)
 
     @property
     def longest_wait_s(self) -> float:
         """For how many seconds the last attempt under way may still go on; 0 when there is none."""
         return max(0.0, *(ends - time.monotonic() for ends in self.pending.values())) if self.pending else 0.0
-
-    @property
-    def stopped(self) -> bool:
-        """Whether it was interrupted before all groups were looked at."""
-        return self.held + len(self.pending) + len(self.too_late) + self.skipped.total() < self.matched
 
     def as_json(self) -> dict[str, Any]:
         """The result as other programs see it (field names are a promise)."""
@@ -56,7 +98,13 @@ class HoldResult:
             "longest_wait_s": round(self.longest_wait_s, 1), "too_late": self.too_late, "skipped": dict(self.skipped),
             "dry_run": False,
         }  # fmt: skip
-        return shown | ({"stopped": True} if self.stopped else {})
+        return shown | self.identity() | ({"stopped": True} if self.stopped else {})
+
+    def add(self, action: BulkAction) -> int:
+        """See `_Answered.add`."""
+        others = super().add(action)
+        self.held += others
+        return others
 
     def count(self, reference: str, answer: HoldAnswer) -> None:
         """Count the answer for one group."""
@@ -78,7 +126,7 @@ class HoldResult:
 async def hold(context: OperatorContext, frozen: FrozenSelection, bulk: BulkOptions) -> HoldResult:
     """Hold the groups, known or not, and return at once; `follow` waits for the attempts that are under way.
 
-    A crash in between holds some and not the others; running it again does the rest. Raises Refused, StoreUnavailable,
+    After a crash in between the fleet holds the others, too. Raises Refused, StoreUnavailable,
     and OlderWorkers while workers of an older release are alive that would call a held group.
     """
     context.guard(Verb.HOLD, frozen, bulk.why, confirmed=bulk.confirmed)
@@ -87,14 +135,7 @@ async def hold(context: OperatorContext, frozen: FrozenSelection, bulk: BulkOpti
     result.skipped -= Counter({"closed": len(result.too_late)})
     if not frozen.eligible:
         return result
-    action = audit.announced_by(context.operator, Verb.HOLD, frozen.named(), bulk.why)
-    audit_id = await audit.announce(context, action, frozen.matched, frozen.skipped)
-    async for chunk in bulk.chunks(frozen.eligible, CHUNK):
-        answers = await context.ledger.holds.hold(
-            chunk, by=action.name, why=bulk.why, door=context.operator.door, audit=audit_id
-        )
-        for reference, answer in zip(chunk, answers, strict=True):
-            result.count(reference, answer)
+    result.add(await begin_and_carry(context, frozen, bulk, ActionOptions(rate=bulk.rate), result.count_all))
     return result
 
 
@@ -153,25 +194,19 @@ def _ended(result: HoldResult, reference: str, state: State | None, hold_now: Ho
         result.held += 1
 
 
-class ReleaseResult:
+class ReleaseResult(_Answered):
     """What came of a release. `released`: how many have the state back that they were taken from."""
 
     def __init__(self, frozen: FrozenSelection) -> None:
-        self.matched = frozen.matched
+        super().__init__(frozen)
         self.released = 0
         self.forgotten = 0
         self.unreadable: list[str] = []
-        self.skipped = Counter(frozen.skipped)
 
     @property
     def changed(self) -> int:
         """How many holds have ended."""
         return self.released + self.forgotten + len(self.unreadable)
-
-    @property
-    def stopped(self) -> bool:
-        """Whether it was interrupted before all groups were looked at."""
-        return self.changed + self.skipped.total() < self.matched
 
     def as_json(self) -> dict[str, Any]:
         """The result as other programs see it (field names are a promise).
@@ -183,7 +218,13 @@ class ReleaseResult:
             "matched": self.matched, "released": self.changed, "forgotten": self.forgotten,
             "unreadable": self.unreadable, "skipped": dict(self.skipped), "dry_run": False,
         }  # fmt: skip
-        return shown | ({"stopped": True} if self.stopped else {})
+        return shown | self.identity() | ({"stopped": True} if self.stopped else {})
+
+    def add(self, action: BulkAction) -> int:
+        """See `_Answered.add`."""
+        others = super().add(action)
+        self.released += others
+        return others
 
     def count(self, reference: str, answer: HoldAnswer) -> None:
         """Count the answer for one group."""
@@ -199,17 +240,10 @@ class ReleaseResult:
 
 
 async def release(context: OperatorContext, frozen: FrozenSelection, bulk: BulkOptions) -> ReleaseResult:
-    """End the holds of the groups, whoever made them. Raises Refused and StoreUnavailable; running it again is safe."""
+    """End the holds of the groups, whoever made them. Raises Refused and StoreUnavailable."""
     context.guard(Verb.RELEASE, frozen, bulk.why, confirmed=bulk.confirmed)
     result = ReleaseResult(frozen)
     if not frozen.eligible:
         return result
-    action = audit.announced_by(context.operator, Verb.RELEASE, frozen.named(), bulk.why)
-    audit_id = await audit.announce(context, action, frozen.matched, frozen.skipped)
-    async for chunk in bulk.chunks(frozen.eligible, CHUNK):
-        answers = await context.ledger.holds.release(chunk, audit=audit_id)
-        for reference, answer in zip(chunk, answers, strict=True):
-            result.count(reference, answer)
-    matched, changed, stopped = result.matched, result.changed, result.stopped
-    await audit.tell_end(context, action, audit_id, matched=matched, changed=changed, stopped=stopped)
+    result.add(await begin_and_carry(context, frozen, bulk, ActionOptions(rate=bulk.rate), result.count_all))
     return result

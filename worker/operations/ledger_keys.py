@@ -13,6 +13,7 @@ from worker.operations.context import OperatorContext
 KINDS: dict[str, str] = {
     **dict.fromkeys(("agenda", "dispatched", "open", "waiting", "ask", "rejected_once", "seen_types"), "zset"),
     **dict.fromkeys(("cancels", "cancelled", "late"), "zset"),
+    **dict.fromkeys(("actions", "actions:open", "actions:ended", "actions:drafts"), "zset"),
     **{state.value: "zset" for state in State},
     **{f"failed:{reason}": "zset" for reason in Reason},
     **dict.fromkeys(

@@ -40,11 +40,15 @@ class Verb(StrEnum):
     REJECTED = "rejected"
     AUDIT = "audit"
     CHECK = "check"
+    ACTIONS = "actions"
     REQUEUE = "requeue"
     DISCARD = "discard"
     VERIFY = "verify"
     HOLD = "hold"
     RELEASE = "release"
+    STOP_ACTION = "stop action"
+    RESUME_ACTION = "resume action"
+    RECALL = "recall"
     PAUSE = "pause"
     RESUME = "resume"
     OVERRIDE = "override"
@@ -136,6 +140,7 @@ PERMISSIONS: dict[Verb, Permission] = {
     Verb.REJECTED: _LOOK,
     Verb.AUDIT: _LOOK,
     Verb.CHECK: _LOOK,
+    Verb.ACTIONS: _LOOK,
     Verb.REQUEUE: Permission(_OPERATORS, chosen=True, states=_FAILED, confirm_over=1000),
     Verb.DISCARD: Permission(_OPERATORS, chosen=True, states=_FAILED, why_needed=True, most=20),
     Verb.VERIFY: Permission(_OPERATORS, chosen=True, states=frozenset(State)),
@@ -143,6 +148,9 @@ PERMISSIONS: dict[Verb, Permission] = {
     Verb.RELEASE: Permission(
         _OPERATORS, chosen=True, states=frozenset({State.HELD, State.CLOSING}), why_needed=True, confirm_over=1000
     ),
+    Verb.STOP_ACTION: Permission(_OPERATORS),
+    Verb.RESUME_ACTION: Permission(_OPERATORS),
+    Verb.RECALL: Permission(_OPERATORS),
     Verb.PAUSE: Permission(_OPERATORS),
     Verb.RESUME: Permission(_OPERATORS),
     Verb.OVERRIDE: Permission(_ADMINS, why_needed=True),

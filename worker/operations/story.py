@@ -10,6 +10,7 @@ from tasks.api.address import api_address
 from tasks.closure import Closure
 from tasks.history import OperatorAction, iso
 from tasks.ledger.audit import Announced
+from worker.operations import outlook
 from worker.operations.advice import FAILURES, Advice
 from worker.operations.context import OperatorContext
 from worker.operations.operator import Role, Verb
@@ -19,10 +20,14 @@ from worker.operations.step import Step
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One closure, and each operator's action on it with the audit's entry; None where that entry is not there."""
+    """One closure, and each operator's action on it with the audit's entry; None where that entry is not there.
+
+    `next`: what happens next, and when; "" for an emitter.
+    """
 
     closure: Closure
     actions: list[tuple[OperatorAction, Announced | None]]
+    next: str = ""
 
     @property
     def advice(self) -> Advice | None:
@@ -51,6 +56,7 @@ class Story:
             "meaning": advice and advice.meaning,
             "remedy": advice and advice.remedy,
             "first_step": first and first.as_json(),
+            "next": self.next or None,
         }
 
 
@@ -67,7 +73,8 @@ async def story(context: OperatorContext, reference: str) -> Story | None:
     if emitter:
         return Story(closure, [])
     found = await context.ledger.audit.announced([action.audit_id for action in closure.actions])
-    return Story(closure, [(action, found.get(action.audit_id)) for action in closure.actions])
+    actions = [(action, found.get(action.audit_id)) for action in closure.actions]
+    return Story(closure, actions, await outlook.look(context, closure))
 
 
 async def curl(context: OperatorContext, reference: str) -> str:
@@ -93,4 +100,5 @@ def _action(action: OperatorAction, announced: Announced | None) -> dict[str, An
         "by": announced and announced.name,
         "why": announced and announced.why,
         "audit_id": action.audit_id,
+        "action_id": (announced and announced.action_id) or None,
     }

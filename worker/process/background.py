@@ -43,6 +43,7 @@ class Background:
             self._repeated("prune", own.retention.step, *known),
             self._repeated("inspection", own.inspection.step, *known),
             self._repeated("asking", own.asking.step, *known),
+            self._repeated("bulk actions", own.bulk_runner.step, *known),
         ]
 
     async def goodbye(self, supervisor: Supervisor) -> None:

@@ -30,6 +30,7 @@ from worker.operations.check_api import called
 from worker.operations.context import OperatorContext
 from worker.operations.operator import Operator, Role
 from worker.process.asking import Asking
+from worker.process.bulk_runner import BulkRunner
 from worker.process.inspection import Inspection
 from worker.process.notifier import Notifier
 from worker.process.reach_log import ReachLog
@@ -62,6 +63,7 @@ class Components:
     introduced: asyncio.Event
     retention: Retention
     notifier: Notifier | None
+    bulk_runner: BulkRunner
 
 
 def compose(
@@ -108,6 +110,7 @@ def compose(
         introduced,
         Retention(ledger, closed_days=settings.retain_closed_days, rejected_days=settings.retain_rejected_days),
         _notifier(settings, ledger, name),
+        BulkRunner(ledger, name),
     )  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""Deletes what has been kept for as long as the settings say: closures that have ended, and rejected events."""
+"""Deletes what has been kept for as long as the settings say.
+
+That is closures and bulk actions that have ended, and rejected events.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ _BEGIN = Forgotten(0, "-", "")
 
 
 class Retention:
-    """Deletes old closures and old rejected events, a few at a time. Failed closures are never deleted."""
+    """Deletes old closures, bulk actions and rejected events, a few at a time. Failed closures are never deleted."""
 
     def __init__(self, ledger: Ledger, *, closed_days: float, rejected_days: float) -> None:
         """`closed_days`, `rejected_days`: how long they are kept. Rejected events are kept for ever when it is 0."""
@@ -32,6 +35,7 @@ class Retention:
         Raises StoreUnavailable and LedgerBroken. A crash leaves the rest to the next step of any worker.
         """
         forgotten = await self._ledger.prune(keep_s=self._closed_s)
+        forgotten += await self._ledger.bulk.prune(keep_s=self._closed_s)
         more = await self._forget_rejected()
         await asyncio.sleep(_MORE_S if forgotten or more else _PAUSE_S)
 

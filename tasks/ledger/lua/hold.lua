@@ -3,7 +3,8 @@
 -- ARGV[3]   hold or release
 -- ARGV[4]   for a hold: JSON { by, why, door }, see lib/holds.lua
 -- ARGV[5]   id of the action's announcement in the audit, "" for none
--- ARGV[6..] references
+-- ARGV[6..] references; or "", the id of a bulk action, who carries it, for how long (ms), and the most items: then the next
+--           items are held or released, and ARGV[4], ARGV[5] do not count
 -- Returns   for each: { word, JSON: the hold that stands now, or stood until the release, or "", ms until the lease of the
 --           attempt under way ends or "" }. Words of a hold: "held", "pending" (it takes effect when the attempt that is
 --           under way ends), "already" (somebody had held it, and still does; an event's hold becomes the operator's), or
@@ -15,6 +16,9 @@
 expect_indexes()
 expect('stream', { 'audit' })
 local HOLDS, DETAILS, AUDIT = ARGV[3] == 'hold', ARGV[4], ARGV[5]
+local ACTION = ARGV[6] == '' and ARGV[7]
+local action = ACTION and stepping.begin(ACTION)
+if action then DETAILS, AUDIT = cjson.encode({ by = action.by, why = action.why, door = action.door }), action.audit end
 local older = HOLDS and workers_before(VERSION) or {}
 if #older > 0 then return { { 'older workers', table.concat(older, ', ') } } end
 local added = 0
@@ -98,15 +102,32 @@ end
 local CHANGED = { held = true, pending = true, released = true, forgotten = true }
 local rows, changed, skipped = {}, 0, {}
 local first  -- the first reference that was changed
-for i = 6, #ARGV do
-  local row = HOLDS and hold(ARGV[i]) or not HOLDS and release(ARGV[i])
-  if CHANGED[row[1]] then
+
+local function change(ref)
+  local row = HOLDS and hold(ref) or not HOLDS and release(ref)
+  local word = row[1]
+  if CHANGED[word] then
     changed = changed + 1
-    first = first or ARGV[i]
+    first = first or ref
   else
-    skipped[row[1]] = (skipped[row[1]] or 0) + 1
+    skipped[word] = (skipped[word] or 0) + 1
   end
   rows[#rows + 1] = row
+  if ACTION then row[4] = ref end
+  return CHANGED[word] and 'done' or word
+end
+
+-- Whether a group is still held as it was when it was frozen (`at`, ms; 0: it was not held then, as while it was attempted).
+local function change_item(ref, at)
+  if not HOLDS and at > 0 and tonumber(redis.call('ZSCORE', P .. 'held', ref)) ~= at then return 'moved on' end
+  return change(ref)
+end
+
+local stepped
+if ACTION then
+  stepped = stepping.run(ARGV[8], tonumber(ARGV[9]), tonumber(ARGV[10]), change_item)
+else
+  for i = 6, #ARGV do change(ARGV[i]) end
 end
 if HOLDS and changed > 0 then
   rise()
@@ -114,5 +135,6 @@ if HOLDS and changed > 0 then
   notice('held', { by = details.by, why = details.why, id = AUDIT, groups = changed, reference = first })
 end
 count_closures(added)
+if ACTION then return { stepped, rows } end
 audited(AUDIT, changed, skipped)
 return rows

@@ -12,10 +12,9 @@ local function operate(ref)
   if not c then return damaged and 'unreadable' or 'unknown' end
   if c.s ~= 'failed' then return c.s end
   if ARGV[3] == 'requeue' then
-    queue_again(ref, c, ARGV[4])
-    c.l = ARGV[5] == '1' and 1 or nil
+    bulk.requeue(ref, c, ARGV[4], ARGV[5] == '1')
   else
-    move(ref, c, 'discarded')
+    bulk.discard(ref, c)
   end
   sign(c, ARGV[3], ARGV[6])
   save(ref, c)

@@ -86,6 +86,7 @@ end
 local function receive_known(ref, c, event)
   if c.s == 'closed' or c.s == 'discarded' or seen(c, event) then return 'duplicate' end
   if c.j ~= 'none' then remember(c, event) end
+  if c.A then bulk.event_came(ref, c) end
   local failed = c.s == 'failed'
   if event.b then postpone(ref, c, event.b) end
   local freed = cancel.confirm(ref, event)

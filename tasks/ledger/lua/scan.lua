@@ -11,14 +11,14 @@
 -- Returns  { time, index and reference where this stretch ended ("" when there is no more), then
 --            records:    reference, record, when it entered its state (ms), until when it waits (ms) or "", state, its hold
 --                        (JSON, see lib/holds.lua) or "", …
---            references: reference, state, …
+--            references: reference, state, when it entered its state (ms), …
 --            counts:     value ("" for none), count, oldest: when it entered its state (ms), and its reference, … }
 
-local BLOCK = 100
 local want, newest = cjson.decode(ARGV[3]), ARGV[4] == 'newest'
 local budget, room, wanted = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
 local must_decode = want.statuses or want.codes or want.sources or want.over or want.text
   or wanted ~= 'records' and wanted ~= 'references'
+local BLOCK = must_decode and 100 or 500
 
 -- The order -------------------------------------------------------------------------------------------------------
 
@@ -203,7 +203,7 @@ local function take(ref, at, state, c, raw)
   if not is_reference(ref) then return end  -- inspect.lua puts it aside
   returned = returned + 1
   if wanted == 'references' then
-    add(ref, state)
+    add(ref, state, string.format('%.0f', clamp(at)))
   elseif wanted == 'records' then
     raw = raw or text_of(ref)
     local plan = state == 'retrying' and 'agenda' or state == 'queued' and 'waiting'

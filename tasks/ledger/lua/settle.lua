@@ -73,6 +73,7 @@ local function settle(item)
   local fact = c and item.to == 'closed' and c.s ~= 'closed'
   if not (mine or fact) then return 0 end
   if item.h then note(c, item.h) end
+  if item.h and c.A then bulk.called(ref, c) end
   c.w = nil
   if item.to == 'closed' then
     close(ref, c, item.o)
@@ -85,6 +86,8 @@ local function settle(item)
   elseif item.to == 'retrying' then
     if item.miss then c.m = (c.m or 0) + 1 else c.k = (c.k or 0) + 1 end
     move(ref, c, 'retrying', math.max(NOW + item.delay, not_before(c)))
+  elseif c.Am then
+    bulk.return_marked(ref, c)
   else
     move(ref, c, 'queued', NOW)
   end

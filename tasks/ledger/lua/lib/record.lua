@@ -12,6 +12,9 @@
 --   j the state that a held closure was taken from: queued, failed, or none where no event has come yet
 --   ja for one taken from failed: when it had failed (ms)   jd for one taken from queued: what was left to its deadline (ms)
 --   cn cancel events   ct times of complete events, see cancel.lua
+--   A id of the bulk action that changed it last, while it is not closed, see bulk.lua
+--   Ar the reason that it had failed for, while that action can be recalled; +: no more, because an event has come for it
+--   Am when it had failed (ms): it is failed again if the attempt under way ends without a call    Ab the action that recalls it
 --   y version; absent means 1. This release never writes it, which saves memory
 -- Every script keeps a field that it does not know. Only an empty list comes back as an empty object.
 
@@ -23,7 +26,8 @@ local ACTIONS_LIMIT = 10
 local FIELDS = { s = 'string', o = 'string', r = 'string', n = 'number', k = 'number', m = 'number', e = 'string',
   i = 'string', v = 'list', u = 'string', t = 'string', p = 'string', a = 'number', d = 'number', x = 'number',
   w = 'string', g = 'string', l = 'number', f = 'number', h = 'list', q = 'list', b = 'number', z = 'number',
-  j = 'string', ja = 'number', jd = 'number', cn = 'list', ct = 'list' }
+  j = 'string', ja = 'number', jd = 'number', cn = 'list', ct = 'list', A = 'string', Ar = 'string', Am = 'number',
+  Ab = 'string' }
 local NEEDED = { queued = 'd', closing = 'd', retrying = 'd', failed = 'r', closed = 'o', discarded = 'a', held = 'j' }
 
 local function is(value, kind)
@@ -129,6 +133,7 @@ end
 -- Puts the closure into a state, and on the agenda for `due` (ms; nil: nobody needs to look again), but not before its own
 -- time. `at`: when it entered the state, if that was not now (ms). The caller saves.
 local function move(ref, c, state, due, at)
+  if c.A then bulk.follow(c, state) end
   if c.s then redis.call('ZREM', P .. c.s, ref) end
   if c.s == 'failed' then redis.call('ZREM', P .. 'failed:' .. c.r, ref) end
   if c.s == 'queued' then redis.call('ZREM', P .. 'dispatched', ref) end
@@ -158,14 +163,15 @@ local function note(c, entry)
   if #c.h > HISTORY_LIMIT then table.remove(c.h, 1) end
 end
 
-local OF_UNCLOSED = { 'd', 'k', 'm', 'x', 'w', 'g', 'l', 'v', 'f', 'b', 'z', 'j', 'ja', 'jd' }
+local OF_UNCLOSED = { 'd', 'k', 'm', 'x', 'w', 'g', 'l', 'v', 'f', 'b', 'z', 'j', 'ja', 'jd', 'A', 'Ar', 'Am', 'Ab' }
 
 -- Marks the closure closed, and drops the fields that were needed to close it. The caller saves.
 local function close(ref, c, outcome)
   tallies.add('closed:' .. outcome)
   c.o = outcome
-  for _, field in ipairs(OF_UNCLOSED) do c[field] = nil end
+  if c.A then bulk.called(ref, c) end
   move(ref, c, 'closed')
+  for _, field in ipairs(OF_UNCLOSED) do c[field] = nil end
   if is_held(ref) then tell_too_late(ref, c) end
   drop_hold(ref)
 end
@@ -182,5 +188,6 @@ local function lose_lease(ref, c)
   note(c, string.format('%.0f', since) .. '|' .. plain(c.w) .. '|' .. plain(c.g)
     .. '|||||lost|queued|the worker died, or its lease ended before it could tell')
   c.w = nil
+  if c.A then bulk.called(ref, c) end
   move(ref, c, 'queued', NOW)
 end

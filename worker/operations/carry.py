@@ -1,0 +1,83 @@
+"""Carries a stored bulk action on, step by step, for whoever does that: a command, a worker, or the console.
+
+A crash between two steps is safe: the lease of this process ends, and another one takes the action over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tasks.ledger.bulk import GOES_ON, LEASE_S, BulkStep, BulkWord
+from tasks.ledger.holds import HoldAnswer
+from tasks.ledger.ledger import Ledger
+
+_LOOK_S = LEASE_S / 3  # the longest time between two steps, so that the lease is kept
+_FOLLOW_S = 0.5
+Answers = Sequence[tuple[str, HoldAnswer]]
+
+
+def holder_of(door: str) -> str:
+    """Return a name for this process as one that carries actions; no other process has it. `door`: as of `Operator`."""
+    return f"{door}:{os.uname().nodename}:{os.getpid()}:{secrets.token_hex(3)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """Who carries an action, and until when.
+
+    `holder`: the name of this process, see `holder_of`. `stop`: when it is set, the action is stopped; `because` says
+    why. `leave`: when it is set, the action is left to others. `progress`: called with the number of items that were
+    looked at since the last call. `answers`: called with what a step of a hold or a release has come to. `follows`:
+    wait for the end of an action that another process has taken over.
+    """
+
+    holder: str
+    because: str = "it was interrupted"
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    leave: asyncio.Event = field(default_factory=asyncio.Event)
+    progress: Callable[[int], None] = lambda _: None
+    answers: Callable[[Answers], None] = lambda _: None
+    follows: bool = True
+
+    @property
+    def told(self) -> bool:
+        """Whether this process is to end its work."""
+        return self.stop.is_set() or self.leave.is_set()
+
+
+async def carry(ledger: Ledger, action_id: str, verb: str, carrier: Carrier, left: int) -> None:
+    """Do the items of an action until it ends, or until this process is told to stop it or to leave it.
+
+    `verb`: the action's. `left`: how many items there were. Raises StoreUnavailable and LedgerBroken; the action then
+    goes on elsewhere.
+    """
+    while not carrier.told:
+        step = await ledger.bulk.step(action_id, verb, holder=carrier.holder)
+        carrier.progress(max(0, left - step.left))
+        left = step.left
+        carrier.answers(step.answers)
+        if step.word not in GOES_ON and not (step.word is BulkWord.ELSEWHERE and carrier.follows):
+            return
+        await _wait(carrier, _wait_s(step))
+    if carrier.stop.is_set():
+        await ledger.bulk.stop(action_id, carrier.because)
+    else:
+        await ledger.bulk.leave(action_id, holder=carrier.holder)
+
+
+def _wait_s(step: BulkStep) -> float:
+    return _FOLLOW_S if step.word is BulkWord.ELSEWHERE else min(step.wait_s, _LOOK_S)
+
+
+async def _wait(carrier: Carrier, seconds: float) -> None:
+    """Wait so long, or until this process is told to end its work."""
+    told = [asyncio.ensure_future(event.wait()) for event in (carrier.stop, carrier.leave)]
+    try:
+        await asyncio.wait(told, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for waiting in told:
+            waiting.cancel()
