@@ -55,6 +55,7 @@ def _closures(snapshot: Snapshot) -> Families:
     return [
         _gauges("closer_closures", "Closures by state.", "state", states),
         _gauges("closer_failed_closures", "Failed closures by reason.", "reason", failed),
+        _gauge("closer_held_over_a_day", "Groups that have been held for more than a day.", summary.held_long),
         _gauge("closer_due_now", "Closures that are due while calls are made; 0 while the gate is shut.", due),
         _gauge("closer_overdue_seconds", "How long the first one that is due has waited.", measured.overdue_s),
         _gauge(
@@ -110,7 +111,7 @@ def _counters(snapshot: Snapshot) -> Families:
     events = CounterMetricFamily("closer_events", "Events by what became of them.", labels=["intake", "outcome"])
     for intake in Intake:
         for outcome in OUTCOMES:
-            events.add_metric([intake.value, outcome], tally.of("events", intake.value, outcome))
+            events.add_metric([intake.value, outcome.replace(" ", "_")], tally.of("events", intake.value, outcome))
     verbs = [verb.value for verb, permission in PERMISSIONS.items() if permission.changes]
     return [
         events,
