@@ -160,6 +160,7 @@ async def test_a_worker_for_another_api_sets_no_policy(book: Book) -> None:
         {"deadline_ms": "nan"},
         {"stream": b"\xff"},
         {"event_types": b"\xff"},
+        {"cancel_event_types": b"\xff"},
     ],
 )
 async def test_a_damaged_policy_is_none(book: Book, damage: dict[Any, Any]) -> None:
@@ -180,6 +181,7 @@ async def test_a_damaged_policy_is_none(book: Book, damage: dict[Any, Any]) -> N
         (FleetPolicy(1.0, 0.5, "s").as_fields(), ["CLOSER_RETRY_DEADLINE"]),
         (FleetPolicy(5000.0, 0.0, "t").as_fields(), ["CLOSER_RATE_LIMIT", "CLOSER_EVENTS_STREAM"]),
         (FleetPolicy(5000.0, 0.5, "s", "a.done").as_fields(), ["CLOSER_EVENT_TYPES"]),
+        (FleetPolicy(5000.0, 0.5, "s", "", 0.0, "a.undone").as_fields(), ["CLOSER_CANCEL_EVENT_TYPES"]),
     ],
 )
 def test_the_settings_that_differ_are_named(said: Any, names: list[str]) -> None:

@@ -97,6 +97,7 @@ def test_given(monkeypatch: pytest.MonkeyPatch) -> None:
         ("concurrency", f"redis://:{SECRET}@host", "integer"),
         ("api_version", f"redis://:{SECRET}@host", "match pattern"),
         ("event_types", " , ", "names no type"),
+        ("cancel_event_types", " , ", "names no type"),
         ("event_types", "x" * 10_001, "at most 10000 characters"),
         ("retain_closed_days", "0", "greater than 0"),
         ("retain_rejected_days", "-1", "greater than or equal to 0"),
@@ -224,3 +225,15 @@ def test_any_value(name: str, value: str) -> None:
         assert "CLOSER_" in str(error)  # noqa: PT017
     finally:
         patch.undo()
+
+
+def test_cancel_event_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the list nothing cancels; with it the types of both lists are known."""
+    assert not load().accepted_types.cancels("group.cancelled")
+    monkeypatch.setenv("CLOSER_CANCEL_EVENT_TYPES", "group.cancelled, *.reopened")
+    types = load().accepted_types
+    assert (types.cancels("a.reopened"), types.accept("a.reopened"), types.accept("group.complete")) == (
+        True,
+        False,
+        True,
+    )

@@ -149,7 +149,8 @@ def _refuse_unreadable(body: bytes) -> None:
 def _refuse_out_of_scope(elements: Sequence[Element], scope: Scope, stream: str) -> None:
     """Raises OutOfScope for an event that the sender may not send.
 
-    An event of a type that closes nothing counts as what it would close if an operator replayed it.
+    A cancel event is held to the same. An event of a type that closes nothing counts as what it would close if an
+    operator replayed it.
     """
     if not (scope.sources or scope.prefixes):
         return
