@@ -11,6 +11,7 @@ from tasks.closure import State
 from tasks.events.event_type import EventTypes
 from tasks.ledger.ledger import Ledger
 from tasks.ledger.policy import FleetPolicy
+from tests.operations.seed import Seed, plant
 from tests.support import STREAM, cloud_event, key_of
 from worker.intake.fleet_types import FleetTypes
 from worker.intake.pump import Pump
@@ -84,15 +85,26 @@ async def test_what_becomes_of_cancel_events_is_logged(real: Redis, caplog: pyte
     intake = Intake(real)
     await intake.ledger.policy.start(FleetPolicy(1000.0, 0.0, STREAM, "", 0.0, "group.cancelled"))
     times = [f"2026-11-25T12:00:0{second}Z" for second in range(5)]
+    cancel = event("sg_1", "group.cancelled", "x", time=times[1])
+    await plant(intake.ledger, [Seed("sg_3")])
     with caplog.at_level(logging.INFO, "closer.intake"):
-        cancel = event("sg_1", "group.cancelled", "x", time=times[1])
         await intake.take(event("sg_1", "group.complete", time=times[0]), cancel, cancel)
-        await intake.take(
-            event("sg_2", "group.complete", time=times[3]), event("sg_2", "group.cancelled", time=times[2])
-        )
-    lines = [record.getMessage() for record in caplog.records]
-    assert lines == [
-        "cancel event x of wms for the group sg_1: it is held",
-        "cancel event 1 of wms for the group sg_2: nothing was changed, because a later event of the same source says "
-        "that it is complete",
-    ]
+        await intake.take(event("sg_2", "group.complete", time=times[3]))
+        await intake.take(event("sg_2", "group.cancelled", time=times[2]), event("sg_3", "group.cancelled"))
+    assert [(one.levelname, one.getMessage()) for one in caplog.records] == [
+        ("INFO", "cancel event x of wms for the group sg_1: it is held"),
+        ("INFO", "cancel event 1 of wms for the group sg_2: nothing was changed, because a later event of the same "
+                 "source says that it is complete"),
+        ("WARNING", "a cancel event came too late: the group sg_3 is closed at Sorted already, and closer cannot open "
+                    "it (event 1 of wms); see: closer show sg_3"),
+    ]  # fmt: skip
+
+
+async def test_an_entry_of_two_forms(real: Redis) -> None:
+    """A cancel event beside data that may name another group is rejected, as a complete one is."""
+    intake = Intake(real)
+    await intake.ledger.policy.start(FleetPolicy(1000.0, 0.0, STREAM, "", 0.0, "group.cancelled"))
+    await real.xadd(STREAM, {"event": event("sg_1", "group.cancelled"), "data": '{"reference": "sg_2"}'})
+    await intake.take()
+    assert await intake.states() == {}
+    assert await real.xlen(key_of("rejected")) == 1

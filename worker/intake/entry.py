@@ -9,7 +9,7 @@ from dataclasses import replace
 from tasks.events import batch
 from tasks.events.batch import Element
 from tasks.events.binary_mode import structured
-from tasks.events.event import GroupComplete, Rejection
+from tasks.events.event import Rejection
 from tasks.events.event_type import EventTypes
 from tasks.events.strict_json import fields as named
 
@@ -38,7 +38,7 @@ def read(entry_id: str, fields: Fields | None, *, stream: str, types: EventTypes
     elements = batch.read(body, source=stream, event_id=entry_id, types=types)
     if binary:
         return elements
-    if (data := _data_beside(fields)) and any(isinstance(one.event, GroupComplete) for one in elements):
+    if (data := _data_beside(fields)) and not all(isinstance(one.event, Rejection) for one in elements):
         return [Element(_readable(fields), entry_id, Rejection((_two_forms(data),)))]
     return elements if len(elements) > 1 else [_with_fields_beside(elements[0], fields)]
 
