@@ -14,6 +14,7 @@ import redis
 from tests.end_to_end.fleet import SETTINGS
 from tests.receiver import Receiver, receiver
 from tests.support import Process, count, key_of, publish, run, until
+from tests.web.conftest import Console
 from worker.simulator.server import Simulator, run_in_thread
 
 
@@ -73,3 +74,16 @@ def test_a_worker_that_is_killed(store: redis.Redis, settings: dict[str, Any], t
         assert second.stop() == 0, second.output
     assert told.kinds == ["gate_shut", "gate_opened"]
     assert len({*told.ids}) == 2
+
+
+@pytest.mark.long
+def test_a_console_tells_that_no_worker_lives(
+    store: redis.Redis, store_url: str, told: Receiver, tmp_path: Path
+) -> None:
+    """It has the lease while nobody else wants it, and stops as it should."""
+    with Console(tmp_path, store_url, alert_webhook_url=told.url) as console:
+        until(lambda: holds(store), "the lease")
+        assert run("pause", "--why", "x", redis_url=store_url, operator="ann").returncode == 0
+        until(lambda: told.kinds == ["gate_shut"], "the alert")
+        until(lambda: "no_workers" in str(told.documents), "no worker is alive, for a minute", 100)
+        assert console.process.stop() == 0, console.process.output

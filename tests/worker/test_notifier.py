@@ -19,8 +19,8 @@ from tests.receiver import Receiver, receiver
 from tests.support import STREAM, key_of, until_soon
 from worker.observe.webhook import Message, Webhook
 from worker.operations.context import OperatorContext
+from worker.operations.notifier import LEASE_S, Notifier
 from worker.operations.operator import Operator, Role
-from worker.process.notifier import LEASE_S, Notifier
 from worker.settings import Settings
 
 MakeNotifier = Callable[[str], Notifier]
@@ -216,6 +216,19 @@ async def test_notices_that_were_deleted_are_told(notifier: MakeNotifier, ledger
     await running(one, lambda: "recovered" in told.kinds)
     assert sorted(told.kinds) == ["gate_shut", "notices_missed", "recovered"]
     assert told.documents[0]["data"]["fields"] == {"missed": 2}
+
+
+async def test_a_notice_that_is_missing_in_the_middle(notifier: MakeNotifier, ledger: Ledger, told: Receiver) -> None:
+    """It is told once, in its place; what comes before and after it is sent."""
+    one = notifier("one")
+    await begun(one, ledger, told)
+    for _ in range(2):
+        await ledger.gate.pause(by="ann", why="x")
+        await ledger.gate.resume(by="ann", why="x")
+    entries: Any = await ledger.redis.xrevrange(key_of("notices"), count=3)
+    await ledger.redis.xdel(key_of("notices"), entries[2][0])
+    await running(one, lambda: "recovered" in told.kinds)
+    assert told.kinds == ["gate_shut", "notices_missed", "gate_shut", "gate_opened", "recovered"]
 
 
 async def test_what_is_not_a_notice_of_ours_is_passed_over(

@@ -25,14 +25,11 @@ from worker.intake.stream import StreamSource
 from worker.intake.task_message import TaskMessageDoor
 from worker.observe.attempt_log import log_attempt
 from worker.observe.metrics import WorkerMetrics
-from worker.observe.webhook import Webhook
 from worker.operations.check_api import called
-from worker.operations.context import OperatorContext
-from worker.operations.operator import Operator, Role
+from worker.operations.notifier import Notifier
 from worker.process.asking import Asking
 from worker.process.bulk_runner import BulkRunner
 from worker.process.inspection import Inspection
-from worker.process.notifier import Notifier
 from worker.process.reach_log import ReachLog
 from worker.process.retention import Retention
 from worker.process.signs import Signs
@@ -41,7 +38,6 @@ from worker.settings import Settings
 from worker.store.connect import Redis, connect
 
 _log = logging.getLogger("closer.compose")
-_WATCH = Operator("closer", Role.VIEWER, "alerts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +105,9 @@ def compose(
         Vitals(settings, name, ledger, permission, introduced, work, signs),
         introduced,
         Retention(ledger, closed_days=settings.retain_closed_days, rejected_days=settings.retain_rejected_days),
-        _notifier(settings, ledger, name),
+        Notifier.of(settings, ledger, name),
         BulkRunner(ledger, name),
     )  # fmt: skip
-
-
-def _notifier(settings: Settings, ledger: Ledger, name: str) -> Notifier | None:
-    webhook = Webhook.of(settings)
-    return Notifier(OperatorContext(_WATCH, settings, ledger), webhook, name) if webhook else None
 
 
 def _signs(settings: Settings) -> Signs:

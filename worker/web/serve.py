@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import uuid
 from collections.abc import Iterator
 
 from uvicorn import Config, Server
@@ -17,6 +18,7 @@ from tasks.errors import StoreUnavailable
 from tasks.ledger.ledger import Ledger
 from tasks.outage_log import OutageLog
 from worker.construct import ledger_of
+from worker.operations.notifier import Notifier
 from worker.patience import pauses
 from worker.settings import Settings
 from worker.store.connect import connect
@@ -65,12 +67,24 @@ async def _run(settings: Settings, ledger: Ledger, stop: asyncio.Event, *, next_
     bound = listen.listen(settings.http_host, settings.http_port, next_free=next_free)
     server = _Server(_config(settings, ledger))
     told = asyncio.create_task(server.stop_when(stop))
+    alerts = asyncio.create_task(_send_alerts(settings, ledger))
     _log.info("the console is at %s", settings.public_url or listen.address_of(bound))
     try:
         await server.serve(sockets=[bound])
     finally:
         told.cancel()
+        alerts.cancel()
     _log.info("the console has stopped")
+
+
+async def _send_alerts(settings: Settings, ledger: Ledger) -> None:
+    """Send the fleet's alerts, if no worker does. So somebody is told when no worker lives."""
+    notifier = Notifier.of(settings, ledger, f"console:{uuid.uuid4().hex}")
+    if notifier is not None:
+        try:
+            await notifier.run()
+        finally:
+            await notifier.aclose()
 
 
 async def _may_listen(settings: Settings, ledger: Ledger, stop: asyncio.Event) -> bool:

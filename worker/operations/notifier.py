@@ -13,12 +13,16 @@ from dataclasses import dataclass
 
 from tasks.errors import CloserError
 from tasks.ledger.alerts import Delivery
+from tasks.ledger.ledger import Ledger
 from tasks.ledger.notices import Notice
 from tasks.outage_log import OutageLog
 from worker.observe.webhook import WAIT_S, Message, Webhook
 from worker.operations.alerts import Alert, alert_of, missed, troubles
 from worker.operations.context import OperatorContext
+from worker.operations.operator import Operator, Role
 from worker.operations.snapshot import take
+from worker.patience import pauses
+from worker.settings import Settings
 
 _log = logging.getLogger("closer.alerts")
 LEASE_S = 3 * WAIT_S
@@ -27,6 +31,7 @@ _LOOK_S = 1.0
 _STANDS_S = 60.0  # a trouble that is over sooner, as during a restart, is none
 _GIVEN_UP_MS = 3_600_000
 _PAUSE_MOST_S = 60.0
+_WATCH = Operator("closer", Role.VIEWER, "alerts")
 
 
 @dataclass(slots=True)
@@ -59,6 +64,12 @@ class Notifier:
         self._outages = OutageLog("alerts")
         self._identity = ""
 
+    @classmethod
+    def of(cls, settings: Settings, ledger: Ledger, name: str) -> Notifier | None:
+        """Return the notifier for the webhook of these settings, None if there is none."""
+        webhook = Webhook.of(settings)
+        return cls(OperatorContext(_WATCH, settings, ledger), webhook, name) if webhook else None
+
     async def step(self) -> None:
         """Do what is to be done now, then wait until there may be more. Raises CloserError.
 
@@ -71,6 +82,19 @@ class Notifier:
         except Exception:
             _log.exception("no alerts can be sent for now")
             await asyncio.sleep(_OTHERS_S)
+
+    async def run(self) -> None:
+        """Repeat the steps until cancelled, and wait while the store is away. For a process that has no supervisor."""
+        outages, waits = OutageLog("alerts"), pauses()
+        while True:
+            try:
+                await self.step()
+            except CloserError as error:
+                outages.begins(error)
+                await asyncio.sleep(next(waits))
+            else:
+                outages.ends()
+                waits = pauses()
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -104,12 +128,14 @@ class Notifier:
 
     async def _next(self, cursor: str) -> _Pending | None:
         """Return the next message. What needs none is passed over."""
-        page = await self._context.ledger.notices.read(after=cursor)
-        now_ms = await self._context.now_ms()
+        notices = self._context.ledger.notices
+        page = await notices.read(after=cursor)
+        if page.missed:  # somewhere in the page; one by one it is found
+            page = await notices.read(after=cursor, limit=1)
         if page.missed:
-            first = page.notices[0]
-            behind = f"{cursor.partition('/')[0]}/{first.number - 1}" if isinstance(first, Notice) else page.cursor
-            return await self._message(missed(page.missed, now_ms), f"missed-{cursor.replace('/', '-')}", behind)
+            entry_id, _, number = cursor.partition("/")
+            told = missed(page.missed, await self._context.now_ms())
+            return await self._message(told, f"missed-{entry_id}", f"{entry_id}/{int(number) + page.missed}")
         for one in page.notices:
             if isinstance(one, Notice) and (alert := alert_of(one)):
                 return await self._message(alert, one.name, one.cursor)
