@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from tasks.errors import OlderWorkers
 from tasks.ledger.bulk_action import BulkAction, BulkStart, read_action
+from tasks.ledger.codec import NOT_OURS
 from tasks.ledger.holds import HoldAnswer, read_answer
 from tasks.ledger.scripts import Scripts, shown
 from tasks.ledger.values import Unreadable
@@ -169,7 +170,10 @@ class BulkActions:
         pipe.hget(self._scripts.key(f"action:{action_id}"), "skips")
         pipe.zrange(self._scripts.key(f"action:{action_id}:not"), 0, limit - 1, withscores=True)
         skips, items = await self._scripts.ask(pipe.execute())
-        whys = [str(why) for why, _ in json.loads(skips or b"[]")]
+        try:
+            whys = [str(why) for why, _ in json.loads(skips or b"[]")]
+        except NOT_OURS:  # another program wrote it
+            return {}
         return {shown(reference): whys[int(place) - 1] for reference, place in items if 0 < place <= len(whys)}
 
     async def prune(self, *, keep_s: float, limit: int = 2000) -> int:

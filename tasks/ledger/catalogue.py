@@ -6,6 +6,7 @@ This process holds only the closures that match.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
@@ -193,7 +194,7 @@ class Catalogue:
 
         Closures that enter their state after the call began are left out, so the iteration ends.
         """
-        async for rows, _ in self._stretches(query, "references", "oldest", _START, None):
+        async for rows in self._ahead(await self._until_now(query)):
             for reference, state, at_ms in zip(rows[::3], rows[1::3], rows[2::3], strict=True):
                 yield reference.decode(), State(state.decode()), int(at_ms)
 
@@ -229,18 +230,37 @@ class Catalogue:
         """
         # A closure that changes its state moves to the newest end. Without a last time, a reading could go on for ever.
         query = await self._until_now(query) if order == "oldest" else query
-        per_row = {"references": 3, "records": 6}.get(wanted, 4)
+        per_row = 6 if wanted == "records" else 4
         left = limit
         while query.indexes and left != 0:
-            room = _STRETCH if left is None or wanted not in ("records", "references") else min(left, _RETURNED)
-            ended_ms, index, ended, *rows = await self._scripts.run(
-                "scan", query.as_argument(), order, *(_bytes(part) for part in cursor), _STRETCH, room, wanted
-            )
-            cursor = Cursor(ended_ms.decode(), index.decode(), ended.decode("utf-8", "surrogateescape"))
+            room = _STRETCH if left is None or wanted != "records" else min(left, _RETURNED)
+            rows, cursor = await self._scan(query, wanted, order, cursor, room)
             yield rows, cursor
             left = left if left is None else left - len(rows) // per_row
             if cursor == _START:
                 return
+
+    async def _ahead(self, query: Query) -> AsyncIterator[list[Any]]:
+        """Yield the rows of all references, and have the store look for the next ones meanwhile."""
+        coming = asyncio.create_task(self._scan(query, "references", "oldest", _START, _STRETCH))
+        try:
+            while query.indexes:
+                rows, cursor = await coming
+                if cursor == _START:
+                    yield rows
+                    return
+                coming = asyncio.create_task(self._scan(query, "references", "oldest", cursor, _STRETCH))
+                yield rows
+        finally:
+            coming.cancel()
+
+    async def _scan(
+        self, query: Query, wanted: str, order: Order, cursor: Cursor, room: int
+    ) -> tuple[list[Any], Cursor]:
+        ended_ms, index, ended, *rows = await self._scripts.run(
+            "scan", query.as_argument(), order, *(_bytes(part) for part in cursor), _STRETCH, room, wanted
+        )
+        return rows, Cursor(ended_ms.decode(), index.decode(), ended.decode("utf-8", "surrogateescape"))
 
     async def _until_now(self, query: Query) -> Query:
         now_ms = await self.now_ms()

@@ -203,7 +203,8 @@ local function take(ref, at, state, c, raw)
   if not is_reference(ref) then return end  -- inspect.lua puts it aside
   returned = returned + 1
   if wanted == 'references' then
-    add(ref, state, string.format('%.0f', clamp(at)))
+    local n = #found
+    found[n + 1], found[n + 2], found[n + 3] = ref, state, string.format('%.0f', clamp(at))
   elseif wanted == 'records' then
     raw = raw or text_of(ref)
     local plan = state == 'retrying' and 'agenda' or state == 'queued' and 'waiting'

@@ -45,14 +45,15 @@ function bulk.skip(id, whys)
   skips = readable and type(skips) == 'table' and skips or {}
   local places = {}
   for place, skip in ipairs(skips) do
-    if type(skip) == 'table' and type(skip[1]) == 'string' then places[skip[1]] = place end
+    if type(skip) ~= 'table' or type(skip[1]) ~= 'string' then skip = { '?', 0 } end  -- another program wrote it
+    skips[place], places[skip[1]] = { skip[1], tonumber(skip[2]) or 0 }, place
   end
   for ref, why in pairs(whys) do
     if not places[why] then
       skips[#skips + 1] = { why, 0 }
       places[why] = #skips
     end
-    skips[places[why]][2] = (tonumber(skips[places[why]][2]) or 0) + 1
+    skips[places[why]][2] = skips[places[why]][2] + 1
     redis.pcall('ZADD', bulk.key(id, 'not'), places[why], ref)
   end
   redis.pcall('HSET', bulk.key(id), 'skips', cjson.encode(skips))
