@@ -86,10 +86,42 @@ async def test_nothing_is_told_before_it_is_written(
     assert [one.written for one in work.attempted] == [Written.SETTLED]
 
 
+async def test_a_result_that_is_not_written_for_long_is_told(real: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    """What the API said is in the log, once, while the store does not take it; what is written in time is not told."""
+    caplog.set_level("INFO")
+    ledger, told = Ledger(real), list[Attempted]()
+    settler = Settler(ledger, Permission(), observers=[told.append], unwritten_s=0.05)
+    tasks = [asyncio.create_task(settler.run()), asyncio.create_task(settler.watch())]
+    attempts = [await claimed_of(ledger, f"sg_{number}") for number in range(3)]
+    settler.put(attempts[0].settlement, attempts[0])
+    await until_soon(lambda: bool(told))
+    await real.rename(key_of("agenda"), "kept")
+    await real.set(key_of("agenda"), "not ours")
+    settler.put(Settlement("sg_given_back", 1, State.QUEUED))
+    for attempted in attempts[1:]:
+        settler.put(attempted.settlement, attempted)
+        await until_soon(lambda one=attempted: one.claim.reference in _unwritten(caplog))  # type: ignore[misc]
+    await real.rename("kept", key_of("agenda"))
+    await until_soon(lambda: len(told) == 3)
+    for task in tasks:
+        task.cancel()
+    assert _unwritten(caplog) == ["sg_1", "sg_2"]
+
+
+def _unwritten(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The groups of the lines `closure.unwritten`, in order."""
+    return [record.__dict__["fields"]["reference"] for record in caplog.records if record.msg == "closure.unwritten"]
+
+
 async def claimed(work: Works, reference: str, **settlement: Any) -> Attempted:
+    """The same in these works."""
+    return await claimed_of(work.ledger, reference, **settlement)
+
+
+async def claimed_of(ledger: Ledger, reference: str, **settlement: Any) -> Attempted:
     """An attempt on this group that is claimed, as it is handed over."""
-    await work.ledger.receive([GroupComplete(reference, "wms", "1")])
-    claim = (await work.ledger.claim([reference], worker="w1", lease_s=LEASE_S))[reference]
+    await ledger.receive([GroupComplete(reference, "wms", "1")])
+    claim = (await ledger.claim([reference], worker="w1", lease_s=LEASE_S))[reference]
     assert isinstance(claim, Claim)
     attempt = Attempt(claim.at_ms, "w1")
     to_write = Settlement(reference, claim.lease, State.RETRYING, pack_attempt(attempt), **settlement)

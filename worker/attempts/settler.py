@@ -17,6 +17,7 @@ from tasks.ledger.sift import sift
 from tasks.ledger.values import Settlement
 from tasks.outage_log import OutageLog
 from worker.attempts.permission import Permission
+from worker.observe.attempt_log import log_unwritten
 
 _log = logging.getLogger("closer.settler")
 LONG_WAIT_S = 3600.0
@@ -25,6 +26,8 @@ _BATCH = 200
 _LINGER_S = 0.01
 _PAUSE_FIRST_S, _PAUSE_MOST_S = 0.1, 2.0
 _SOON_S = 1.0
+_UNWRITTEN_S = 5.0
+_LOOK_S = 1.0
 
 
 class _Result(NamedTuple):
@@ -51,7 +54,9 @@ class Settler:
         permission: Permission,
         after: Callable[[], None] = lambda: None,
         observers: Sequence[Observer] = (),
+        unwritten_s: float = _UNWRITTEN_S,
     ) -> None:
+        """`unwritten_s`: after how long a result that is not written yet is told (s)."""
         self._ledger = ledger
         self.permission = permission
         self._after = after
@@ -65,6 +70,8 @@ class Settler:
         self.settled = 0  # how many settlements were written
         self.lost_leases = 0  # how many attempts ended after their lease, so their results were not written
         self._told_until_s = float("-inf")
+        self._unwritten_s = unwritten_s
+        self._told_unwritten_s = float("-inf")  # results that came until then have been told
 
     def put(self, settlement: Settlement, attempted: Attempted | None = None) -> None:
         """Queue the result of an attempt, or give a claim back (`attempted` is None). Returns at once.
@@ -91,6 +98,20 @@ class Settler:
                 self.outages.ends()
                 pause_s = _PAUSE_FIRST_S
                 await asyncio.sleep(_LINGER_S)
+
+    async def watch(self) -> None:
+        """Log each result that is not written for too long, once, until cancelled. It may be lost with this process."""
+        while True:
+            self._tell_unwritten(time.monotonic() - self._unwritten_s)
+            await asyncio.sleep(min(_LOOK_S, self._unwritten_s))
+
+    def _tell_unwritten(self, until_s: float) -> None:
+        for result in self._queue:  # the oldest first
+            if result.came > until_s:
+                break
+            if result.came > self._told_unwritten_s and result.attempted is not None:
+                log_unwritten(result.attempted)
+        self._told_unwritten_s = until_s
 
     async def soon_empty(self) -> None:
         """Wait until everything has been written, for at most a second, because the store may be away."""

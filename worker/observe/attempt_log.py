@@ -1,4 +1,7 @@
-"""Logs one line for each attempt: `closure.attempted`, with all fields that the closure's history keeps."""
+"""Logs one line for each attempt: `closure.attempted`, with all fields that the closure's history keeps.
+
+Before it there may be `closure.unwritten`, when the store does not take the result.
+"""
 
 from __future__ import annotations
 
@@ -15,3 +18,9 @@ def log_attempt(attempted: Attempted) -> None:
     if _log.isEnabledFor(level):
         fields = {"reference": attempted.claim.reference, **attempted.attempt.as_json(), "written": attempted.written}
         _log.log(level, "closure.attempted", extra={"fields": fields})
+
+
+def log_unwritten(attempted: Attempted) -> None:
+    """Log an attempt whose result waits for the store: what the API said is then known, even if this process dies."""
+    fields = {"reference": attempted.claim.reference, **attempted.attempt.as_json()}
+    _log.warning("closure.unwritten", extra={"fields": fields})

@@ -32,6 +32,7 @@ class Background:
         return [
             *alerts,
             Part("settler", own.settler.run(), End.LAST),
+            Part("unwritten results", own.settler.watch(), End.LAST),
             self._repeated("heartbeat", own.vitals.heartbeat),
             # These two finish their step. They hold events that are read but not received, and references that are
             # due but not dispatched. A crash here loses none of them, but each then waits until another worker takes
