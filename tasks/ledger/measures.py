@@ -52,6 +52,24 @@ class Measured:
         return 0.0 if at_ms is None else max(0, self.now_ms - at_ms) / 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an unfinished closure stands in time. Times are ms since the epoch, by the store's clock: `now_ms`.
+
+    `due_ms`: when somebody must next look at it. `left_s`: the time that is left to its deadline (s), which stands
+    still while the gate is shut; below 0 when it is over. None: it is finished, or not known.
+    """
+
+    now_ms: int
+    due_ms: int | None = None
+    left_s: float | None = None
+
+    @property
+    def overdue_s(self) -> float:
+        """For how long it has been due (s); 0 when it is not."""
+        return 0.0 if self.due_ms is None else max(0, self.now_ms - self.due_ms) / 1000
+
+
 class Measures:
     """Reads these numbers, and changes nothing. It costs the store the same whatever the ledger holds."""
 
@@ -75,6 +93,11 @@ class Measures:
             intake_since_ms=found.get("intake_since"),
             last_close_ms=found.get("last_close"),
         )
+
+    async def place(self, reference: str) -> Place:
+        """Return where a closure stands in time. Raises StoreUnavailable and LedgerBroken."""
+        now, due, left = await self._scripts.run("place", reference)
+        return Place(int(now), int(due) if due else None, int(left) / 1000 if left else None)
 
 
 def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:

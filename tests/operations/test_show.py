@@ -27,6 +27,27 @@ def test_show_tells_the_story_and_what_to_do(cli: Cli) -> None:
     assert (action["action"], action["by"], action["why"]) == ("requeue", "olga", "looked wrong")
 
 
+def test_show_tells_where_an_unfinished_closure_stands_in_time(cli: Cli, store: redis.Redis) -> None:
+    """What is left to its deadline, and since when nobody has taken it; nothing of that when it has ended."""
+    cli.sow(SEEDS)
+    cli("requeue", "sg_2", "--why", "x")
+    fresh = cli.json("show", "sg_2")
+    assert 86_000 < fresh["deadline_in_s"] <= 86_400
+    assert "Its deadline  in 23 h 59 min" in cli.text("show", "sg_2")
+    assert "nobody has taken it" not in cli.text("show", "sg_2")
+    store.zincrby(key_of("agenda"), -200_000, "sg_2")
+    record = json.loads(store.get(key_of("c:sg_2")) or "")
+    store.set(key_of("c:sg_2"), json.dumps(record | {"d": 1}))
+    text = cli.text("show", "sg_2")
+    assert "It has been due for 3 min" in text
+    assert "nobody has taken it: closer status" in text
+    assert "Its deadline  over" in text
+    assert cli.json("show", "sg_2")["due_at"] < fresh["due_at"]
+    ended = cli.json("show", "sg_1")
+    assert (ended["due_at"], ended["deadline_in_s"]) == (None, None)
+    assert "Its deadline" not in cli.text("show", "sg_1")
+
+
 def test_show_of_an_unknown_reference_says_so(cli: Cli) -> None:
     """An unknown reference ends with code 1; something that cannot be a reference is wrong usage."""
     assert "no closure of sg_9 is known" in cli("show", "sg_9", code=1).stderr

@@ -183,3 +183,18 @@ async def test_events_that_are_not_taken_in(book: Book, any_store: Redis) -> Non
     assert (await measured(book)).intake_oldest_s == 5
     await any_store.xack(STREAM, "closer", f"{START_MS - 5000}-0")
     assert (await measured(book)).intake_oldest_s == 1
+
+
+async def test_where_one_closure_stands(book: Book, any_store: Redis) -> None:
+    """When it is due, and what is left to its deadline; nothing of one that has ended, is unknown or damaged."""
+    await book.receive("sg_1", "sg_2", "sg_3")
+    await book.failed("sg_2")
+    await any_store.set(key_of("c:sg_3"), "x")
+    book.clock.forward(100)
+    place = await book.ledger.measures.place("sg_1")
+    assert (place.due_ms, place.overdue_s, place.left_s) == (START_MS, 100, DEADLINE_S - 100)
+    book.clock.forward(DEADLINE_S)
+    assert (await book.ledger.measures.place("sg_1")).left_s == -100
+    for reference in ("sg_2", "sg_3", "sg_9"):
+        nowhere = await book.ledger.measures.place(reference)
+        assert (nowhere.due_ms, nowhere.left_s, nowhere.overdue_s) == (None, None, 0)

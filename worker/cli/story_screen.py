@@ -12,9 +12,11 @@ from tasks.closure import Closure, State
 from tasks.history import Attempt, OperatorAction, iso
 from tasks.hold import Cancel
 from tasks.ledger.audit import Announced
+from tasks.ledger.measures import Place
 from tasks.ledger.values import Received
 from worker.cli import phrase
-from worker.cli.output import clock, count, facts, paragraph, plain, styled
+from worker.cli.output import age, clock, count, facts, paragraph, plain, styled
+from worker.operations.headline import NOT_TAKEN_S
 from worker.operations.story import Story
 
 
@@ -34,12 +36,23 @@ def story_lines(story: Story) -> Iterator[RenderableType]:
             f"\nA cancel event came too late: the group was closed at {closed} UTC. closer cannot open it.", "warning"
         )
     yield Text.assemble("\n", ("What is next  ", "bold"), paragraph(" " * 14 + story.next, " " * 14).lstrip())
+    if story.place:
+        yield from _in_time(story.place)
     if advice := story.advice:
         indent = " " * 12
         yield Text.assemble("\n", ("What it is  ", "bold"), paragraph(" " * 12 + advice.meaning, indent).lstrip())
         yield Text.assemble(("What to do  ", "bold"), paragraph(" " * 12 + advice.remedy, indent).lstrip())
     if first := story.first_step:
         yield Text.assemble(("Begin with  ", "bold"), phrase.command(first))
+
+
+def _in_time(place: Place) -> Iterator[Text]:
+    """Yield since when it has been due, if nobody has taken it for long, and what is left to its deadline."""
+    if place.overdue_s > NOT_TAKEN_S:
+        yield styled(f"It has been due for {age(place.overdue_s)}, and nobody has taken it: closer status", "wrong")
+    if place.left_s is not None:
+        left = f"in {age(place.left_s)}" if place.left_s > 0 else "over"
+        yield Text.assemble(("Its deadline  ", "bold"), f"{left}; the time stands still while the gate is shut")
 
 
 def _where(closure: Closure) -> Text:

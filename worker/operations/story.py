@@ -10,6 +10,7 @@ from tasks.api.address import api_address
 from tasks.closure import Closure
 from tasks.history import OperatorAction, iso
 from tasks.ledger.audit import Announced
+from tasks.ledger.measures import Place
 from worker.operations import outlook
 from worker.operations.advice import FAILURES, Advice
 from worker.operations.context import OperatorContext
@@ -22,12 +23,13 @@ from worker.operations.step import Step
 class Story:
     """One closure, and each operator's action on it with the audit's entry; None where that entry is not there.
 
-    `next`: what happens next, and when; "" for an emitter.
+    `next`: what happens next, and when; "" for an emitter. `place`: where it stands in time; None for an emitter.
     """
 
     closure: Closure
     actions: list[tuple[OperatorAction, Announced | None]]
     next: str = ""
+    place: Place | None = None
 
     @property
     def advice(self) -> Advice | None:
@@ -48,7 +50,7 @@ class Story:
 
     def as_json(self) -> dict[str, Any]:
         """Return the closure with its history, its actions and the advice, as other programs see it."""
-        advice, first = self.advice, self.first_step
+        advice, first, place = self.advice, self.first_step, self.place
         return self.closure.as_json() | {
             "history": [attempt.as_json() for attempt in self.closure.history],
             "cancel_events": [cancel.as_json() for cancel in self.closure.cancels],
@@ -57,6 +59,8 @@ class Story:
             "remedy": advice and advice.remedy,
             "first_step": first and first.as_json(),
             "next": self.next or None,
+            "due_at": iso(place.due_ms) if place and place.due_ms is not None else None,
+            "deadline_in_s": place and place.left_s,
         }
 
 
@@ -74,7 +78,8 @@ async def story(context: OperatorContext, reference: str) -> Story | None:
         return Story(closure, [])
     found = await context.ledger.audit.announced([action.audit_id for action in closure.actions])
     actions = [(action, found.get(action.audit_id)) for action in closure.actions]
-    return Story(closure, actions, await outlook.look(context, closure))
+    place = await context.ledger.measures.place(reference)
+    return Story(closure, actions, await outlook.look(context, closure), place)
 
 
 async def curl(context: OperatorContext, reference: str) -> str:
