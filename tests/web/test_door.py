@@ -2,46 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import redis
 from redis.asyncio import Redis
 
-from tasks.ledger.ledger import Ledger
-from tests.support import STREAM, cloud_event, run, url_of, valkey
-from tests.web.conftest import Console, give, kind, signed
+from tests.support import STREAM, cloud_event
+from tests.web.conftest import Console, give, kind
+from tests.web.sending import BATCH, CE, EVENT, ONE, on_stream, send
 from tests.web.taking import facts, take_in
-from tests.web.test_process import inside
-from worker.operations import accept as accepting
-from worker.operations.accept import Accept
-from worker.settings import load
-from worker.web import body
 from worker.web.access import ANYBODY
 from worker.web.door import Refusals
 from worker.web.problems import Problem
-
-ONE, BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
-CE = {"ce-specversion": "1.0", "ce-id": "7", "ce-source": "wms", "ce-type": "group.complete"}
-EVENT = cloud_event("sg_1", "7").encode()
-
-
-def send(console: Console, content: Any, headers: dict[str, str] | None = None, token: str = "") -> httpx.Response:
-    """Post bytes, by default as a structured event."""
-    given = {"content-type": ONE} if headers is None else headers
-    return console.client.post("/v1/events", content=content, headers=signed(token) | given)
-
-
-def on_stream(store: redis.Redis) -> list[dict[bytes, bytes]]:
-    """The entries of the stream."""
-    entries: Any = store.xrange(STREAM)
-    return [fields for _, fields in entries]
-
 
 DATA = b'{"reference": "sg_1"}'
 MODES: dict[str, tuple[dict[str, str], bytes]] = {
@@ -178,114 +154,6 @@ def test_a_body_without_a_length_is_counted(console: Console, store: redis.Redis
     assert len(on_stream(store)) == 1
 
 
-@pytest.mark.parametrize(("role", "status"), [("emitter", 202), ("viewer", 403), ("operator", 403), ("admin", 202)])
-def test_who_may_send(console: Console, store: redis.Redis, role: str, status: int) -> None:
-    """An emitter and an admin may; nobody may without a token when there is one."""
-    assert send(console, EVENT, token=give(store, "one", role)).status_code == status
-    assert send(console, EVENT).status_code == 401
-
-
-SCOPES: list[tuple[dict[str, list[str]], str, bool]] = [
-    ({"sources": ["wms"]}, cloud_event("sg_1"), True),
-    ({"sources": ["wms"]}, cloud_event("sg_1", source="other"), False),
-    ({"sources": ["wms"]}, '{"reference": "sg_1"}', False),
-    ({"sources": ["wms"]}, '{"reference": "sg_1", "id": "1", "source": "wms"}', True),
-    ({"prefixes": ["sg_"]}, '{"reference": "sg_1"}', True),
-    ({"prefixes": ["LDS-"]}, cloud_event("sg_1"), False),
-    ({"prefixes": ["LDS-"]}, cloud_event("sg_1", type="order.created"), False),
-    ({"prefixes": ["LDS-"]}, cloud_event("x", type="order.created", data={"a": 1}, subject="sg_1"), False),
-    ({"prefixes": ["LDS-"]}, cloud_event("x", type="order.created", data={"a": 1}), True),
-    ({"prefixes": ["sg_"]}, f"[{cloud_event('sg_1')}, {cloud_event('LDS-1')}]", False),
-]
-
-
-@pytest.mark.parametrize(("scope", "event", "taken"), SCOPES)
-def test_a_bound_token(
-    console: Console, store: redis.Redis, scope: dict[str, list[str]], event: str, taken: bool
-) -> None:
-    """It sends events of its own source and references only, also those that an operator may replay later."""
-    answer = send(console, event, {"content-type": "application/json"}, give(store, "leeds", "emitter", **scope))
-    assert len(on_stream(store)) == (1 if taken else 0)
-    if taken:
-        assert answer.status_code == 202
-    else:
-        assert (answer.status_code, kind(answer)) == (403, "out-of-scope")
-        assert answer.json()["index"] == (1 if event.startswith("[") else 0)
-
-
-def test_the_fleet_says_what_closes_and_where(console: Console, store: redis.Redis) -> None:
-    """The stream and the types are those of the fleet's policy, whatever the console is set to."""
-    store.hset("{closer}:policy", mapping={
-        "deadline_ms": 1000, "pause_ms": 0, "stream": "other", "event_types": "order.created",
-    })  # fmt: skip
-    answer = send(console, json.dumps([json.loads(EVENT), json.loads(cloud_event("sg_2", type="order.created"))]),
-                  {"content-type": BATCH})  # fmt: skip
-    assert (answer.json()["accepted"], answer.json()["rejected"]) == (1, 1)
-    assert (store.xlen("other"), store.xlen(STREAM)) == (1, 0)
-
-
-async def test_a_shut_gate_takes_events(console: Console, real: Redis) -> None:
-    """Events are taken while no calls are made."""
-    assert run("pause", "--why", "x", redis_url=console.store_url, operator="olga").returncode == 0
-    assert send(console, EVENT).status_code == 202
-    closures, _ = await take_in(real)
-    assert len(closures) == 1
-
-
-@pytest.fixture(scope="module")
-def sick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Console, redis.Redis]]:
-    """A console on a store of its own, which can be made ill."""
-    folder = tmp_path_factory.mktemp("sick")
-    with (
-        valkey(folder) as server,
-        redis.Redis.from_url(url_of(server)) as control,
-        Console(folder, url_of(server)) as console,
-    ):
-        yield console, control
-
-
-def test_a_store_that_takes_nothing(sick: tuple[Console, redis.Redis]) -> None:
-    """Full, or a replica: 503 with a time to come again. When it is well, the same event is taken."""
-    console, control = sick
-    control.config_set("maxmemory", 1)
-    full = send(console, EVENT)
-    control.config_set("maxmemory", 0)
-    control.replicaof("127.0.0.1", "1")
-    replica = send(console, EVENT)
-    control.replicaof("NO", "ONE")
-    for answer, words in ((full, "out of memory"), (replica, "read-only")):
-        assert (answer.status_code, kind(answer)) == (503, "store-away")
-        assert words in answer.json()["detail"]
-        assert answer.headers["retry-after"] == "5"
-    assert control.xlen(STREAM) == 0
-    assert send(console, EVENT).status_code == 202
-
-
-def test_a_key_that_is_not_a_stream(console: Console, store: redis.Redis) -> None:
-    """Sending again does not help, and the message says where to look."""
-    store.set(STREAM, "not ours")
-    answer = send(console, EVENT)
-    assert (answer.status_code, kind(answer)) == (500, "store-broken")
-
-
-async def test_a_body_that_does_not_come(real: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sender that says nothing more is told, and one that has gone does no harm."""
-    monkeypatch.setattr(body, "BODY_S", 0.1)
-    head = (
-        f"POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: {ONE}\r\ncontent-length: 99\r\n\r\n{{".encode()
-    )
-    async with inside(real) as port, asyncio.timeout(20):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(head)
-        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 408")
-        writer.close()
-        monkeypatch.setattr(body, "BODY_S", 10)
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(head)
-        await writer.drain()
-        writer.close()
-
-
 def test_refusals_are_remembered(console: Console, store: redis.Redis) -> None:
     """Who sent it, and what was wrong; the newest first."""
     leeds = give(store, "leeds", "emitter")
@@ -313,19 +181,6 @@ async def test_both_doors_make_the_same_of_it(console: Console, store: redis.Red
     fields: Any = {name.replace("ce-", "ce_"): value for name, value in CE.items()} | {"data": DATA}
     store.xadd(STREAM, fields)
     assert facts(*await take_in(real)) == by_http
-
-
-async def test_many_at_once_go_in_steps(real: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each sender gets the id of its own event, in whichever step it went, also while the fleet's stream changes."""
-    monkeypatch.setattr(accepting, "_STEP_BYTES", 100)
-    accept = Accept(Ledger(real), load())
-    events = [f'{{"reference": "sg_{number}"}}'.encode() for number in range(20)]
-    taken = await asyncio.gather(*(accept(ANYBODY, event) for event in events))
-    found: Any = await real.xrange(STREAM)
-    entries = dict(found)
-    assert [entries[one.ids[0].encode()][b"event"] for one in taken] == events
-    await accept._append([("one", events[0]), ("other", events[1]), ("one", events[2])])
-    assert [await real.xlen(name) for name in ("one", "other")] == [2, 1]
 
 
 def test_a_folder_is_not_needed(tmp_path: Path, store_url: str) -> None:
