@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -140,16 +140,28 @@ def test_the_largest_are_taken(console: Console, store: redis.Redis) -> None:
     assert len(on_stream(store)) == 2
 
 
-def chunks(number: int) -> Iterator[bytes]:
-    """A body whose length is not told."""
-    for _ in range(number):
-        yield b" " * 8_192
+@pytest.mark.parametrize(("content_type", "chunks"), [(ONE, 9), (BATCH, 129)])
+def test_a_body_without_an_end_is_counted(console: Console, store: redis.Redis, content_type: str, chunks: int) -> None:
+    """It is refused as soon as it is too large, although its end has not come."""
+    head = f"POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: {content_type}\r\n"
+    with socket.create_connection(("127.0.0.1", console.port), timeout=30) as one:
+        one.sendall(head.encode() + b"transfer-encoding: chunked\r\n\r\n")
+        for _ in range(chunks):
+            one.sendall(b"2000\r\n" + b" " * 8_192 + b"\r\n")
+        assert one.recv(65_536).startswith(b"HTTP/1.1 413")
+    assert on_stream(store) == []
 
 
-def test_a_body_without_a_length_is_counted(console: Console, store: redis.Redis) -> None:
-    """It ends where it is too large, however much would follow; one that is not is taken."""
-    answer = send(console, chunks(9))
-    assert (answer.status_code, kind(answer)) == (413, "too-large")
+def test_a_length_that_is_too_large(console: Console) -> None:
+    """It is refused before anything of the body has come."""
+    head = f"POST /v1/events HTTP/1.1\r\nhost: localhost\r\ncontent-type: {ONE}\r\ncontent-length: 9999999\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", console.port), timeout=30) as one:
+        one.sendall(head.encode())
+        assert one.recv(65_536).startswith(b"HTTP/1.1 413")
+
+
+def test_a_body_without_a_length(console: Console, store: redis.Redis) -> None:
+    """It is taken when it is not too large."""
     assert send(console, iter([EVENT[:20], EVENT[20:]])).status_code == 202
     assert len(on_stream(store)) == 1
 
