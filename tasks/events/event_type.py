@@ -14,7 +14,7 @@ from functools import lru_cache
 OWN_TYPE = "closer.group.complete"
 _COMPLETE = frozenset({"complete", "completed"})
 # Words that deny what follows, wherever they stand before it: `not.yet.complete`, `failed.to.complete`.
-_DENIALS = frozenset({
+DENIALS = frozenset({
     "not", "never", "cannot", "isn", "wasn", "hasn", "yet", "failed", "unable", "partial", "partially", "partly",
     "almost", "nearly",
 })  # fmt: skip
@@ -103,7 +103,7 @@ def says_complete(event_type: str) -> bool:
     if not found or found[-1] not in _COMPLETE:
         return False
     before = found[:-1]
-    return _DENIALS.isdisjoint(before) and _DENIALS_BEFORE.isdisjoint(before[-1:])
+    return DENIALS.isdisjoint(before) and _DENIALS_BEFORE.isdisjoint(before[-1:])
 
 
 def words(event_type: str) -> Iterator[str]:

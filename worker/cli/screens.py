@@ -13,7 +13,6 @@ from tasks.closure import State
 from tasks.history import iso
 from tasks.ledger.gate import Gate, Standing
 from tasks.ledger.measures import Measured
-from tasks.ledger.old_prefix import OldLook
 from worker.cli import phrase
 from worker.cli.output import age, clock, count, facts, paragraph, plain, styled, table
 from worker.operations.advice import gate_advice
@@ -26,7 +25,7 @@ from worker.operations.status import Status
 from worker.operations.step import Step
 
 _UNREADABLE_MOST = 5
-_COLUMN = 71  # of 80 characters, without the column of names
+_COLUMN = 69  # of 80 characters, without the column of names
 _TYPES = 3  # so many types of waiting events are shown one by one
 
 
@@ -34,8 +33,6 @@ def status_screen(status: Status) -> Table:
     """Return the status for a terminal of 80 columns."""
     summary, grid = status.summary, facts()
     grid.add_row("Now", _headline(status.headline))
-    if status.older and not status.older.nothing:
-        grid.add_row("Older", _older(status.older))
     grid.add_row("Gate", _gate(status))
     if status.gate.suspended:
         grid.add_row("Keys", _suspended(status))
@@ -84,12 +81,6 @@ def _due(measured: Measured) -> Text:
     if measured.near_deadline:
         text.append_text(styled(f"; {measured.near_deadline:,} of the oldest near the deadline", "wrong"))
     return text
-
-
-def _older(older: OldLook) -> Text:
-    """Return what an older release does or has left in the store, and what to do about it."""
-    problem, remedy = (paragraph(text, width=_COLUMN) for text in (f"WRONG: {older.problem}", older.remedy))
-    return styled("WRONG", "wrong").append(problem.removeprefix("WRONG")).append(f"\n{remedy}", style="yellow")
 
 
 def _gate(status: Status) -> Text:

@@ -10,6 +10,7 @@ from typing import Any
 from tasks.closure import OPEN_STATES, State
 from tasks.history import iso
 from tasks.ledger.measures import Measured
+from tasks.ledger.old_prefix import OldLook
 from tasks.ledger.summary import Summary
 from worker.operations.advice import gate_advice
 from worker.operations.operator import Verb
@@ -22,6 +23,7 @@ NOT_TAKEN_S = 120.0  # what is due is taken within seconds, unless nothing works
 class Concern(StrEnum):
     """What a headline is about, the gravest first. The console adds a first one for a store that is away."""
 
+    OLDER_RELEASE = "older_release"
     GATE_SHUT = "gate_shut"
     NO_WORKERS = "no_workers"
     NOT_TAKEN = "not_taken"
@@ -46,11 +48,16 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a headline is made of. `alive`: how many workers gave a sign of life lately."""
+    """What a headline is made of.
+
+    `alive`: how many workers gave a sign of life lately. `older`: what an older release does in this store, None where
+    nobody has looked.
+    """
 
     summary: Summary
     measured: Measured
     alive: int
+    older: OldLook | None = None
 
 
 def headline(facts: Facts) -> Headline:
@@ -61,6 +68,14 @@ def headline(facts: Facts) -> Headline:
 def concerns(facts: Facts) -> list[Headline]:
     """Return everything that somebody should know, the gravest first."""
     return [found for look in _LOOKS if (found := look(facts))]
+
+
+def _older_release(facts: Facts) -> Headline | None:
+    """Return the gravest of all: what works past the gate and past holds, or a ledger that nobody works on."""
+    if facts.older is None or facts.older.nothing:
+        return None
+    text = f"{facts.older.problem}: {facts.older.remedy}."
+    return Headline(Concern.OLDER_RELEASE, text[0].upper() + text[1:], Step(Verb.CHECK))
 
 
 def _gate_shut(facts: Facts) -> Headline | None:
@@ -125,7 +140,7 @@ def _well(facts: Facts) -> Headline:
 
 
 _LOOKS: Sequence[Callable[[Facts], Headline | None]] = (
-    _gate_shut, _no_workers, _not_taken, _failed, _rejected, _near_deadline,
+    _older_release, _gate_shut, _no_workers, _not_taken, _failed, _rejected, _near_deadline,
 )  # fmt: skip
 
 

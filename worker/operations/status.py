@@ -66,7 +66,7 @@ class Status:
     def headline(self) -> Headline:
         """The one sentence that says whether all is well."""
         alive = sum(1 for worker in self.workers if worker.alive)
-        return headline(Facts(self.summary, self.measured, alive))
+        return headline(Facts(self.summary, self.measured, alive, self.older))
 
     @property
     def gate(self) -> Gate:
