@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -29,7 +29,7 @@ class FleetPage:
     async def answer(self, request: Request) -> Response:
         """Return the metrics. Raises Problem, Refused and StoreUnavailable."""
         text = await self._metrics.text(await self._context(request))
-        return Response(text, media_type=CONTENT_TYPE_LATEST)
+        return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
     async def _context(self, request: Request) -> OperatorContext:
         """Return who asks. While the store is away, who was let in before is let in again with the same header."""
