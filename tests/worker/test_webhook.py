@@ -85,6 +85,16 @@ async def test_nobody_is_there() -> None:
     assert problem == "127.0.0.1 cannot be reached (ConnectError)"
 
 
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "ftp://x", "http://[", "http://127.0.0.1:9"])
+async def test_a_proxy_that_cannot_be_used(told: Receiver, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    """Alerts are not delivered, and nothing else happens."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    assert "127.0.0.1 cannot be reached" in str(await sent(told.url))
+    assert told.got == []
+
+
 @pytest.mark.parametrize("url", ["ftp://x/y", "hooks.example.com/x", "https://", "https://x/a b", "https://x/\u00e9"])
 def test_a_wrong_address(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """It is refused at the start, and not repeated."""

@@ -19,6 +19,8 @@ from worker.settings import Settings
 from worker.settings.alerts import signing_key
 
 WAIT_S = 10.0  # all that one try may take
+# ImportError: HTTP_PROXY or another variable names a SOCKS proxy, for which httpx needs another package.
+_FAULTS = (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Webhook:
         self._url = url
         self._key = key
         self._clock = clock
-        self._client = httpx.AsyncClient(timeout=WAIT_S, follow_redirects=False)
+        self._client: httpx.AsyncClient | None = None  # made at the first message, because a wrong proxy raises then
 
     @classmethod
     def of(cls, settings: Settings) -> Webhook | None:
@@ -60,14 +62,16 @@ class Webhook:
                 return await self._post(body, self._headers(message.message_id, body))
         except TimeoutError:
             return f"{self.host} did not answer within {WAIT_S:.0f} s"
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:  # their texts may hold the address
+        except _FAULTS as error:  # their texts may hold the address
             return f"{self.host} cannot be reached ({type(error).__name__})"
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
     async def _post(self, body: bytes, headers: dict[str, str]) -> str | None:
+        self._client = self._client or httpx.AsyncClient(timeout=WAIT_S, follow_redirects=False)
         async with self._client.stream("POST", self._url, content=body, headers=headers) as reply:
             return None if reply.is_success else f"{self.host} answers with {reply.status_code}"
 
