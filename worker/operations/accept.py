@@ -131,19 +131,25 @@ def _wrong(elements: Sequence[Element]) -> Iterator[Wrong]:
 
 
 def _refuse_unreadable(body: bytes) -> None:
-    """Raises TooLarge and NotJson when the body as a whole cannot be read."""
+    """Raises TooLarge and NotJson when the body as a whole cannot be read. An array without any event can."""
     try:
         if batch.is_array(body):
             batch.split(body)
-            return
+        else:
+            load(body)
     except batch.TooMany as error:
         raise TooLarge(f"the batch has {error}") from None
-    except ValueError:  # it is not JSON, or it holds no event
-        pass
+    except ValueError as error:
+        if not _is_json(body):
+            raise NotJson(f"the body is {error}") from None
+
+
+def _is_json(body: bytes) -> bool:
     try:
         load(body)
-    except ValueError as error:
-        raise NotJson(f"the body is {error}") from None
+    except ValueError:
+        return False
+    return True
 
 
 def _refuse_out_of_scope(elements: Sequence[Element], scope: Scope, stream: str) -> None:
