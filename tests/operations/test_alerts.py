@@ -59,6 +59,21 @@ def test_what_begins_and_ends_has_one_key(kind: NoticeKind) -> None:
     assert empty is not None
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["<!channel> look", "@here", "[pay](https://evil.example)", "a\nclosed: all is well", "\x1b[2J", "x" * 5000],
+    ids=["mention", "here", "link", "line", "terminal", "long"],
+)
+def test_words_from_outside_are_only_words(words: str) -> None:
+    """A rejected event may hold anything: it mentions nobody, links nowhere and makes no line of its own."""
+    alert = alert_of(notice(NoticeKind.REJECTED, problem=words))
+    assert alert is not None
+    document = alert.as_json("closer")
+    assert not any(sign in document["text"] for sign in ("<", "@", "](", "\n", "\x1b"))
+    assert len(document["text"]) < 1100
+    assert document["data"]["fields"]["problem"] == words
+
+
 def test_a_drill_has_one_of_each() -> None:
     """Every kind that is ever sent."""
     sent = {alert.kind for alert in drills(NOW_MS)}

@@ -13,6 +13,9 @@ from worker.operations.headline import Concern, Facts, concerns
 from worker.operations.notice_words import words
 from worker.operations.snapshot import Snapshot
 
+_TEXT_MOST = 1000
+# Mentions of Slack and Mattermost, and links of Markdown.
+_SIGNS = {"<": "(", ">": ")", "@": "(at)", "](": "] (", "`": "'"}
 SHORT_MS = 60_000  # a Retry-After that is shorter is the API's daily business
 
 
@@ -58,8 +61,19 @@ class Alert:
         data = {"fleet": fleet, "status": self.status.value, "key": self.key, "drill": drill} | {
             "fields": dict(self.fields)
         }
-        text = f"{mark}{fleet}: {self.text}"
+        text = f"{mark}{fleet}: {_harmless(self.text)}"
         return {"type": f"closer.{self.kind}", "timestamp": iso(self.at_ms), "text": text, "data": data}
+
+
+def _harmless(text: str) -> str:
+    """Return words that come in part from outside so that no chat takes them for a mention, a link or another line.
+
+    The fields hold them as they are.
+    """
+    shown = "".join(char if char.isprintable() else " " for char in text)[:_TEXT_MOST]
+    for sign, shown_as in _SIGNS.items():
+        shown = shown.replace(sign, shown_as)
+    return shown
 
 
 def alert_of(notice: Notice) -> Alert | None:
