@@ -17,7 +17,7 @@ from tests.support import Process, count, run, until
 from worker.simulator.server import Simulator, run_in_thread
 
 GROUPS = [f"sg_{number:04}" for number in range(400)]
-COMMAND = ("requeue", "--reason", "gone", "--rate", "100/s", "--why", "account fixed", "--json")
+COMMAND = ("requeue", "--reason", "gone", "--rate", "50/s", "--why", "account fixed", "--json")
 
 
 class Fleet:
@@ -109,8 +109,8 @@ def test_detached(fleet: Fleet) -> None:
 
 def test_stopped_from_elsewhere(fleet: Fleet) -> None:
     """The command that carries it is told who stopped it and why, and ends with exit code 1."""
-    with fleet.start(*COMMAND) as command:
-        until(lambda: count(fleet.store, "failed") <= 300, "the first items")
+    with fleet.start(*COMMAND[:4], "5/s", *COMMAND[5:]) as command:
+        until(lambda: count(fleet.store, "failed") < len(GROUPS), "the first items")
         action = fleet.action()["id"]
         [stopped] = fleet.json("actions", "stop", action, "--why", "wrong filter")
         assert stopped["state"] == "stopped"

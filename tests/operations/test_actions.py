@@ -23,6 +23,7 @@ def begin(cli: Cli, *arguments: str) -> str:
 def test_list_and_show(cli: Cli) -> None:
     """Each action has its id, state and counts; one that nobody carries tells what to do."""
     assert cli.lines("actions", "list") == []
+    assert "There are no bulk actions" in cli.said("actions", "list")[1]
     cli.sow(SEEDS)
     done = cli.json("requeue", "sg_0", "sg_never", "--why", "first")["id"]
     waiting = begin(cli, "--rate", "1/s", "--canary", "2")
@@ -88,6 +89,54 @@ def test_what_was_too_late_is_named(cli: Cli) -> None:
     at_ledger(cli.url, lambda ledger: ledger.claim(["sg_1"], worker="w", lease_s=0.001))
     at_ledger(cli.url, lambda ledger: ledger.due(limit=10, grace_s=1, most=10))
     cli("actions", "recall", closed, code=1)
+
+
+def test_left_to_the_workers(cli: Cli, store: redis.Redis) -> None:
+    """A resume, a recall and a release can be detached; each says that no worker is alive, and how to look."""
+    cli.sow(SEEDS)
+    action = begin(cli)
+    assert cli.json("actions", "stop", action)["state"] == "stopped"
+    assert "No worker is alive" in cli.said("actions", "resume", action, "--detach")[1]
+    assert cli.json("actions", "show", action)["state"] == "running"
+    cli.json("actions", "stop", action)
+    assert cli.json("actions", "resume", action)["changed"] == 3
+    code, said = cli.said("actions", "recall", action, "--detach")
+    assert (code, "No worker is alive" in said) == (0, True)
+    recall = cli.lines("actions", "list")[0]
+    assert (recall["verb"], recall["recalls"], recall["state"], recall["left"]) == ("recall", action, "running", 3)
+    assert f"Recalls  {action}" in cli.text("actions", "show", recall["id"])
+    cli("hold", "sg_9", "--why", "wait")
+    told = cli.json("release", "--state", "held", "--why", "go", "--detach")
+    assert (told["released"], told["state"]) == (0, "running")
+
+
+def test_a_pending_recall(cli: Cli, store: redis.Redis) -> None:
+    """A claimed group is told as pending; a gate that is shut is told, too."""
+    cli.sow(SEEDS)
+    action = cli.json("requeue", "sg_0", "sg_1")["id"]
+    at_ledger(cli.url, lambda ledger: ledger.claim(["sg_0"], worker="w", lease_s=600))
+    recall = cli.json("actions", "recall", action, "--detach")["id"]
+    at_ledger(cli.url, lambda ledger: ledger.bulk.step(recall, "recall", holder="x"))
+    page = cli.text("actions", "show", recall)
+    assert "1 are being attempted, and return if they are not called" in page
+    assert "Recalled" in cli.text("actions", "show", action)
+    cli("pause", "--why", "upgrade")
+    paced = begin(cli, "--rate", "1/s")
+    at_ledger(cli.url, lambda ledger: ledger.bulk.step(paced, "requeue", holder="x"))
+    assert "waiting: the gate is shut" in cli.text("actions", "show", paced)
+
+
+def test_many_that_are_too_late(cli: Cli) -> None:
+    """The first twenty are named, and the number of the others."""
+    seeds = [Seed(f"sg_{number:02}", Reason.GONE, 410) for number in range(25)]
+    cli.sow(seeds)
+    action = cli.json("requeue", "--reason", "gone", "--yes")["id"]
+    references = [seed.reference for seed in seeds]
+    at_ledger(cli.url, lambda ledger: ledger.claim(references, worker="w", lease_s=0.001))
+    at_ledger(cli.url, lambda ledger: ledger.due(limit=100, grace_s=1, most=100))
+    done = cli("actions", "recall", action, code=1)
+    assert "Not the others: 25 called." in done.stdout
+    assert "sg_19: called\n  and 5 more: closer actions show " in done.stderr
 
 
 def test_a_discard_is_recalled(cli: Cli, store: redis.Redis) -> None:

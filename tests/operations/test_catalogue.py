@@ -137,6 +137,12 @@ async def test_references_come_with_their_states(shelf: Shelf) -> None:
     assert sorted(found) == [("a-1", State.FAILED), ("a-2", State.CLOSED)]
 
 
+async def test_references_of_what_cannot_be(shelf: Shelf) -> None:
+    """A closed closure has no reason, so none matches both."""
+    query = Query(states=(State.CLOSED,), reasons=(Reason.GONE,))
+    assert [one async for one in shelf.catalogue.references(query)] == []
+
+
 async def test_the_summary_counts_what_there_is(shelf: Shelf) -> None:
     """It counts states, reasons and what was closed lately, and tells the oldest open closure by its event's time."""
     await shelf.book.receive("new-1")

@@ -71,7 +71,7 @@ async def test_odd_fields_of_a_record(book: Book, field: str, recalled: int) -> 
     "value", ["{", "null", "[1]", '[["x"]]', '[["moved on", "many"]]', '{"a": 1}', "-1", "nan", "x"]
 )
 @pytest.mark.parametrize(
-    "field", ["skips", "rate", "canary", "canary_wait", "next_at", "changed", "marked", "fails", "created"]
+    "field", ["skips", "skipped", "rate", "canary", "canary_wait", "next_at", "changed", "marked", "fails", "created"]
 )
 async def test_damaged_fields(book: Book, field: str, value: str) -> None:
     """The action ends or waits, each item is done at most once, and what cannot be read is told."""

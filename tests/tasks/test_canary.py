@@ -51,6 +51,16 @@ async def test_it_stops_at_the_first_that_fails(book: Book) -> None:
     assert (await carry(book, action_id)).changed == 6
 
 
+async def test_one_that_has_failed_and_was_closed_later_counts_as_failed(book: Book) -> None:
+    """A new event has it closed before anybody looks: the re-queue has failed all the same."""
+    action_id = await out(book)
+    await book.closed(await book.claim("sg_0"))
+    await book.failed("sg_1")
+    await book.receive("sg_1", event_id="e2")
+    await book.closed(await book.claim("sg_1"))
+    assert (await carry(book, action_id)).stopped_because == "1 of the 2 canary items failed again"
+
+
 async def test_it_stops_after_its_time_on_the_open_clock(book: Book) -> None:
     """Time in which the gate was shut does not count."""
     action_id = await out(book, canary_wait_s=600.0)

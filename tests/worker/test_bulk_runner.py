@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
+import pytest
 from redis.asyncio import Redis
 
+from tasks.errors import OlderWorkers, StoreUnavailable
 from tasks.ledger.bulk_action import BulkState
-from tests.support import key_of, until_soon
+from tests.support import free_port, key_of, until_soon, url_of, valkey
 from tests.tasks.book import Book
-from tests.tasks.bulking import ANN, begin, carry, fail, read
+from tests.tasks.bulking import ANN, begin, carry, fail, read, step
 from worker.operations.carry import Carrier
 from worker.operations.carry import carry as carry_on
 from worker.process.bulk_runner import BulkRunner
@@ -66,3 +69,34 @@ async def test_told_to_leave_or_to_stop(any_store: Redis) -> None:
     await running
     assert (await read(book, action_id)).stopped_because == "bob interrupted it"
     assert (await carry(book, action_id)).state is BulkState.STOPPED
+
+
+async def test_a_store_that_is_started_again(tmp_path: Path) -> None:
+    """The step that finds it away is taken again, and each item is done once; one that stays away is told."""
+    port, groups = free_port(), [f"sg_{number}" for number in range(6)]
+    with valkey(tmp_path, port) as server:
+        client = Redis.from_url(url_of(server))
+        book = Book(client)
+        await fail(book, *groups)
+        action_id = await begin(book, "requeue", *groups)
+        looked: list[int] = []
+        await step(book, action_id, most=1)
+    carrier = Carrier(ANN, progress=looked.append)
+    running = asyncio.create_task(carry_on(book.ledger, action_id, "requeue", carrier, 5))
+    await asyncio.sleep(0)
+    with valkey(tmp_path, port):
+        await running
+        assert (await read(book, action_id)).changed == 6
+        action_id = await begin(book, "discard", items={})
+    with pytest.raises(StoreUnavailable):
+        await carry_on(book.ledger, action_id, "discard", carrier, 0)
+    await client.aclose()
+
+
+async def test_older_workers_are_not_waited_for(any_store: Redis) -> None:
+    """Whoever carries a hold is told at once which worker must stop first."""
+    book = Book(any_store)
+    action_id = await begin(book, "hold", items={"sg_0": 0})
+    await book.redis.hset(key_of("workers"), "old", f'{{"at": {book.clock.ms}, "ledger_version": 1}}')
+    with pytest.raises(OlderWorkers):
+        await carry_on(book.ledger, action_id, "hold", Carrier(ANN), 1)

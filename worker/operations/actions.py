@@ -88,7 +88,8 @@ async def recall(context: OperatorContext, action_id: str, bulk: BulkOptions) ->
     context.guard(Verb.RECALL, why=bulk.why)
     action = await stored(context, action_id)
     if action.verb not in RECALLABLE:
-        raise CouldNot(f"action {action_id} is a {action.verb}, and only re-queues and discards can be recalled")
+        step = Step(Verb.RELEASE) if action.verb == Verb.HOLD else Step(Verb.ACTIONS)
+        raise CouldNot(f"action {action_id} is a {action.verb}, and only re-queues and discards can be recalled", step)
     holder = "" if bulk.detach else holder_of(context.operator.door)
     entry = _entry(context, Verb.RECALL, action_id, bulk.why)
     found = await context.ledger.bulk.recall(action_id, holder=holder, audit=entry)

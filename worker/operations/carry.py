@@ -11,12 +11,14 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tasks.errors import OlderWorkers, StoreUnavailable
 from tasks.ledger.bulk import GOES_ON, LEASE_S, BulkStep, BulkWord
 from tasks.ledger.holds import HoldAnswer
 from tasks.ledger.ledger import Ledger
 
 _LOOK_S = LEASE_S / 3  # the longest time between two steps, so that the lease is kept
 _FOLLOW_S = 0.5
+_PAUSES_S = (0.2, 1.0, 2.0)
 Answers = Sequence[tuple[str, HoldAnswer]]
 
 
@@ -56,7 +58,7 @@ async def carry(ledger: Ledger, action_id: str, verb: str, carrier: Carrier, lef
     goes on elsewhere.
     """
     while not carrier.told:
-        step = await ledger.bulk.step(action_id, verb, holder=carrier.holder)
+        step = await _step(ledger, action_id, verb, carrier)
         carrier.progress(max(0, left - step.left))
         left = step.left
         carrier.answers(step.answers)
@@ -67,6 +69,21 @@ async def carry(ledger: Ledger, action_id: str, verb: str, carrier: Carrier, lef
         await ledger.bulk.stop(action_id, carrier.because)
     else:
         await ledger.bulk.leave(action_id, holder=carrier.holder)
+
+
+async def _step(ledger: Ledger, action_id: str, verb: str, carrier: Carrier) -> BulkStep:
+    """Take a step. A store that fails for a moment, as when another one takes over, is asked again.
+
+    A step whose answer was lost may have been done. The next one goes on behind it.
+    """
+    for pause_s in _PAUSES_S:
+        try:
+            return await ledger.bulk.step(action_id, verb, holder=carrier.holder)
+        except OlderWorkers:
+            raise
+        except StoreUnavailable:
+            await asyncio.sleep(pause_s)
+    return await ledger.bulk.step(action_id, verb, holder=carrier.holder)
 
 
 def _wait_s(step: BulkStep) -> float:
