@@ -42,7 +42,8 @@ class NoticeKind(StrEnum):
     LEDGER_REBUILT = "ledger_rebuilt"  # the same: what a whole round of the inspection has found
     HELD = "held"  # by, why, id (in the audit), groups (how many), reference (the first): an operator holds groups
     CANCEL_TOO_LATE = "cancel_too_late"  # source, id, groups (how many), reference (the first), closed_at
-    ACTION_ENDED = "action_ended"  # action, by, why, id (in the audit), matched, changed, stopped (early)
+    ACTION_ENDED = "action_ended"  # action, by, why, id (in the audit), matched, changed, stopped (early),
+    # action_id and because (why it was stopped) of a stored one
     LEDGER_VERSION = "ledger_version"  # from, to: it has risen, and programs that do not know it refuse from now on
     API_MOVED = "api_moved"  # from, to, by, why
 

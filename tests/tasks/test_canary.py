@@ -10,8 +10,10 @@ from tasks.closure import Reason, State
 from tasks.errors import OlderWorkers
 from tasks.ledger.bulk import BulkWord
 from tasks.ledger.bulk_action import BulkState
+from tasks.ledger.notices import Notice
 from tests.tasks.book import Book
 from tests.tasks.bulking import audit_of, begin, carry, fail, read, step
+from worker.operations.notice_words import words
 
 GROUPS = [f"sg_{number}" for number in range(6)]
 
@@ -46,6 +48,9 @@ async def test_it_stops_at_the_first_that_fails(book: Book) -> None:
     stopped = await carry(book, action_id)
     assert (stopped.state, stopped.left) == (BulkState.STOPPED, 4)
     assert stopped.stopped_because == "1 of the 2 canary items failed again"
+    ended = [one for one in (await book.ledger.notices.read()).notices if isinstance(one, Notice)][-1]
+    assert (ended.fields["because"], ended.fields["action_id"]) == (stopped.stopped_because, action_id)
+    assert words(ended) == "requeue by ann was stopped: 2 of 6 changed; 1 of the 2 canary items failed again"
     assert (await step(book, action_id)).word is BulkWord.STOPPED
     await book.ledger.bulk.resume(action_id, holder="", audit=audit_of("resume action"))
     assert (await carry(book, action_id)).changed == 6

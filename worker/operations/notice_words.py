@@ -22,7 +22,7 @@ _TEXTS: dict[NoticeKind, str] = {
     NoticeKind.LEDGER_REBUILT: "the ledger was rebuilt: {agenda} entries of the agenda, {index} of other indexes",
     NoticeKind.HELD: "{by} holds {reference}{more}: {why}",
     NoticeKind.CANCEL_TOO_LATE: "a cancel event of {source} came too late: {reference}{more} is closed already",
-    NoticeKind.ACTION_ENDED: "{action} by {by} {how}: {changed} of {matched} changed",
+    NoticeKind.ACTION_ENDED: "{action} by {by} {how}: {changed} of {matched} changed{because}",
     NoticeKind.API_MOVED: "the ledger was moved from {from} to {to} by {by}",
     NoticeKind.LEDGER_VERSION: "the ledger's version rose from {from} to {to}",
 }
@@ -35,6 +35,7 @@ def words(notice: Notice) -> str:
     """
     said = {"problem": "closer rejected list", "reason": "?"} | dict(notice.fields)
     said["how"] = "was stopped" if said.get("stopped") else "has ended"
+    said["because"] = f"; {said['because']}" if said.get("because") else ""
     try:
         said["shut_for"] = age(float(said.get("shut_ms", 0)) / 1000)
         said["more"] = f" and {said['groups'] - 1} more" if said.get("groups", 1) != 1 else ""

@@ -50,7 +50,7 @@ function bulk.finish(id, a, state, because)
   redis.call('ZADD', P .. 'actions:ended', NOW, id)
   if a.verb == 'hold' and state == 'done' then return end  -- its steps have told of it
   notice('action_ended', { action = a.verb, by = a.by, why = a.why, id = a.audit, action_id = id,
-    matched = tonumber(a.matched), changed = tonumber(a.changed), stopped = state ~= 'done' })
+    matched = tonumber(a.matched), changed = tonumber(a.changed), stopped = state ~= 'done', because = because })
 end
 
 bulk.OF_QUEUED = { 'k', 'm', 'g', 'l', 'f', 'w', 'A', 'Ar' }
