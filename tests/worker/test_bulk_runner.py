@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
-from tasks.errors import OlderWorkers, StoreUnavailable
-from tasks.ledger.bulk_action import BulkState
+from tasks.errors import LedgerBroken, OlderWorkers, StoreUnavailable
+from tasks.ledger.bulk_action import BulkAction, BulkState
 from tests.support import free_port, key_of, until_soon, url_of, valkey
 from tests.tasks.book import Book
 from tests.tasks.bulking import ANN, begin, carry, fail, read, step
 from worker.operations.carry import Carrier
 from worker.operations.carry import carry as carry_on
 from worker.process.bulk_runner import BulkRunner
+
+
+@asynccontextmanager
+async def runner(book: Book, name: str = "w1") -> AsyncIterator[None]:
+    """A worker's runner at work, whatever fails."""
+    made = BulkRunner(book.ledger, name)
+
+    async def run() -> None:
+        while True:
+            with suppress(LedgerBroken):
+                await made.step()
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(run())
+    yield
+    assert not running.done()
+    running.cancel()
+
+
+async def until_done(book: Book, action_id: str) -> BulkAction:
+    """The action when it has ended."""
+    async with asyncio.timeout(20):
+        while (action := await read(book, action_id)).is_open:  # noqa: ASYNC110 - no event comes
+            await asyncio.sleep(0)
+    return action
 
 
 async def test_it_carries_on_what_nobody_carries(any_store: Redis) -> None:
@@ -27,28 +54,40 @@ async def test_it_carries_on_what_nobody_carries(any_store: Redis) -> None:
         await begin(book, "discard", "sg_1", holder=""),
     )  # fmt: skip
     await book.redis.hset(key_of(f"action:{damaged}"), "matched", "many")
-    running = asyncio.create_task(BulkRunner(book.ledger, "w1").step())
-    done = False
-
-    async def look() -> None:
-        nonlocal done
-        done = (await read(book, mine)).state is BulkState.DONE
-
-    while not done:
-        await look()
-        await asyncio.sleep(0)
-    running.cancel()
+    async with runner(book):
+        assert (await until_done(book, mine)).changed == 1
     assert (await read(book, others)).holder == ANN
     assert (await read(book, others)).left == 1
 
 
-async def test_two_workers_that_look_at_the_same_time(any_store: Redis) -> None:
-    """One of them carries it; the other one goes on looking for something else."""
+async def test_one_that_waits_keeps_no_other_waiting(any_store: Redis) -> None:
+    """A canary is out, another one waits for its pace, a third one's key is another program's: the fourth one ends."""
     book = Book(any_store)
-    await fail(book, "sg_0")
-    action_id = await begin(book, "requeue", "sg_0", holder="w2")
-    await carry_on(book.ledger, action_id, "requeue", Carrier("w1", follows=False), 1)
-    assert (await read(book, action_id)).left == 1
+    groups = [f"sg_{number}" for number in range(8)]
+    await fail(book, *groups)
+    await begin(book, "requeue", *groups[:2], holder="", canary=1)
+    await begin(book, "requeue", *groups[2:4], holder="", rate=0.001)
+    broken = await begin(book, "requeue", *groups[4:6], holder="")
+    await book.redis.set(key_of(f"action:{broken}:not"), "not ours")
+    last = await begin(book, "discard", *groups[6:], holder="")
+    async with runner(book):
+        assert (await until_done(book, last)).changed == 2
+
+
+async def test_one_that_another_worker_has_taken(any_store: Redis) -> None:
+    """It is left to that one, and taken when that one is gone."""
+    book = Book(any_store)
+    await fail(book, "sg_0", "sg_1")
+    action_id = await begin(book, "requeue", "sg_0", "sg_1", holder="", rate=1.0)
+    made = BulkRunner(book.ledger, "w1")
+    await made._look()
+    await step(book, action_id, "w2")
+    await made._carry(action_id)
+    assert made._carried == {}
+    book.clock.forward(60)
+    await made._look()
+    await made._carry(action_id)
+    assert (await read(book, action_id)).changed == 2
 
 
 async def test_told_to_leave_or_to_stop(any_store: Redis) -> None:

@@ -1,4 +1,4 @@
-"""Carries a stored bulk action on, step by step, for whoever does that: a command, a worker, or the console.
+"""Carries a stored bulk action on, step by step, for the command or the console that has begun it.
 
 A crash between two steps is safe: the lease of this process ends, and another one takes the action over.
 """
@@ -33,8 +33,7 @@ class Carrier:
 
     `holder`: the name of this process, see `holder_of`. `stop`: when it is set, the action is stopped; `because` says
     why. `leave`: when it is set, the action is left to others. `progress`: called with the number of items that were
-    looked at since the last call. `answers`: called with what a step of a hold or a release has come to. `follows`:
-    wait for the end of an action that another process has taken over.
+    looked at since the last call. `answers`: called with what a step of a hold or a release has come to.
     """
 
     holder: str
@@ -43,7 +42,6 @@ class Carrier:
     leave: asyncio.Event = field(default_factory=asyncio.Event)
     progress: Callable[[int], None] = lambda _: None
     answers: Callable[[Answers], None] = lambda _: None
-    follows: bool = True
 
     @property
     def told(self) -> bool:
@@ -54,6 +52,8 @@ class Carrier:
 async def carry(ledger: Ledger, action_id: str, verb: str, carrier: Carrier, left: int) -> None:
     """Do the items of an action until it ends, or until this process is told to stop it or to leave it.
 
+    Where another process has taken it over, this waits for the end all the same.
+
     `verb`: the action's. `left`: how many items there were. Raises StoreUnavailable and LedgerBroken; the action then
     goes on elsewhere.
     """
@@ -62,7 +62,7 @@ async def carry(ledger: Ledger, action_id: str, verb: str, carrier: Carrier, lef
         carrier.progress(max(0, left - step.left))
         left = step.left
         carrier.answers(step.answers)
-        if step.word not in GOES_ON and not (step.word is BulkWord.ELSEWHERE and carrier.follows):
+        if step.word not in GOES_ON | {BulkWord.ELSEWHERE}:
             return
         await _wait(carrier, _wait_s(step))
     if carrier.stop.is_set():
