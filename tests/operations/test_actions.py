@@ -39,8 +39,21 @@ def test_list_and_show(cli: Cli) -> None:
     text = cli.text("actions", "list")
     assert f"{waiting}  " in text
     page = cli.text("actions", "show", waiting)
+    assert "rate 1, canary 2" in page
+    assert "0 of 2; 2 not looked at yet" in page
+    assert "not looked at" not in cli.text("actions", "show", done)
     assert f"closer actions stop {waiting}" in page
     assert "--rate 1/s --canary 2" in cli.text("audit")
+
+
+def test_an_action_of_nothing_says_nothing_of_a_stop(cli: Cli) -> None:
+    """It has ended already; one that is left to the workers has not, and its numbers are those so far."""
+    cli.sow(SEEDS)
+    done = cli("requeue", "sg_never", "--why", "confirmed", code=1)
+    assert "closer actions stop" not in done.stderr
+    assert "Requeued 0 of 3 that match so far." in cli.text(
+        "requeue", "--reason", "not_locked", "--detach", "--why", "x"
+    )
 
 
 def test_items_that_were_not_done_are_named(cli: Cli) -> None:

@@ -60,6 +60,15 @@ def test_a_group_that_is_not_known_yet(cli: Cli) -> None:
     cli("show", "sg_new", code=1)
 
 
+def test_a_held_failure_is_listed_as_held(cli: Cli) -> None:
+    """`list` says that it is held, and by whom; the reason that it had failed for is in `show`."""
+    cli.sow(SEEDS)
+    cli("hold", "sg_failed", *WHY)
+    [line] = [line for line in cli.text("list", "--state", "held").splitlines() if "sg_failed" in line]
+    assert line.split()[1] == "held"
+    assert "held by olga" in line
+
+
 def test_closed_groups_are_told_loudly(cli: Cli) -> None:
     """Exit code 1 and a clear word: the hold came too late."""
     cli.sow(SEEDS)

@@ -37,7 +37,10 @@ def action_page(action: BulkAction, not_done: dict[str, str]) -> Table:
     if action.of:
         grid.add_row("Recalls", styled(action.of))
     grid.add_row("State", _state(action))
-    grid.add_row("Changed", f"{action.changed:,} of {action.matched:,}; {action.left:,} not looked at yet")
+    if options := action.options.as_json():
+        grid.add_row("Options", plain(", ".join(f"{name} {value:g}" for name, value in options.items())))
+    left = f"; {action.left:,} not looked at yet" if action.left else ""
+    grid.add_row("Changed", f"{action.changed:,} of {action.matched:,}{left}")
     if action.untouched:
         grid.add_row("Not done", plain(counts(action.untouched)))
     for reference, why in not_done.items():

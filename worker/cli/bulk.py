@@ -94,7 +94,8 @@ def _tell(result: BulkResult, as_json: bool) -> None:
     if as_json:
         print_json(result.as_json())
     elif result.matched:
-        click.echo(f"{DONE[result.verb].capitalize()} {result.changed:,} of {result.matched:,} that match.")
+        so_far = " so far" if result.goes_on else ""
+        click.echo(f"{DONE[result.verb].capitalize()} {result.changed:,} of {result.matched:,} that match{so_far}.")
         if result.skipped:
             click.echo(f"Not the others: {counts(dict(result.skipped))}.")
     else:

@@ -9,7 +9,9 @@ from worker.operations.context import OperatorContext
 
 
 def say_begun(action_id: str, verb: str, size: int, *, detach: bool) -> None:
-    """Say which action has begun, who carries it on, and how to stop it."""
+    """Say which action has begun, who carries it on, and how to stop it. One of no items has ended already."""
+    if not size:
+        return
     how = "the workers carry it on" if detach else "Ctrl-C stops it; without this terminal the workers carry it on"
     say(f"Action {action_id}: {verb} {count(size, 'group')}; {how}. To stop it: closer actions stop {action_id}")
 

@@ -76,7 +76,7 @@ def _print_page(page: Page, now_ms: int, as_json: bool, *, header: bool) -> None
 def _add_row(rows: Table, closure: Closure, now_ms: int) -> None:
     last = closure.last_attempt
     reply = _holder(closure) or str((last and (last.status or last.code)) or "-")
-    state = closure.reason or closure.state
+    state = closure.state if closure.hold else closure.reason or closure.state
     rows.add_row(
         styled(closure.reference), styled(state, closure.state), _since(closure.entered_ms, now_ms),
         str(closure.attempts), styled(reply),
