@@ -65,7 +65,8 @@ def _recall_half_way(fleet: Fleet, store: redis.Redis) -> None:
     """The command that carries the re-queue is told of the recall, and ends; each item is in one count."""
     with fleet.start(*REQUEUE, "--rate", "150/s") as command:
         until(lambda: count(store, "failed") <= len(GROUPS) * 3 / 4, "a part of them")
-        [requeue] = [action.decode() for action in store.zrange(key_of("actions"), 0, -1)]
+        actions: Any = store.zrange(key_of("actions"), 0, -1)
+        requeue = actions[0].decode()
         [recalled] = fleet.json("actions", "recall", requeue, "--why", "wrong filter")
         assert command.process.wait(30) == 1
         assert "recalled by somebody else" in command.output
