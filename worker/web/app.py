@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -50,7 +52,7 @@ def routes(settings: Settings, ledger: Ledger) -> FastAPI:
     app.add_route("/problems/{name}", explain, include_in_schema=False)
     app.add_api_route("/v1/refusals", door.refused, summary="The last requests of the door that were refused")
     app.include_router(v1.router)
-    app.openapi = lambda: document(app)  # type: ignore[method-assign]
+    app.openapi = cache(lambda: document(app))  # type: ignore[method-assign]  # whoever asks, it is made once
     return app
 
 
