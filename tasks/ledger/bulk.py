@@ -53,7 +53,8 @@ class BulkStep(NamedTuple):
     """What one step came to.
 
     `wait_s`: for how long to wait before the next one. `left`: how many items are left. `looked`: how many items this
-    step has looked at. `answers`: what a hold or a release has come to for each of these.
+    step has looked at. `answers`: what a hold or a release has come to for each of these. `waits_for`: `gate`,
+    `canary`, or `attempts` of items that a recall has marked; "" when it does not wait.
     """
 
     word: BulkWord
@@ -61,6 +62,7 @@ class BulkStep(NamedTuple):
     left: int
     looked: int
     answers: tuple[tuple[str, HoldAnswer], ...] = ()
+    waits_for: str = ""
 
 
 class BulkActions:
@@ -186,9 +188,9 @@ class BulkActions:
 
 
 def _step(stepped: list[Any], rows: Sequence[Any] = ()) -> BulkStep:
-    word, wait_ms, left, looked = stepped
+    word, wait_ms, left, looked, waits_for = stepped
     answers = tuple((shown(row[3]), read_answer(row)) for row in rows)
-    return BulkStep(BulkWord(word.decode()), wait_ms / 1000, left, looked, answers)
+    return BulkStep(BulkWord(word.decode()), wait_ms / 1000, left, looked, answers, shown(waits_for))
 
 
 def _checked(word: bytes) -> str:

@@ -115,6 +115,7 @@ async def test_a_claimed_item_returns_when_it_was_not_called(book: Book) -> None
     claim = await book.claim("sg_0")
     pending = await recalled(book, action_id)
     assert (pending.state, pending.changed, pending.marked, pending.left) == (BulkState.RUNNING, 1, 1, 0)
+    assert (await step(book, pending.id)).waits_for == "attempts"
     await give_back(book, claim)
     now = await book.read("sg_0")
     assert (await book.state("sg_0"), now.reason, now.entered_ms) == (State.FAILED, Reason.NOT_LOCKED, failed_ms)

@@ -139,3 +139,19 @@ async def test_older_workers_are_not_waited_for(any_store: Redis) -> None:
     await book.redis.hset(key_of("workers"), "old", f'{{"at": {book.clock.ms}, "ledger_version": 1}}')
     with pytest.raises(OlderWorkers):
         await carry_on(book.ledger, action_id, "hold", Carrier(ANN), 1)
+
+
+async def test_what_it_waits_for_is_told_once(any_store: Redis) -> None:
+    """Whoever carries an action is told when it begins to wait, and for what."""
+    book = Book(any_store)
+    await fail(book, "sg_0", "sg_1")
+    await book.ledger.gate.pause(by="bob", why="upgrade")
+    action_id = await begin(book, "requeue", "sg_0", "sg_1", canary=1)
+    told: list[str] = []
+    carrier = Carrier(ANN, waits=told.append)
+    running = asyncio.create_task(carry_on(book.ledger, action_id, "requeue", carrier, 2))
+    await until_soon(lambda: told == ["gate"])
+    await book.ledger.gate.resume(by="bob", why="done")
+    await until_soon(lambda: told == ["gate", "canary"])
+    carrier.leave.set()
+    await running

@@ -10,7 +10,7 @@ from tasks.ledger.bulk_action import BulkAction, BulkState
 from tasks.ledger.values import Unreadable
 from worker.cli import options
 from worker.cli.action_screens import action_page, action_rows
-from worker.cli.carried import say_begun, say_goes_on, say_stopped
+from worker.cli.carried import say_begun, say_goes_on, say_stopped, say_waits
 from worker.cli.output import count, counts, plain, print_json, print_json_lines, say
 from worker.cli.output import show as print_page
 from worker.cli.progress import ProgressBar
@@ -181,6 +181,6 @@ def _tell_recall(action: BulkAction, late: dict[str, str], as_json: bool) -> Non
 
 def _how(why: str, bar: ProgressBar, what: str, size: int, *, detach: bool) -> BulkOptions:
     return BulkOptions(
-        why, stop=stop_on_interrupt(), progress=bar.advance, detach=detach, leave=leave_on_hangup(),
+        why, stop=stop_on_interrupt(), progress=bar.advance, detach=detach, leave=leave_on_hangup(), waits=say_waits,
         begun=lambda action_id: say_begun(action_id, what, size, detach=detach),
     )  # fmt: skip

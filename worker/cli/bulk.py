@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import click
 
 from worker.cli import phrase
-from worker.cli.carried import say_begun, say_goes_on, say_stopped
+from worker.cli.carried import say_begun, say_goes_on, say_stopped, say_waits
 from worker.cli.output import counts, plain, print_json, say
 from worker.cli.progress import ProgressBar
 from worker.cli.session import leave_on_hangup, stop_on_interrupt, with_context
@@ -75,7 +75,7 @@ def act(verb: Verb, work: Work, given: Given) -> None:
 def _how(given: Given, verb: Verb, size: int, bar: ProgressBar) -> BulkOptions:
     return BulkOptions(
         given.why, given.rate or 0.0, stop_on_interrupt(), bar.advance, canary=given.canary or 0,
-        canary_wait_s=given.canary_wait, detach=given.detach, leave=leave_on_hangup(),
+        canary_wait_s=given.canary_wait, detach=given.detach, leave=leave_on_hangup(), waits=say_waits,
         begun=lambda action_id: say_begun(action_id, verb, size, detach=given.detach),
     )  # fmt: skip
 

@@ -7,6 +7,15 @@ from worker.cli.output import count, plain, say
 from worker.operations.actions import anybody_works
 from worker.operations.context import OperatorContext
 
+_WAITS = {
+    "canary": "The canary is out. The rest follows when all of it are closed; it stops at the first that fails.",
+    "gate": "The gate is shut, so it waits, and goes on by itself when the gate opens. See: closer status",
+    "attempts": (
+        "Some groups are being attempted right now. They return if these make no call, also when this command is "
+        "stopped. Waiting for them …"
+    ),
+}
+
 
 def say_begun(action_id: str, verb: str, size: int, *, detach: bool) -> None:
     """Say which action has begun, who carries it on, and how to stop it. One of no items has ended already."""
@@ -14,6 +23,11 @@ def say_begun(action_id: str, verb: str, size: int, *, detach: bool) -> None:
         return
     how = "the workers carry it on" if detach else "Ctrl-C stops it; without this terminal the workers carry it on"
     say(f"Action {action_id}: {verb} {count(size, 'group')}; {how}. To stop it: closer actions stop {action_id}")
+
+
+def say_waits(waits_for: str) -> None:
+    """Say what an action waits for."""
+    say(_WAITS[waits_for])
 
 
 async def say_goes_on(context: OperatorContext, action: BulkAction | None) -> None:

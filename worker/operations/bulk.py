@@ -37,8 +37,8 @@ class BulkOptions:
     set, the action ends before its next chunk. `progress`: called after each chunk with the number of its items.
     `confirmed`: the count that the operator has repeated, where the guard asks for that.
 
-    Of a stored action also: `canary`, `canary_wait_s`: see `ActionOptions`. `begun`: called with its id. `detach`:
-    leave it to the fleet from the beginning. `leave`: when it is set, it is left to the fleet.
+    Of a stored action also: `canary`, `canary_wait_s`: see `ActionOptions`. `begun`: called with its id. `waits`: see
+    `Carrier`. `detach`: leave it to the fleet from the beginning. `leave`: when it is set, it is left to the fleet.
     """
 
     why: str
@@ -49,6 +49,7 @@ class BulkOptions:
     canary: int = 0
     canary_wait_s: float = 600.0
     begun: Callable[[str], None] = lambda _: None
+    waits: Callable[[str], None] = lambda _: None
     detach: bool = False
     leave: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -163,7 +164,7 @@ def carrier_of(
 ) -> Carrier:
     """Return who carries an action for this operator, under this name. `answers`: see `Carrier`."""
     because = f"{context.operator.signature} interrupted it"
-    return Carrier(holder, because, bulk.stop, bulk.leave, bulk.progress, answers)
+    return Carrier(holder, because, bulk.stop, bulk.leave, bulk.progress, answers, bulk.waits)
 
 
 async def stored(context: OperatorContext, action_id: str) -> BulkAction:

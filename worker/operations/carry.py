@@ -33,7 +33,8 @@ class Carrier:
 
     `holder`: the name of this process, see `holder_of`. `stop`: when it is set, the action is stopped; `because` says
     why. `leave`: when it is set, the action is left to others. `progress`: called with the number of items that were
-    looked at since the last call. `answers`: called with what a step of a hold or a release has come to.
+    looked at since the last call. `answers`: called with what a step of a hold or a release has come to. `waits`:
+    called with what the action waits for, see `BulkStep`, when that has changed.
     """
 
     holder: str
@@ -42,6 +43,7 @@ class Carrier:
     leave: asyncio.Event = field(default_factory=asyncio.Event)
     progress: Callable[[int], None] = lambda _: None
     answers: Callable[[Answers], None] = lambda _: None
+    waits: Callable[[str], None] = lambda _: None
 
     @property
     def told(self) -> bool:
@@ -57,11 +59,15 @@ async def carry(ledger: Ledger, action_id: str, verb: str, carrier: Carrier, lef
     `verb`: the action's. `left`: how many items there were. Raises StoreUnavailable and LedgerBroken; the action then
     goes on elsewhere.
     """
+    waits_for = ""
     while not carrier.told:
         step = await _step(ledger, action_id, verb, carrier)
         carrier.progress(max(0, left - step.left))
         left = step.left
         carrier.answers(step.answers)
+        if step.waits_for not in ("", waits_for):
+            carrier.waits(step.waits_for)
+        waits_for = step.waits_for
         if step.word not in GOES_ON | {BulkWord.ELSEWHERE}:
             return
         await _wait(carrier, _wait_s(step))

@@ -103,8 +103,8 @@ function S.drop_rest()
   return true
 end
 
-function S.reply(wait, looked)
-  return { S.a.state, math.ceil(wait), S.left(), looked }
+function S.reply(wait, looked, waits_for)
+  return { S.a.state, math.ceil(wait), S.left(), looked, waits_for or '' }
 end
 
 function S.go_on(most, change)
@@ -117,21 +117,21 @@ function S.go_on(most, change)
     return S.reply(wait > 0 and wait or pause, looked)
   end
   local waited = NOW - S.number('marked_at')
-  if S.number('marked') > 0 and waited >= 0 and waited < S.MARKED_MOST then return S.reply(S.LOOK_AGAIN, looked) end
+  if S.number('marked') > 0 and waited >= 0 and waited < S.MARKED_MOST then return S.reply(S.LOOK_AGAIN, looked, 'attempts') end
   bulk.finish(S.ID, S.a, 'done')
   return S.reply(0, looked)
 end
 
 function S.step(holder, lease, most, change)
   if S.a.state ~= 'running' and S.a.state ~= 'waiting' then return S.reply(0, 0) end
-  if S.is_elsewhere(holder) then return { 'elsewhere', 0, S.left(), 0 } end
+  if S.is_elsewhere(holder) then return { 'elsewhere', 0, S.left(), 0, '' } end
   S.set({ holder = holder })
   redis.call('ZADD', P .. 'actions:open', NOW + lease, S.ID)
   local what = S.waits_for()
   if S.a.state == 'stopped' then return S.reply(0, 0) end
   if what then
     S.set({ state = 'waiting', waits_for = what })
-    return S.reply(S.LOOK_AGAIN, 0)
+    return S.reply(S.LOOK_AGAIN, 0, what)
   end
   return S.go_on(most, change)
 end
@@ -149,10 +149,11 @@ end
 
 -- Does up to `most` of the next items with `change`, as far as pace, canary and gate allow. `holder` carries the action for
 -- `lease` ms from now. Returns { the action's state, or "unknown" (there is none), or "elsewhere" (another one carries it); ms
--- to wait before the next step; how many items are left; how many were looked at now }.
+-- to wait before the next step; how many items are left; how many were looked at now; what it waits for: gate, canary,
+-- attempts (of marked items), or "" }.
 function S.run(holder, lease, most, change)
   if S.a then return S.step(holder, lease, most, change) end
   redis.call('ZREM', P .. 'actions:open', S.ID)
-  return { 'unknown', 0, 0, 0 }
+  return { 'unknown', 0, 0, 0, '' }
 end
 end
