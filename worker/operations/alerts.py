@@ -89,7 +89,7 @@ def alert_of(notice: Notice) -> Alert | None:
 
 def missed(number: int, now_ms: int) -> Alert:
     """Return the alert that tells that notices were deleted before they could be sent. `number`: how many."""
-    text = f"{number:,} notices were deleted before they could be sent; closer status tells how it is now"
+    text = f"{number:,} notices were deleted before they could be sent; look at how it is now"
     return Alert("notices_missed", Status.TOLD, "notices", text, now_ms, {"missed": number})
 
 

@@ -14,7 +14,7 @@ _TEXTS: dict[NoticeKind, str] = {
     NoticeKind.TROUBLE: "{text}",
     NoticeKind.RECOVERED: "this is over, after {lasted_for}: {text}",
     NoticeKind.REJECTED: "an event was rejected: {problem}",
-    NoticeKind.REJECTED_GROWING: "{events} events were rejected within an hour; see closer rejected list --groups",
+    NoticeKind.REJECTED_GROWING: "{events} events were rejected within an hour; look at them by what is wrong",
     NoticeKind.KEY_SUSPENDED: "the key {key} is suspended: {cause}",
     NoticeKind.KEY_ACCEPTED: "the key {key} is accepted again",
     NoticeKind.KEY_FORGOTTEN: "the suspended key {key} is forgotten: no worker has it any more",
@@ -33,7 +33,7 @@ def words(notice: Notice) -> str:
 
     A notice whose fields have other names or types than closer writes is shown as its kind and its fields.
     """
-    said = {"problem": "closer rejected list", "reason": "?"} | dict(notice.fields)
+    said = {"problem": "its reason is not known", "reason": "?"} | dict(notice.fields)
     said["how"] = "was stopped" if said.get("stopped") else "has ended"
     said["because"] = f"; {said['because']}" if said.get("because") else ""
     try:
