@@ -54,7 +54,8 @@ class BulkStep(NamedTuple):
 
     `wait_s`: for how long to wait before the next one. `left`: how many items are left. `looked`: how many items this
     step has looked at. `answers`: what a hold or a release has come to for each of these. `waits_for`: `gate`,
-    `canary`, or `attempts` of items that a recall has marked; "" when it does not wait.
+    `canary`, or `attempts` of items that a recall has marked; "" when it does not wait. `to_ask`: the items for which
+    the API is to be asked before they are done, each with what the step gets back with the answer.
     """
 
     word: BulkWord
@@ -63,6 +64,18 @@ class BulkStep(NamedTuple):
     looked: int
     answers: tuple[tuple[str, HoldAnswer], ...] = ()
     waits_for: str = ""
+    to_ask: tuple[tuple[str, str], ...] = ()
+
+
+class Said(NamedTuple):
+    """What the API says of an item: `closed`, `locked`, `open`, or why that cannot be told.
+
+    `given`: what the step had given with the item in `to_ask`.
+    """
+
+    reference: str
+    says: str
+    given: str
 
 
 class BulkActions:
@@ -97,15 +110,19 @@ class BulkActions:
         while some := list(islice(chunks, _AT_ONCE)):
             await asyncio.gather(*(self._scripts.run("bulk_draft", "add", action_id, *chunk) for chunk in some))
 
-    async def step(self, action_id: str, verb: str, *, holder: str, most: int = STEP) -> BulkStep:
+    async def step(
+        self, action_id: str, verb: str, *, holder: str, most: int = STEP, said: Sequence[Said] = ()
+    ) -> BulkStep:
         """Do up to `most` of the next items, as far as pace, canary and gate allow. `holder`: who carries the action.
 
         `verb`: the action's. The action is this holder's from now on until the lease ends. While it is another's,
-        nothing is done. Raises OlderWorkers for a hold, and does nothing, while workers of an older release are alive.
+        nothing is done. `said`: what the API says of items for which it was to be asked; a crash before this leaves
+        them to be asked for again. Raises OlderWorkers for a hold, and does nothing, while workers of an older release
+        are alive.
         """
         carried = (action_id, holder, int(LEASE_S * 1000), most)
         if verb not in _OF_HOLDS:
-            return _step(await self._scripts.run("bulk_step", *carried))
+            return _step(await self._scripts.run("bulk_step", *carried, *(word for one in said for word in one)))
         found = await self._scripts.run("hold", verb, "", "", "", *carried)
         if found[0][0] == b"older workers":
             raise OlderWorkers(shown(found[0][1]).split(", "))
@@ -166,6 +183,14 @@ class BulkActions:
                 return
             limit, before = limit - len(rows), shown(rows[-1][0])
 
+    async def reopened(self, action_id: str) -> list[str]:
+        """Return the groups that a verify has found closed here and not at the API."""
+        key, found, size = self._scripts.key(f"action:{action_id}:changed"), list[bytes](), -1
+        while len(found) > size:
+            size = len(found)
+            found += await self._scripts.ask(self._scripts.redis.zrange(key, size, size + _ADDED - 1))
+        return [shown(reference) for reference in found]
+
     async def not_done(self, action_id: str, limit: int) -> dict[str, str]:
         """Return the first `limit` items that were not done, each with why."""
         pipe = self._scripts.redis.pipeline(transaction=False)
@@ -188,9 +213,11 @@ class BulkActions:
 
 
 def _step(stepped: list[Any], rows: Sequence[Any] = ()) -> BulkStep:
-    word, wait_ms, left, looked, waits_for = stepped
+    word, wait_ms, left, looked, waits_for, *more = stepped
+    asked = [shown(each) for each in more[0]] if more else []
     answers = tuple((shown(row[3]), read_answer(row)) for row in rows)
-    return BulkStep(BulkWord(word.decode()), wait_ms / 1000, left, looked, answers, shown(waits_for))
+    to_ask = tuple(zip(asked[::2], asked[1::2], strict=True))
+    return BulkStep(BulkWord(word.decode()), wait_ms / 1000, left, looked, answers, shown(waits_for), to_ask)
 
 
 def _checked(word: bytes) -> str:

@@ -39,7 +39,8 @@ class ActionOptions:
 
     `trigger`, `lock`: as `Closures.requeue` has them. `rate`: the most items a second, 0 for no limit. `canary`: so
     many items are re-queued first, and all must be closed before the others follow; 0 for no canary. `canary_wait_s`:
-    for so long the canary is waited for, in seconds of the open clock.
+    for so long the canary is waited for, in seconds of the open clock. `ask`: the API is asked for each item first, and
+    one that is closed there is recorded as closed. `while_shut`: it is asked although the gate is shut.
     """
 
     trigger: str = ""
@@ -47,10 +48,13 @@ class ActionOptions:
     rate: float = 0.0
     canary: int = 0
     canary_wait_s: float = 600.0
+    ask: bool = False
+    while_shut: bool = False
 
     def as_fields(self) -> dict[str, str]:
         """Return the fields of the store's hash. What is not set has none."""
         fields = {"trigger": self.trigger, "lock": "1" if self.lock else "", "rate": f"{self.rate:g}"}
+        fields |= {"ask": "1" if self.ask else "", "while_shut": "1" if self.while_shut else ""}
         if self.canary:
             fields |= {"canary": str(self.canary), "canary_wait": str(int(self.canary_wait_s * 1000))}
         return {name: value for name, value in fields.items() if value not in ("", "0")}
@@ -58,6 +62,7 @@ class ActionOptions:
     def as_json(self) -> dict[str, Any]:
         """Return the options that are set, as the audit and other programs see them."""
         given = {"lock": self.lock, "rate": self.rate, "canary": self.canary}
+        given |= {"ask_api": self.ask, "while_shut": self.while_shut}
         return {name: value for name, value in given.items() if value}
 
 
@@ -65,9 +70,9 @@ class ActionOptions:
 class BulkStart:
     """What a bulk action is begun with.
 
-    `verb`: requeue, discard, hold or release. `selection`: as JSON, with the options. `matched`: how many closures were
-    chosen. `eligible`: how many of these are its items. `skipped`: the others by why, counted. `digest`: of the frozen
-    references. `by`, `door`, `why`: the operator, the front end and the reason.
+    `verb`: requeue, discard, verify, hold or release. `selection`: as JSON, with the options. `matched`: how many
+    closures were chosen. `eligible`: how many of these are its items. `skipped`: the others by why, counted. `digest`:
+    of the frozen references. `by`, `door`, `why`: the operator, the front end and the reason.
     """
 
     verb: str
@@ -189,7 +194,8 @@ def _read(action_id: str, left: int, fields: Mapping[str, str]) -> BulkAction:
 def _options(fields: Mapping[str, str]) -> ActionOptions:
     return ActionOptions(
         fields.get("trigger", ""), fields.get("lock") == "1", float(fields.get("rate", 0)),
-        int(fields.get("canary", 0)), int(fields.get("canary_wait", 0)) / 1000,
+        int(fields.get("canary", 0)), int(fields.get("canary_wait", 0)) / 1000, fields.get("ask") == "1",
+        fields.get("while_shut") == "1",
     )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ _FOLDER = Path(__file__).parent / "lua"
 # The order matters: each part uses those before it.
 _LIBRARY = (
     "base", "tally", "notices", "damage", "holds", "bulk", "record", "audit", "gate", "bulk_verbs", "holding", "cancel",
-    "keys", "clock", "rise", "stepping", "inspection", "stream", "letters",
+    "keys", "clock", "rise", "reconciling", "stepping", "inspection", "stream", "letters",
 )  # fmt: skip
 _SHEBANG = "#!lua"
 _READS = "no-writes"

@@ -93,7 +93,7 @@ def test_a_wrong_key_ends_it(api: Cli) -> None:
     ("reply", "says"),
     [
         (Reply(200, Body(reference="sg_1", state="Closed")), "closed"),
-        (Reply(200, Body(reference="sg_1", state="locked")), "open"),
+        (Reply(200, Body(reference="sg_1", state="locked")), "locked"),
         (Reply(200, Body(state="open")), "unusable reply"),
         (Reply(200, Body(state="closed")), "unusable reply"),
         (Reply(200, Body(reference="SG_1", state="closed")), "unusable reply"),

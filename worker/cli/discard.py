@@ -16,6 +16,8 @@ from worker.operations.operator import Verb
 @options.selection
 @options.signed
 @options.rate
+@options.ask_api
+@options.while_shut
 @options.detach
 @options.dry_run
 @options.yes

@@ -127,6 +127,14 @@ def signed(command: Command) -> Command:
 
 rate = click.option("--rate", type=Rate(), default=None, metavar="N/s", help="At most so many a second.")
 detach = click.option("--detach", is_flag=True, help="Leave it to the workers, and return at once.")
+while_shut = click.option(
+    "--while-shut", is_flag=True, help="Ask the API although the gate is shut (paused, outage, unauthorised)."
+)
+ask_api = click.option(
+    "--ask-api",
+    is_flag=True,
+    help="Ask the API for each group first. What is closed there is recorded so, without a call.",
+)
 dry_run = click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
 yes = click.option("--yes", is_flag=True, help="Do not ask, however many they are.")
 as_json = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, nothing else.")

@@ -123,6 +123,8 @@ def _flags(selection: Mapping[str, Any]) -> list[str]:
     found += ["--lock"] if selection.get("lock") else []
     found += ["--rate", f"{selection['rate']:g}/s"] if selection.get("rate") else []
     found += ["--canary", str(selection["canary"])] if selection.get("canary") else []
+    found += ["--ask-api"] if selection.get("ask_api") else []
+    found += ["--while-shut"] if selection.get("while_shut") else []
     found += ["--accept-type", str(selection["accept_type"])] if selection.get("accept_type") else []
     found += ["--use-subject"] if selection.get("use_subject") else []
     for name, option in _SELECTED.items():

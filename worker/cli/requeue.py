@@ -35,6 +35,8 @@ from worker.operations.operator import Verb
     show_default=True,
     help="Stop when some of the canary are undecided for so long. Time while the gate is shut does not count.",
 )
+@options.ask_api
+@options.while_shut
 @options.detach
 @options.dry_run
 @options.yes
@@ -44,12 +46,13 @@ def requeue(lock: bool, **given: Any) -> None:
 
     Each gets a new deadline and keeps its history. What is chosen is looked up once, before anything
     changes. The action is stored: Ctrl-C stops it, `closer actions resume` has it go on, and
-    `closer actions recall` takes back what has not been called since.
+    `closer actions recall` takes back what has not been called since. With --ask-api a dry run tells what
+    the API says of the groups; of more than 1,000, it asks for that many.
 
     \b
     Examples:
       closer requeue --reason not_found --canary 20 --rate 50/s --why 'account fixed'
-      closer requeue --reason forbidden --dry-run
+      closer requeue --reason forbidden --dry-run --ask-api
       closer requeue --reason forbidden --why 'permission is back'
       closer requeue --file groups.txt --dry-run
       closer requeue sg_123 --lock --why 'warehouse forgot to lock it'
@@ -58,4 +61,4 @@ def requeue(lock: bool, **given: Any) -> None:
     async def work(context: OperatorContext, frozen: FrozenSelection, how: BulkOptions) -> BulkResult:
         return await bulk.requeue(context, frozen, how, lock=lock)
 
-    act(Verb.REQUEUE, work, Given(**given))
+    act(Verb.REQUEUE, work, Given(**given, lock=lock))

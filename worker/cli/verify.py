@@ -7,9 +7,10 @@ import sys
 import click
 
 from worker.cli import options
+from worker.cli.carried import say_begun, say_goes_on, say_waits
 from worker.cli.output import count, counts, plain, print_json, say
 from worker.cli.progress import ProgressBar
-from worker.cli.session import stop_on_interrupt, with_context
+from worker.cli.session import leave_on_hangup, stop_on_interrupt, with_context
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
 from worker.operations.frozen import freeze
@@ -24,7 +25,8 @@ _NAMED = 20
 @options.selection
 @options.signed
 @options.rate
-@click.option("--while-shut", is_flag=True, help="Ask although the gate is shut (paused, outage, unauthorised).")
+@options.while_shut
+@options.detach
 @options.dry_run
 @options.as_json
 def verify(
@@ -33,6 +35,7 @@ def verify(
     why: str,
     rate: float | None,
     while_shut: bool,
+    detach: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
@@ -42,17 +45,26 @@ def verify(
     closed here and not there is told loudly, and fails with the reason `reopened`. Nothing is changed in
     Sorted. It asks within CLOSER_RATE_LIMIT, as the workers do, and at most 50 groups a second unless --rate
     says otherwise. When the API asks to hold back it ends with exit code 1; the fleet holds back, too.
+    It is a stored action: `closer actions resume` has it go on, and detached it waits for the gate.
 
     \b
-    Example:
+    Examples:
       closer verify --reason deadline_exceeded --since 1d
+      closer verify --state closed --since 1d --detach
     """
 
     async def work(context: OperatorContext) -> Findings:
         frozen = await freeze(context, Verb.VERIFY, selection, why)
         with ProgressBar(len(frozen.eligible), "verify") as bar:
-            how = BulkOptions(why, rate or 0.0, stop_on_interrupt(), bar.advance)
-            return await reconcile(context, frozen, how, while_shut=while_shut, dry_run=dry_run)
+            how = BulkOptions(
+                why, rate or 0.0, stop_on_interrupt(), bar.advance, detach=detach, leave=leave_on_hangup(),
+                waits=say_waits,
+                begun=lambda action_id: say_begun(action_id, "verify", len(frozen.eligible), detach=detach),
+            )  # fmt: skip
+            found = await reconcile(context, frozen, how, while_shut=while_shut, dry_run=dry_run)
+        if found.goes_on:
+            await say_goes_on(context, found.action)
+        return found
 
     findings = with_context(work, by=by)
     if as_json:
@@ -67,7 +79,7 @@ def _tell(findings: Findings) -> None:
     would = "would be " if findings.dry_run else ""
     click.echo(f"Asked the API for {count(findings.asked, 'group')} of {findings.matched:,}: {findings.agree:,} agree.")
     if findings.closed:
-        click.echo(f"{len(findings.closed):,} {would}corrected: closed at the API, and so here now (already_closed).")
+        click.echo(f"{findings.closed:,} {would}corrected: closed at the API, and so here now (already_closed).")
     if findings.unclear:
         click.echo(f"Could not be told, and left as they are: {counts(findings.unclear)}.")
     if findings.skipped:
@@ -90,3 +102,5 @@ def _warn(findings: Findings) -> None:
     if findings.stopped:
         why = f": {findings.ended}" if findings.ended else ""
         say(plain(f"Stopped before all were asked for{why}. The same command again asks for all that still match."))
+        if findings.action:
+            say(f"To go on with the rest: closer actions resume {findings.action.id}")

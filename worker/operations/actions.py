@@ -103,7 +103,8 @@ async def _carried(context: OperatorContext, action_id: str, verb: str, bulk: Bu
     action = await stored(context, action_id)
     if not holder:
         return action
-    await carry(context.ledger, action_id, verb, carrier_of(context, bulk, holder), action.left)
+    async with carrier_of(context, bulk, holder) as carrier:
+        await carry(context.ledger, action_id, verb, carrier, action.left)
     return await stored(context, action_id)
 
 

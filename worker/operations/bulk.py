@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from tasks.ledger.bulk_action import ActionOptions, BulkAction, BulkStart, BulkState
 from tasks.ledger.values import Unreadable
 from worker.operations import audit
+from worker.operations.asker import Asker, must_be_able_to_ask
 from worker.operations.carry import Answers, Carrier, carry, holder_of
 from worker.operations.context import OperatorContext
 from worker.operations.frozen import FrozenSelection
 from worker.operations.operator import Verb
+from worker.operations.questions import RATE
 from worker.operations.step import CouldNot, Step
 
 T = TypeVar("T")
@@ -26,6 +28,7 @@ T = TypeVar("T")
 CHUNK = 200  # items in one step, which takes a few milliseconds of the store's time
 # Attempts note the trigger `requeue` where at most this many groups were named, and else `bulk`.
 _BULK = 20
+_RECORDED = "recorded as closed"  # lua/bulk_step.lua has this word
 DONE = {Verb.REQUEUE: "requeued", Verb.DISCARD: "discarded"}
 
 
@@ -39,6 +42,7 @@ class BulkOptions:
 
     Of a stored action also: `canary`, `canary_wait_s`: see `ActionOptions`. `begun`: called with its id. `waits`: see
     `Carrier`. `detach`: leave it to the fleet from the beginning. `leave`: when it is set, it is left to the fleet.
+    `ask_api`, `while_shut`: `ask`, `while_shut` of `ActionOptions`.
     """
 
     why: str
@@ -52,6 +56,8 @@ class BulkOptions:
     waits: Callable[[str], None] = lambda _: None
     detach: bool = False
     leave: asyncio.Event = field(default_factory=asyncio.Event)
+    ask_api: bool = False
+    while_shut: bool = False
 
     async def chunks(self, items: Sequence[T], most: int) -> AsyncIterator[Sequence[T]]:
         """Yield the items in chunks of at most `most`, no faster than the rate allows. End early when told to stop.
@@ -93,6 +99,11 @@ class BulkResult:
         self.holds = frozen.holds
 
     @property
+    def recorded(self) -> int:
+        """How many were closed at the API, and so were recorded as closed without a call."""
+        return self.skipped.get(_RECORDED, 0)
+
+    @property
     def stopped(self) -> bool:
         """Whether the action was stopped, so that some closures were not looked at."""
         return self.action is not None and self.action.state in (BulkState.STOPPED, BulkState.RECALLED)
@@ -126,7 +137,8 @@ async def requeue(
     OlderWorkers for a canary beside workers of an older release.
     """
     trigger = "bulk" if len(frozen.eligible) > _BULK or not frozen.selection.references else "requeue"
-    return await act(context, frozen, bulk, ActionOptions(trigger, lock, bulk.rate, bulk.canary, bulk.canary_wait_s))
+    options = ActionOptions(trigger, lock, bulk.rate, bulk.canary, bulk.canary_wait_s)
+    return await act(context, frozen, bulk, options)
 
 
 async def discard(context: OperatorContext, frozen: FrozenSelection, bulk: BulkOptions) -> BulkResult:
@@ -139,7 +151,19 @@ async def act(
 ) -> BulkResult:
     """Store the action, and carry it on unless it is to be detached. It is in the audit from its beginning."""
     context.guard(frozen.verb, frozen, bulk.why, confirmed=bulk.confirmed)
+    if bulk.ask_api:
+        context.guard(Verb.VERIFY, frozen)
+        options = replace(options, ask=True, while_shut=bulk.while_shut, rate=bulk.rate or RATE)
+        await _must_be_able_to_ask(context, bulk)
     return BulkResult(frozen, await begin_and_carry(context, frozen, bulk, options) if frozen.matched else None)
+
+
+async def _must_be_able_to_ask(context: OperatorContext, bulk: BulkOptions) -> None:
+    asker = Asker(context.ledger, context.settings)
+    try:
+        await must_be_able_to_ask(asker, while_shut=bulk.while_shut)
+    finally:
+        await asker.aclose()
 
 
 async def begin_and_carry(
@@ -148,23 +172,42 @@ async def begin_and_carry(
     bulk: BulkOptions,
     options: ActionOptions,
     answers: Callable[[Answers], None] = lambda _: None,
+    *,
+    strict: bool = False,
 ) -> BulkAction:
-    """Store an action that the guard allows, and carry it on unless it is to be detached. `answers`: see `Carrier`."""
+    """Store an action that the guard allows, and carry it on unless it is to be detached.
+
+    `answers`: see `Carrier`. `strict`: see `Asker`.
+    """
     holder = "" if bulk.detach else holder_of(context.operator.door)
     action_id = await _begin(context, frozen, bulk.why, options, holder)
     bulk.begun(action_id)
     if not bulk.detach:
-        carrier = carrier_of(context, bulk, holder, answers)
-        await carry(context.ledger, action_id, frozen.verb, carrier, len(frozen.eligible))
+        async with carrier_of(context, bulk, holder, answers, strict=strict) as carrier:
+            await carry(context.ledger, action_id, frozen.verb, carrier, len(frozen.eligible))
     return await stored(context, action_id)
 
 
-def carrier_of(
-    context: OperatorContext, bulk: BulkOptions, holder: str, answers: Callable[[Answers], None] = lambda _: None
-) -> Carrier:
-    """Return who carries an action for this operator, under this name. `answers`: see `Carrier`."""
-    because = f"{context.operator.signature} interrupted it"
-    return Carrier(holder, because, bulk.stop, bulk.leave, bulk.progress, answers, bulk.waits)
+@asynccontextmanager
+async def carrier_of(
+    context: OperatorContext,
+    bulk: BulkOptions,
+    holder: str,
+    answers: Callable[[Answers], None] = lambda _: None,
+    *,
+    strict: bool = False,
+) -> AsyncIterator[Carrier]:
+    """Have somebody carry an action for this operator, under this name. `answers`: see `Carrier`; `strict`: `Asker`."""
+    asker = Asker(context.ledger, context.settings, strict=strict)
+    try:
+        yield Carrier(holder, asker, interrupted(context), bulk.stop, bulk.leave, bulk.progress, answers, bulk.waits)
+    finally:
+        await asker.aclose()
+
+
+def interrupted(context: OperatorContext) -> str:
+    """Return why an action was stopped that this operator interrupted."""
+    return f"{context.operator.signature} interrupted it"
 
 
 async def stored(context: OperatorContext, action_id: str) -> BulkAction:

@@ -10,11 +10,13 @@ import os
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from tasks.errors import OlderWorkers, StoreUnavailable
-from tasks.ledger.bulk import GOES_ON, LEASE_S, BulkStep, BulkWord
+from tasks.ledger.bulk import GOES_ON, LEASE_S, BulkStep, BulkWord, Said
 from tasks.ledger.holds import HoldAnswer
 from tasks.ledger.ledger import Ledger
+from worker.operations.asked_step import Asks, ask_and_step
 
 _LOOK_S = LEASE_S / 3  # the longest time between two steps, so that the lease is kept
 _FOLLOW_S = 0.5
@@ -31,13 +33,15 @@ def holder_of(door: str) -> str:
 class Carrier:
     """Who carries an action, and until when.
 
-    `holder`: the name of this process, see `holder_of`. `stop`: when it is set, the action is stopped; `because` says
-    why. `leave`: when it is set, the action is left to others. `progress`: called with the number of items that were
-    looked at since the last call. `answers`: called with what a step of a hold or a release has come to. `waits`:
-    called with what the action waits for, see `BulkStep`, when that has changed.
+    `holder`: the name of this process, see `holder_of`. `asks`: asks the API where an action needs that. `stop`: when
+    it is set, the action is stopped; `because` says why. `leave`: when it is set, the action is left to others.
+    `progress`: called with the number of items that were looked at since the last call. `answers`: called with what a
+    step of a hold or a release has come to. `waits`: called with what the action waits for, see `BulkStep`, when that
+    has changed.
     """
 
     holder: str
+    asks: Asks
     because: str = "it was interrupted"
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     leave: asyncio.Event = field(default_factory=asyncio.Event)
@@ -57,11 +61,14 @@ async def carry(ledger: Ledger, action_id: str, verb: str, carrier: Carrier, lef
     Where another process has taken it over, this waits for the end all the same.
 
     `verb`: the action's. `left`: how many items there were. Raises StoreUnavailable and LedgerBroken; the action then
-    goes on elsewhere.
+    goes on elsewhere. Raises what ends the asking of the API, too; the action is then stopped.
     """
+    take = partial(_step, ledger, action_id, verb, carrier)
     waits_for = ""
     while not carrier.told:
-        step = await _step(ledger, action_id, verb, carrier)
+        step = await take(())
+        if step.to_ask or (carrier.asks.strict and step.word is BulkWord.WAITING):
+            step = await ask_and_step(ledger, action_id, carrier.asks, take, step)
         carrier.progress(max(0, left - step.left))
         left = step.left
         carrier.answers(step.answers)
@@ -77,19 +84,19 @@ async def carry(ledger: Ledger, action_id: str, verb: str, carrier: Carrier, lef
         await ledger.bulk.leave(action_id, holder=carrier.holder)
 
 
-async def _step(ledger: Ledger, action_id: str, verb: str, carrier: Carrier) -> BulkStep:
+async def _step(ledger: Ledger, action_id: str, verb: str, carrier: Carrier, said: Sequence[Said]) -> BulkStep:
     """Take a step. A store that fails for a moment, as when another one takes over, is asked again.
 
-    A step whose answer was lost may have been done. The next one goes on behind it.
+    `said`: what the API says of items. A step whose answer was lost may have been done. The next one goes on behind it.
     """
     for pause_s in _PAUSES_S:
         try:
-            return await ledger.bulk.step(action_id, verb, holder=carrier.holder)
+            return await ledger.bulk.step(action_id, verb, holder=carrier.holder, said=said)
         except OlderWorkers:
             raise
         except StoreUnavailable:
             await asyncio.sleep(pause_s)
-    return await ledger.bulk.step(action_id, verb, holder=carrier.holder)
+    return await ledger.bulk.step(action_id, verb, holder=carrier.holder, said=said)
 
 
 def _wait_s(step: BulkStep) -> float:

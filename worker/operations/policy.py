@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from tasks.api.address import api_address
 from tasks.errors import CloserError, ForeignApi
+from tasks.ledger.ledger import Ledger
 from worker.operations.context import OperatorContext
 from worker.operations.operator import Verb
+from worker.settings import Settings
 
 
 async def refuse_other_api(context: OperatorContext) -> None:
@@ -13,7 +15,12 @@ async def refuse_other_api(context: OperatorContext) -> None:
 
     Raises StoreUnavailable, too.
     """
-    ours, ledgers = api_address(context.settings.api_base_url), await context.ledger.policy.api()
+    await refuse_foreign_api(context.ledger, context.settings)
+
+
+async def refuse_foreign_api(ledger: Ledger, settings: Settings) -> None:
+    """Do the same where there is no operator."""
+    ours, ledgers = api_address(settings.api_base_url), await ledger.policy.api()
     if ledgers not in (None, ours):
         raise ForeignApi(str(ledgers), ours)
 

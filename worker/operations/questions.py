@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from tasks.api.client import SortedApi
 from tasks.api.reply import NoReply, Reply
@@ -17,10 +17,12 @@ from tasks.verdict import group_state
 from worker.operations.operator import Verb
 from worker.operations.step import CouldNot, GateShut, Step
 
+RATE = 50.0  # questions per second, unless the operator gives a rate
 WAITED_FOR_S = 60.0  # a Retry-After of at most this length is waited for; a longer one ends the asking
 _IN_FLIGHT = 10
 
-Says = Literal["closed", "open"]
+Says = Literal["closed", "locked", "open"]
+SAYS: frozenset[str] = frozenset(get_args(Says))
 
 
 class Questions:
@@ -43,7 +45,8 @@ class Questions:
         self.ended = ""
 
     async def ask(self, references: Sequence[str]) -> list[Says | str | None]:
-        """Return what the API says of each group: its state, or why that cannot be told, or None if it was not asked.
+        """Return what the API says of each group: its state, or why that cannot be told, or None if it was not asked,
+        or is to be asked again because the API asked to hold back.
 
         Raises StoreUnavailable; GateShut; and CouldNot when the API refuses the key, because each further question
         would fail.
@@ -53,6 +56,15 @@ class Questions:
             if isinstance(answer, BaseException):
                 raise answer
         return [answer for answer in answers if not isinstance(answer, BaseException)]
+
+    async def look(self) -> None:
+        """Look at the gate before anything is asked: as `ask` does, it raises GateShut, waits, or sets `ended`."""
+        gate = await self._ledger.gate.look()
+        if not self._passes(gate):
+            await self._wait_for(gate)
+
+    def _passes(self, gate: Gate) -> bool:
+        return self._passed_over.issuperset(one.reason for one in gate.standing)
 
     async def _one(self, reference: str) -> Says | str | None:
         async with self._slots:
@@ -66,7 +78,8 @@ class Questions:
         if not await self._allowed():
             return None
         reply = await self._api.state(reference)
-        await self._tell_fleet(reply)
+        if await self._put_off(reply):
+            return None
         if isinstance(reply, Reply) and reply.status == 401:
             raise CouldNot("the API refuses the key (401); set CLOSER_API_KEY, and try it", Step(Verb.CHECK))
         return read_state(reply, reference)
@@ -78,7 +91,7 @@ class Questions:
             if wait_s:
                 await asyncio.sleep(wait_s)
                 gate = await self._ledger.gate.look()  # the gate may have been shut meanwhile
-            if self._passed_over.issuperset(one.reason for one in gate.standing):
+            if self._passes(gate):
                 return not self.ended
             await self._wait_for(gate)
         return False
@@ -98,20 +111,24 @@ class Questions:
         else:
             await asyncio.sleep(max(left_s, 0.0))
 
-    async def _tell_fleet(self, reply: Reply | NoReply) -> None:
-        """Hold the whole fleet back when the API asks this caller to wait. End the asking after a 429."""
+    async def _put_off(self, reply: Reply | NoReply) -> bool:
+        """Hold the whole fleet back when the API asks this caller to wait. After a 429, end the asking: return True."""
         if hold_s := throttle_s(reply):
             await self._ledger.gate.throttle(hold_s)
         if isinstance(reply, Reply) and reply.status == 429 and reply.code != "conflict":
-            self.ended = "the API asked to hold back (429)"
+            self.ended = self.ended or "the API asked to hold back (429)"
+            return True
+        return False
 
 
 def read_state(reply: Reply | NoReply, reference: str) -> Says | str:
-    """Return `closed`, `open` (locked or not), or in words why the reply does not tell."""
+    """Return `closed`, `locked`, `open` (not locked), or in words why the reply does not tell."""
     match group_state(reply, reference):
         case "closed":
             return "closed"
-        case "open" | "locked":
+        case "locked":
+            return "locked"
+        case "open":
             return "open"
         case _:
             return "unusable reply" if isinstance(reply, Reply) and reply.status == 200 else str(reply)

@@ -54,5 +54,5 @@ class Asking:
         if closed := [reference for reference, state in said.items() if state == "closed"]:
             await self._ledger.reconcile([Observation(ref, True, 0) for ref in closed], audit="", others={})
             _log.warning("closed before its hold took effect: %s", ", ".join(closed))
-        if still_open := [reference for reference, state in said.items() if state == "open"]:
+        if still_open := [reference for reference, state in said.items() if state in ("open", "locked")]:
             await self._ledger.holds.asked(still_open)

@@ -25,6 +25,7 @@ from worker.intake.stream import StreamSource
 from worker.intake.task_message import TaskMessageDoor
 from worker.observe.attempt_log import log_attempt
 from worker.observe.metrics import WorkerMetrics
+from worker.operations.asker import Asker
 from worker.operations.check_api import called
 from worker.operations.notifier import Notifier
 from worker.process.asking import Asking
@@ -106,7 +107,7 @@ def compose(
         introduced,
         Retention(ledger, closed_days=settings.retain_closed_days, rejected_days=settings.retain_rejected_days),
         Notifier.of(settings, ledger, name),
-        BulkRunner(ledger, name),
+        BulkRunner(ledger, name, Asker(ledger, settings, api=api)),
     )  # fmt: skip
 
 

@@ -33,7 +33,8 @@ end
 local function owner(ref)
   for _, id in ipairs(redis.call('ZRANGE', P .. 'actions:open', 0, -1)) do
     local verb = redis.pcall('HGET', bulk.key(id), 'verb')
-    if type(verb) == 'string' and type(redis.pcall('ZSCORE', bulk.key(id, 'items'), ref)) == 'string' then return { id, verb } end
+    local has = type(verb) == 'string' and verb ~= 'verify' and type(redis.pcall('ZSCORE', bulk.key(id, 'items'), ref)) == 'string'
+    if has then return { id, verb } end
   end
   return {}
 end

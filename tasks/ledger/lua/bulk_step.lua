@@ -1,8 +1,11 @@
 #!lua
--- Does the next few items of a re-queue, a discard or a recall, for whoever carries it.
+-- Does the next few items of a re-queue, a discard, a verify or a recall, for whoever carries it.
 -- KEYS, ARGV[1..2]  see lib/base.lua; other keys  see lib/bulk.lua
 -- ARGV[3]  the action's id    ARGV[4]  who carries it    ARGV[5]  for how long from now (ms)    ARGV[6]  the most items
--- Returns  as `stepping.run`
+-- ARGV[7..]  where the API is asked first, three for each item: its reference; "closed", "locked", "open", or why it cannot be
+--          told; and what this script has given with it. An item without an answer is left
+-- Returns  as `stepping.run`; where the API is asked first also the items to ask for: { reference, when it was closed, "" if it
+--          is not (ms), … }
 
 local ID = ARGV[3]
 local a
@@ -26,6 +29,18 @@ local function moved_on(c)
   return by == a.verb and 'not needed' or 'moved on'
 end
 
+local SAYS = { closed = true, locked = true, open = true }
+local said = {}   -- reference → { what the API says, when the closure was closed (ms) }
+local to_ask = {}
+
+-- What the API says of the group; nil: it is to be asked.
+local function answer_for(ref)
+  if said[ref] then return said[ref] end
+  to_ask[#to_ask + 1] = ref
+  to_ask[#to_ask + 1] = redis.call('ZSCORE', P .. 'closed', ref) or ''
+  return nil
+end
+
 local VERBS = {}
 
 local function change_failed(ref, at, change)
@@ -34,6 +49,14 @@ local function change_failed(ref, at, change)
   local why = of_another(ref)
   if why then return why end
   if c.s ~= 'failed' or tonumber(redis.call('ZSCORE', P .. 'failed', ref)) ~= at then return moved_on(c) end
+  if a.ask then
+    local answer = answer_for(ref)
+    if not answer then return 'later' end
+    if answer[1] == 'closed' then
+      reconciling.reconcile(ref, 'closed', '', a.audit)
+      return 'recorded as closed'
+    end
+  end
   local reason = c.r
   change(c)
   if tracked then
@@ -52,6 +75,17 @@ end
 
 function VERBS.discard(ref, at)
   return change_failed(ref, at, function(c) bulk.discard(ref, c) end)
+end
+
+function VERBS.verify(ref)
+  local c, damaged = load(ref)
+  if not c then return damaged and 'unreadable' or 'unknown' end
+  local answer = answer_for(ref)
+  if not answer then return 'later' end
+  if not SAYS[answer[1]] then return answer[1] end
+  local word = reconciling.reconcile(ref, answer[1], answer[2], a.audit)
+  if word == 'done' and answer[1] ~= 'closed' then redis.call('ZADD', bulk.key(ID, 'changed'), NOW, ref) end
+  return word
 end
 
 local function take_back(ref, c, at)
@@ -88,6 +122,9 @@ if a then
   tracked = #workers_before(VERSION) == 0
   if tracked then rise() end
 end
+for i = 7, #ARGV, 3 do said[ARGV[i]] = { ARGV[i + 1], ARGV[i + 2] } end
+stepping.answered = next(said) ~= nil
 local told = stepping.run(ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), function(ref, at) return VERBS[a.verb](ref, at) end)
 for state, number in pairs(became) do bulk.count(ID, 'became:' .. bulk.BECAME[state], number) end
+told[6] = to_ask
 return told

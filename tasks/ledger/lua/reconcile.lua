@@ -6,33 +6,11 @@
 --           in when the API was asked (ms). A closure that has moved on since is left alone
 -- Returns   for each: "done", "unknown", "agree", or "moved on"
 
-local function correct(ref, c, says)
-  if says == 'closed' then
-    close(ref, c, 'already_closed')
-  else
-    c.o, c.r = nil, 'reopened'
-    move(ref, c, 'failed')
-  end
-end
-
--- A closed group stays closed, so "closed" counts whatever state the ledger holds. "open" counts only against "closed",
--- because no other state claims that the group is closed.
-local function reconcile(ref, says, since)
-  local c = load(ref)
-  if not c then return 'unknown' end
-  if (says == 'closed') == (c.s == 'closed') then return 'agree' end
-  if says == 'open' and tonumber(redis.call('ZSCORE', P .. 'closed', ref)) ~= tonumber(since) then return 'moved on' end
-  correct(ref, c, says)
-  sign(c, 'verify', ARGV[3])
-  save(ref, c)
-  return 'done'
-end
-
 expect_indexes()
 expect('stream', { 'audit' })
 local words, changed, skipped = {}, 0, cjson.decode(ARGV[4])
 for i = 5, #ARGV, 3 do
-  local word = reconcile(ARGV[i], ARGV[i + 1], ARGV[i + 2])
+  local word = reconciling.reconcile(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[3])
   words[#words + 1] = word
   if word == 'done' then changed = changed + 1 else skipped[word] = (skipped[word] or 0) + 1 end
 end

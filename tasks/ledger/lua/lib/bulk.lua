@@ -5,6 +5,7 @@
 --   actions:drafts  zset  id → when its freezing began (ms); a draft is not an action yet
 --   action:{id}     hash  verb, by, door, why, selection (JSON), hash (of the frozen references), matched, eligible, skipped (JSON,
 --                         when it was frozen), audit (id), created (ms): as it was begun
+--                         ask: the API is asked for each item first; while_shut: also while the gate is shut
 --                         trigger, lock, rate (items a second), canary (items), canary_wait (ms of the open clock): its options
 --                         state: running, waiting, stopped, done or recalled; waits_for: gate or canary; stopped_because, ended (ms)
 --                         holder: who carries it; next_at: when its pace allows more (ms)
@@ -13,8 +14,9 @@
 --                         canary_at (open clock, ms): when the canary was out; canary_over: its end, `closed` or `failed`
 --                         of: the action that this one recalls; marked: how many of its items return if they are not called
 --   action:{id}:items    zset  what is left: reference → when it entered its state (ms; 0: whatever its state)
---   action:{id}:changed  zset  what can be recalled: reference → when it had entered the state that it had (ms)
---   action:{id}:not      zset  what was not done: reference → the place of why in `skips`
+--   action:{id}:changed  zset  what can be recalled: reference → when it had entered the state that it had (ms). Of verify: what was
+--                         closed here and not at the API
+--   action:{id}:not      zset  what was not done: reference → the place of why in `skips`; those of verify that agree are only counted
 -- What is counted here for another script's closures must not fail that script: another program may have put anything here.
 
 local bulk = {}
@@ -54,7 +56,7 @@ function bulk.skip(id, whys)
       places[why] = #skips
     end
     skips[places[why]][2] = skips[places[why]][2] + 1
-    redis.pcall('ZADD', bulk.key(id, 'not'), places[why], ref)
+    if why ~= 'agree' then redis.pcall('ZADD', bulk.key(id, 'not'), places[why], ref) end
   end
   redis.pcall('HSET', bulk.key(id), 'skips', cjson.encode(skips))
 end

@@ -1,10 +1,11 @@
 -- What bulk actions do to one closure. Each leaves the saving to its caller.
 
--- Every open action that was begun before `id` and runs or waits: { its id, its verb }.
+-- Every open action that was begun before `id` and runs or waits: { its id, its verb }. A verify has nothing for itself.
 function bulk.older(id)
   local older = {}
   for _, other in ipairs(redis.call('ZRANGE', P .. 'actions:open', 0, -1)) do
-    if other < id then older[#older + 1] = { other, redis.pcall('HGET', bulk.key(other), 'verb') } end
+    local verb = other < id and redis.pcall('HGET', bulk.key(other), 'verb')
+    if verb and verb ~= 'verify' then older[#older + 1] = { other, verb } end
   end
   return older
 end

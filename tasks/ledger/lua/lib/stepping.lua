@@ -4,7 +4,7 @@
 local stepping = {}
 
 do
-local S = stepping  -- S.ID, S.a: the action that is carried on, and its fields
+local S = stepping  -- S.ID, S.a: the action that is carried on, and its fields; S.answered: whether this step has answers of the API
 
 S.LEASE_MOST = 60000    -- a longer lease is another clock's, and over (ms)
 S.LOOK_AGAIN = 500      -- the pause while it waits for the gate, the canary or marked items (ms)
@@ -14,6 +14,9 @@ S.DROPPED = 5000        -- items of a recalled action that one step drops
 function S.number(field) return tonumber(S.a[field]) or 0 end
 
 function S.set(fields) bulk.set(S.ID, S.a, fields) end
+
+-- Whether the API is asked for each item before the item is done.
+function S.asks() return S.a.verb == 'verify' or S.a.ask ~= nil end
 
 function S.left() return redis.call('ZCARD', bulk.left(S.ID, S.a)) end
 
@@ -50,9 +53,15 @@ function S.is_canary_out()
   return S.a.canary and not S.a.canary_over and S.number('changed') >= S.number('canary')
 end
 
+-- Whether the shut gate keeps it from its next items. It never keeps what the API has said from being written.
+function S.is_kept_by_gate()
+  if S.answered or not (S.asks() or S.a.verb == 'requeue' and (S.a.rate or S.a.canary)) then return false end
+  return is_shut() and (not S.a.while_shut or reasons.throttled ~= nil)
+end
+
 -- What the action waits for: gate or canary; nil when items may be done.
 function S.waits_for()
-  if S.a.verb == 'requeue' and (S.a.rate or S.a.canary) and is_shut() then return 'gate' end
+  if S.is_kept_by_gate() then return 'gate' end
   if not S.is_canary_out() then return nil end
   if not S.a.canary_at then S.set({ canary_at = string.format('%.0f', open_clock()) }) end
   return S.judge_canary()
@@ -67,7 +76,7 @@ function S.room(most)
   return most, 0
 end
 
--- `change`: does one item, and returns `done`, `marked`, or why it was not done.
+-- `change`: does one item, and returns `done`, `marked`, `later` (it is left), or why it was not done.
 function S.do_items(most, change)
   local key, refs, whys, counts = bulk.left(S.ID, S.a), {}, {}, {}
   local items = redis.call('ZRANGE', key, 0, most - 1, 'WITHSCORES')
@@ -75,12 +84,12 @@ function S.do_items(most, change)
   for i = 1, #items, 2 do
     local ref = items[i]
     local word = change(ref, tonumber(items[i + 1]))
-    refs[#refs + 1] = ref
+    if word ~= 'later' then refs[#refs + 1] = ref end
     if word == 'done' then
       changed = changed + 1
     elseif word == 'marked' then
       marked = marked + 1
-    else
+    elseif word ~= 'later' then
       whys[ref], counts[word] = word, (counts[word] or 0) + 1
     end
   end
