@@ -197,3 +197,31 @@ def shut(url: str, reason: str) -> None:
         await ledger.settle([Settlement(f"x{number}", 1, State.QUEUED, health=health) for number in range(20)])
 
     at_ledger(url, change)
+
+
+def test_detached_and_carried_on_by_hand(api: Cli) -> None:
+    """It asks nothing itself, and says how it is stopped; whoever resumes it asks for what is left."""
+    done = api("verify", "--text", "sg_", "--detach", "--json")
+    assert '"state": "running"' in done.stdout
+    assert "verify 4 groups; the workers carry it on" in done.stderr
+    [action] = api.lines("actions", "list")
+    assert (action["verb"], action["left"], action["by"]) == ("verify", 4, "olga")
+    api("actions", "stop", action["id"])
+    resumed = api.json("actions", "resume", action["id"])
+    assert (resumed["state"], resumed["changed"], resumed["skipped"]) == ("done", 2, {"agree": 2})
+    assert "only re-queues and discards" in api("actions", "recall", action["id"], code=1).stderr
+
+
+def test_an_action_that_resumes_waits_for_the_gate(api: Cli) -> None:
+    """A Retry-After that is soon over only delays a verify that is resumed."""
+    action = api.json("verify", "--text", "sg_", "--detach")["id"]
+    api("actions", "stop", action)
+    throttle(api.url, 1.0)
+    assert api.json("actions", "resume", action)["changed"] == 2
+
+
+def test_nothing_that_the_ledger_knows(api: Cli) -> None:
+    """No action is begun, and nothing is asked."""
+    found = api.json("verify", "sg_never")
+    assert (found["id"], found["asked"], found["skipped"]) == (None, 0, {"unknown": 1})
+    assert api.lines("actions", "list") == []
