@@ -1,7 +1,7 @@
-"""Runs luacheck on the ledger's scripts, each as the store gets it: the shared library, then its own lines.
+"""Runs luacheck on the ledger's scripts, each as the store gets it: the library, then its own lines.
 
-A name of the library is reported as unused only when no script uses it. It needs the program `luacheck`, which is the
-package lua-check in Debian.
+A name of the library is reported as unused only when no script that has its part uses it. It needs `luacheck`,
+which is the package lua-check in Debian.
 Exit codes: 0 nothing found, 1 something found, 2 luacheck is not installed or did not run.
 """
 
@@ -25,6 +25,7 @@ _OPTIONS = ("--std", "min+redis", "--no-color", "--codes", "--formatter", "plain
 _FOUND = re.compile(r"stdin:(?P<line>\d+):\d+: \((?P<code>\w+)\) (?P<text>.*)")
 _UNUSED = ("W211", "W241")  # https://luacheck.readthedocs.io/en/stable/warnings.html
 _LIMIT_S = 60
+_SHOWN = "tasks/ledger/lua/"
 _DID_NOT_RUN = 3  # luacheck ends with 1 for warnings, 2 for errors in the script, more where it could not look at it
 
 
@@ -36,12 +37,18 @@ def main() -> int:
     scripts = names()
     try:
         seen = Counter(found for name in scripts for found in set(check(pieces(name))))
+        having = Counter(file for name in scripts for file, _ in pieces(name))
     except LuacheckFailed as error:
         print(error, file=sys.stderr)
         return 2
-    wrong = sorted(text for (text, code), times in seen.items() if code not in _UNUSED or times == len(scripts))
+    wrong = sorted(text for (text, code), times in seen.items() if code not in _UNUSED or times == having[_file(text)])
     print("\n".join(wrong) or f"luacheck: {len(scripts)} scripts, nothing found")
     return 1 if wrong else 0
+
+
+def _file(text: str) -> str:
+    """The file that a line of `check` names, as `pieces` names it."""
+    return text.removeprefix(_SHOWN).partition(":")[0]
 
 
 def check(parts: Iterable[tuple[str, str]], *options: str) -> Iterator[tuple[str, str]]:
@@ -56,7 +63,7 @@ def check(parts: Iterable[tuple[str, str]], *options: str) -> Iterator[tuple[str
             file, number, _ = lines[int(found["line"]) - 1]
             # A script's own unused name is found once, in one script; here it counts as if all had it.
             code = found["code"] if file.startswith("lib/") else "own"
-            yield f"tasks/ledger/lua/{file}:{number}: {found['text']} ({found['code']})", code
+            yield f"{_SHOWN}{file}:{number}: {found['text']} ({found['code']})", code
 
 
 def _luacheck(source: str, *options: str) -> str:

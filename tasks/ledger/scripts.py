@@ -30,11 +30,14 @@ from tasks.errors import CloserError, LedgerBroken, NewerLedger, StoreUnavailabl
 from tasks.ledger.version import LEDGER_VERSION, OLDEST_BESIDE
 
 _FOLDER = Path(__file__).parent / "lua"
-# The order matters: each part uses those before it.
+# The parts that every script has. The order matters: each uses those before it.
 _LIBRARY = (
-    "base", "tally", "notices", "damage", "holds", "bulk", "record", "audit", "gate", "bulk_verbs", "holding", "cancel",
-    "keys", "clock", "rise", "reconciling", "stepping", "inspection", "stream", "letters",
+    "base", "tally", "notices", "damage", "holds", "bulk", "record", "audit", "gate", "cancel", "keys", "clock", "rise",
 )  # fmt: skip
+# The parts that only some scripts have, because the store makes each of their functions anew in every call. A script
+# names them in a line "-- Uses lib/…".
+_FURTHER = ("bulk_verbs", "holding", "reconciling", "stepping", "inspection", "stream", "letters")
+_USES = re.compile(r"^-- Uses (lib/.+)$", re.MULTILINE)
 _SHEBANG = "#!lua"
 _READS = "no-writes"
 # A process that has never looked at the store's clock waits so long for a worker to look. Workers look every second.
@@ -173,7 +176,7 @@ def names() -> list[str]:
 def pieces(name: str) -> list[tuple[str, str]]:
     """Return the pieces of a script in order. Each is the name of its file, relative to `lua/`, and its text.
 
-    The shebang line comes first, then the library that all scripts share, then the script's body. A script that writes
+    The shebang line comes first, then the parts of the library that the script has, then its body. A script that writes
     looks at the store's clock, so its reply is wrapped with what it saw.
     """
     file = f"{name}.lua"
@@ -186,11 +189,18 @@ def pieces(name: str) -> list[tuple[str, str]]:
         body = "\n" + body  # so that its lines keep their numbers
     version = f"local VERSION, OLDEST_BESIDE = {LEDGER_VERSION}, {OLDEST_BESIDE}"
     library = [("lib/version", version)]
-    library += [(f"lib/{part}.lua", (_FOLDER / "lib" / f"{part}.lua").read_text("utf-8")) for part in _LIBRARY]
+    library += [(f"lib/{part}.lua", (_FOLDER / "lib" / f"{part}.lua").read_text("utf-8")) for part in _parts(body)]
     # The body is a function of its own, because a function in Lua may have 200 local variables, and the library has
     # most of these.
     reply = "body()" if _READS in shebang else "with_look(body())"
     return [(file, shebang), *library, (file, f"local function body(){body}\nend\nreturn {reply}")]
+
+
+def _parts(body: str) -> list[str]:
+    """Return the parts of the library that a script has, in their order."""
+    named = _USES.search(body)
+    uses = named[1].split(", ") if named else []
+    return [*_LIBRARY, *(part for part in _FURTHER if f"lib/{part}" in uses)]
 
 
 @cache

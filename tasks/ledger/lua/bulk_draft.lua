@@ -1,6 +1,7 @@
 #!lua
 -- Freezes what a bulk action is to be done to, in steps, and begins the action. An abandoned draft is deleted, see bulk_prune.lua.
 -- KEYS, ARGV[1..2]  see lib/base.lua; other keys  see lib/bulk.lua
+-- Uses lib/bulk_verbs
 -- ARGV[3]  new       returns the id of a new draft, which has nothing
 --          add       ARGV[4] id, ARGV[5..] when it entered its state (ms) and its reference, …; returns 1, or 0: no such draft
 --          begin     ARGV[4] id, ARGV[5] who carries it, "" for nobody, ARGV[6] for how long (ms),

@@ -1,5 +1,6 @@
 -- Deletes bulk actions that ended long ago, and drafts that nobody began, a few items at a time.
 -- KEYS, ARGV[1..2]  see lib/base.lua; other keys  see lib/bulk.lua
+-- Uses lib/bulk_verbs
 -- ARGV[3]  how long actions are kept after their end (ms)    ARGV[4]  the most items to delete of each now
 -- Returns  how many actions, drafts and items were deleted
 

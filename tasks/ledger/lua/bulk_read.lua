@@ -1,6 +1,7 @@
 #!lua flags=no-writes
 -- Reads bulk actions.
 -- KEYS, ARGV[1..2]  see lib/base.lua; other keys  see lib/bulk.lua
+-- Uses lib/bulk_verbs
 -- ARGV[3]   newest: the last ARGV[4] actions, begun before the one with the id ARGV[5] ("": all)
 --           named: those with the ids ARGV[4..]
 --           owner: id and verb of the first open action that has the closure ARGV[4] among its items, and nothing else

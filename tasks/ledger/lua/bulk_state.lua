@@ -1,6 +1,7 @@
 #!lua
 -- Stops a bulk action, resumes it, leaves it to others, or recalls it.
 -- KEYS, ARGV[1..2]  see lib/base.lua; other keys  see lib/bulk.lua
+-- Uses lib/bulk_verbs
 -- ARGV[3]  stop, resume, leave or recall    ARGV[4]  the action's id
 -- ARGV[5]  stop: because of what    resume: who carries it, "" for nobody    leave: who has carried it
 --          recall: the id of a draft without items, which becomes the action that recalls

@@ -1,5 +1,6 @@
 -- Takes rejected events that were replayed, exported or discarded off their stream.
 -- KEYS, ARGV[1..2]  see lib/base.lua, lib/letters.lua
+-- Uses lib/letters
 -- ARGV[3]   id of the action's announcement in the audit
 -- ARGV[4..] ids of rejected events
 -- Returns   { how many of the ids were looked at, how many of those were on the stream }. It ends early after many bytes

@@ -1,5 +1,6 @@
 -- Deletes rejected events that last came long ago. It looks at a page of them, and is called again until it is at the end.
 -- KEYS, ARGV[1..2]  see lib/base.lua, lib/letters.lua
+-- Uses lib/letters
 -- ARGV[3]  how long they are kept (ms)
 -- ARGV[4]  the id to begin at, "(id" to begin after it, as the call before returned it
 -- ARGV[5]  id of this round's entry in the audit, "" for none yet; it is made when there is something to delete

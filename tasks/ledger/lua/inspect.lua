@@ -6,6 +6,7 @@
 -- A round begins every six hours, and at once when counts that belong together do not fit. The fleet shares one round: its
 -- position is in the store, and a step that comes too soon does nothing.
 -- KEYS, ARGV[1..2]  see lib/base.lua; inspection  hash, see lib/inspection.lua
+-- Uses lib/inspection
 -- ARGV[3]  every failure reason, separated by spaces    ARGV[4]  the lease of an attempt (ms)
 -- Returns  { ms until the next step, what happened: "found" (the first damage of a round), "ended" (a round that has found
 --          some) or "", closures put onto the agenda, put into an index, wrong entries taken off, put aside, records that

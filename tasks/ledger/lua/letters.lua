@@ -1,6 +1,7 @@
 #!lua flags=no-writes
 -- Reads rejected events, with or without their bytes. A page ends early when it is full, see lib/letters.lua.
 -- KEYS, ARGV[1..2]  see lib/base.lua
+-- Uses lib/letters
 -- ARGV[3]  "1": with their bytes
 -- ARGV[4]  oldest or newest: which comes first; or named
 -- ARGV[5]  the id to begin at, "(id" to begin after it    ARGV[6]  the id to end at    ARGV[7]  the most

@@ -1,6 +1,7 @@
 #!lua flags=no-writes
 -- Reads what summary.lua does not: what is due, what is old, and what has been counted.
 -- KEYS[1], ARGV[1..2]  see lib/base.lua    KEYS[2]  the stream that events come on
+-- Uses lib/stream
 -- ARGV[3]  our consumer group on that stream
 -- Returns  { numbers, tally, marks }, each a flat list of name, value, …; tally and marks: see lib/tally.lua
 --          numbers: now (ms); due: how many closures somebody must look at now; and where there is one: first_due, since

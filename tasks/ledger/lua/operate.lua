@@ -1,5 +1,6 @@
 -- Requeues or discards failed closures for an operator. One call handles a whole chunk in one step.
 -- KEYS, ARGV[1..2]  see lib/base.lua
+-- Uses lib/bulk_verbs
 -- ARGV[3]   requeue or discard
 -- ARGV[4]   trigger noted on the attempts that follow (requeue, bulk)
 -- ARGV[5]   "1": lock the group before closing it, "" otherwise

@@ -1,5 +1,6 @@
 -- Keeps rejected events. Identical bytes are kept once and counted, see lib/letters.lua; a delivery is counted once.
 -- KEYS[1], ARGV[1..2]  see lib/base.lua, lib/letters.lua
+-- Uses lib/letters
 --   rejected_once    zset    "delivery digest" → when it was put aside (ms), for the last ONCE_LIMIT of them
 -- ARGV[3..]  seven for each event:
 --   its bytes

@@ -3,6 +3,7 @@
 -- While other consumer groups read the stream, an entry stays until each of them has received and acknowledged it. The
 -- script looks for other groups in the same step, so a new group loses nothing that comes after it was made.
 -- KEYS[1], ARGV[1..2]  see lib/base.lua; shared  hash  stream → 1: entries were left on it for other groups
+-- Uses lib/stream
 -- KEYS[2]    the stream
 -- ARGV[3]    our consumer group
 -- ARGV[4..]  ids of entries; without any, only entries that no group needs any more are deleted
