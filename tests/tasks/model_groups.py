@@ -220,6 +220,7 @@ class Groups:
         self.move(group, State.CLOSED)
         group.held, group.action, group.before = False, None, 0
         group.events &= {group.first}
+        group.lease = 0
 
     def reopen(self, group: Group) -> None:
         """The API denies that the group is closed."""

@@ -22,6 +22,16 @@ async def kinds(book: Book) -> list[NoticeKind]:
     return [one.kind for one in page.notices if isinstance(one, Notice) and one.kind in wanted]
 
 
+async def test_an_item_belongs_to_the_first_action(book: Book) -> None:
+    """That is the one that was begun first, whoever carries which: another action of the same verb is not asked."""
+    await fail(book, "sg_1")
+    first = await begin(book, "hold", "sg_1", holder="ann")
+    await begin(book, "requeue", "sg_1", holder="")
+    last = await carry(book, await begin(book, "requeue", "sg_1", holder=""))
+    assert last.not_done == {f"refused: action {first} has it": 1}
+    assert await book.ledger.bulk.owner("sg_1") == (first, "hold")
+
+
 async def test_a_hold_takes_effect_whatever_has_happened_since(book: Book) -> None:
     """Queued, failed, not known, or under way: each step says what it came to, and the hold tells who and why."""
     await book.receive("sg_0", "sg_1")

@@ -263,3 +263,13 @@ async def test_older_workers(book: Book) -> None:
     await book.redis.delete(key_of("workers"))
     assert (await recalled(book, other)).matched == 0
     assert (await recalled(book, action_id)).changed == 1
+
+
+async def test_an_action_is_kept_while_it_is_recalled(book: Book) -> None:
+    """One that ended long ago is not deleted under its recall."""
+    action_id = await requeued(book, "sg_0")
+    book.clock.forward(100)
+    recall_id = await recall(book, action_id)
+    while await book.ledger.bulk.prune(keep_s=50):
+        pass
+    assert (await carry(book, recall_id)).changed == 1

@@ -32,7 +32,7 @@ local function newest()
 end
 
 local function owner(ref)
-  for _, id in ipairs(redis.call('ZRANGE', P .. 'actions:open', 0, -1)) do
+  for _, id in ipairs(bulk.open_ids()) do
     local verb = redis.pcall('HGET', bulk.key(id), 'verb')
     local has = type(verb) == 'string' and verb ~= 'verify' and type(redis.pcall('ZSCORE', bulk.key(id, 'items'), ref)) == 'string'
     if has then return { id, verb } end

@@ -59,6 +59,7 @@ local function recall()
   local changed, rest = redis.call('ZCARD', bulk.key(ID, 'changed')), redis.call('ZCARD', bulk.key(ID, 'items'))
   if is_open() then bulk.finish(ID, a, 'recalled') end
   bulk.set(ID, a, { state = 'recalled', dropped = rest })
+  redis.call('ZADD', P .. 'actions:ended', NOW, ID)  -- so that it is not deleted before its items are taken back
   local recalling = {}
   for i = 8, #ARGV, 2 do recalling[ARGV[i]] = ARGV[i + 1] end
   bulk.set(WHAT, {}, { verb = 'recall', of = ID, by = recalling.by, door = recalling.door, why = recalling.why,

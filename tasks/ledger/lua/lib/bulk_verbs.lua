@@ -1,9 +1,16 @@
 -- What bulk actions do to one closure. Each leaves the saving to its caller.
 
+-- The ids of the open actions, the first that was begun first.
+function bulk.open_ids()
+  local ids = redis.call('ZRANGE', P .. 'actions:open', 0, -1)
+  table.sort(ids)
+  return ids
+end
+
 -- Every open action that was begun before `id` and runs or waits: { its id, its verb }. A verify has nothing for itself.
 function bulk.older(id)
   local older = {}
-  for _, other in ipairs(redis.call('ZRANGE', P .. 'actions:open', 0, -1)) do
+  for _, other in ipairs(bulk.open_ids()) do
     local verb = other < id and redis.pcall('HGET', bulk.key(other), 'verb')
     if verb and verb ~= 'verify' then older[#older + 1] = { other, verb } end
   end
