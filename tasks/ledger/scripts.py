@@ -32,11 +32,11 @@ from tasks.ledger.version import LEDGER_VERSION, OLDEST_BESIDE
 _FOLDER = Path(__file__).parent / "lua"
 # The parts that every script has. The order matters: each uses those before it.
 _LIBRARY = (
-    "base", "tally", "notices", "damage", "holds", "bulk", "record", "audit", "gate", "cancel", "keys", "clock", "rise",
+    "base", "tally", "notices", "damage", "holds", "bulk", "record", "audit", "gate", "keys", "clock", "rise",
 )  # fmt: skip
 # The parts that only some scripts have, because the store makes each of their functions anew in every call. A script
 # names them in a line "-- Uses lib/…".
-_FURTHER = ("bulk_verbs", "holding", "reconciling", "stepping", "inspection", "stream", "letters")
+_FURTHER = ("bulk_verbs", "holding", "cancel", "reconciling", "stepping", "inspection", "stream", "letters")
 _USES = re.compile(r"^-- Uses (lib/.+)$", re.MULTILINE)
 _SHEBANG = "#!lua"
 _READS = "no-writes"

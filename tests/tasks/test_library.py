@@ -29,6 +29,14 @@ def test_a_script_has_each_function_that_it_calls(name: str) -> None:
     assert called <= {file for file, _ in pieces}
 
 
+@pytest.mark.parametrize("name", scripts.names())
+def test_a_script_that_closes_groups_tells_of_cancel_events_that_came_too_late(name: str) -> None:
+    """`close` in record.lua calls a function of cancel.lua, which such a script must have."""
+    files = [(file, re.sub(r"--.*", "", text)) for file, text in scripts.pieces(name)]
+    closes = any(re.search(r"(?<![\w.])close\(", text) for file, text in files if file != "lib/record.lua")
+    assert not closes or "lib/cancel.lua" in dict(files)
+
+
 def test_the_library_has_functions_in_tables() -> None:
     """Otherwise the test above would find nothing."""
     assert {FUNCTIONS["stepping.run"], FUNCTIONS["bulk.follow"]} == {"lib/stepping.lua", "lib/bulk.lua"}

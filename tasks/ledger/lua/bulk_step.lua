@@ -1,7 +1,7 @@
 #!lua
 -- Does the next few items of a re-queue, a discard, a verify or a recall, for whoever carries it.
 -- KEYS, ARGV[1..2]  see lib/base.lua; other keys  see lib/bulk.lua
--- Uses lib/bulk_verbs, lib/stepping, lib/reconciling
+-- Uses lib/cancel, lib/bulk_verbs, lib/stepping, lib/reconciling
 -- ARGV[3]  the action's id    ARGV[4]  who carries it    ARGV[5]  for how long from now (ms)    ARGV[6]  the most items
 -- ARGV[7..]  where the API is asked first, three for each item: its reference; "closed", "locked", "open", or why it cannot be
 --          told; and what this script has given with it. An item without an answer is left

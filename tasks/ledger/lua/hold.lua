@@ -1,6 +1,6 @@
 -- Holds groups, or releases them, for an operator. One call handles a whole chunk in one step.
 -- KEYS, ARGV[1..2]  see lib/base.lua
--- Uses lib/holding, lib/bulk_verbs, lib/stepping, lib/inspection
+-- Uses lib/cancel, lib/holding, lib/bulk_verbs, lib/stepping, lib/inspection
 -- ARGV[3]   hold or release
 -- ARGV[4]   for a hold: JSON { by, why, door }, see lib/holds.lua
 -- ARGV[5]   id of the action's announcement in the audit, "" for none

@@ -1,7 +1,7 @@
 -- Deletes closures that were closed or discarded long ago, and what is remembered of old cancel events. Failed closures are
 -- never deleted.
 -- KEYS, ARGV[1..2]  see lib/base.lua
--- Uses lib/inspection
+-- Uses lib/cancel, lib/inspection
 -- ARGV[3]  how long they are kept (ms)    ARGV[4]  the most to delete of each state now
 -- Returns  how many were deleted
 

@@ -1,7 +1,7 @@
 -- Receives events. Each makes a new closure, or is a duplicate. A new event for a failed closure queues the closure again,
 -- and one for a held group is remembered until its release. A cancel event holds its group, see lib/cancel.lua.
 -- KEYS, ARGV[1..2]  see lib/base.lua
--- Uses lib/holding, lib/inspection
+-- Uses lib/cancel, lib/holding, lib/inspection
 -- ARGV[3]    every failure reason, separated by spaces
 -- ARGV[4]    where they came from, for the counts: stream, task or replay
 -- ARGV[5..]  one event each, JSON: {ref, e, i, u, t, p, b} (record fields), tm: its time (ms), cancel: 1 for a cancel event

@@ -1,6 +1,6 @@
 -- Corrects closures whose state differs from what the API says of their groups. One call handles a whole chunk in one step.
 -- KEYS, ARGV[1..2]  see lib/base.lua
--- Uses lib/reconciling
+-- Uses lib/cancel, lib/reconciling
 -- ARGV[3]   id of the action's announcement in the audit, "" for none
 -- ARGV[4]   for the audit: how many groups of this chunk agree or have an unknown state, JSON {why: n}
 -- ARGV[5..] three for each group: its reference, "closed" or "open", and when the closure had entered the state that it was

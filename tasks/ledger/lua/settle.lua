@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Writes the results of attempts. It is allowed while the store is out of memory, because it ends work that has begun.
 -- KEYS, ARGV[1..2]  see lib/base.lua
--- Uses lib/bulk_verbs
+-- Uses lib/cancel, lib/bulk_verbs
 -- ARGV[3]    the name of the key that the calls were made with, see lib/keys.lua
 -- ARGV[4]    "1" when some may have been written already by a call whose answer was lost; "" otherwise
 -- ARGV[5..]  one settlement each, JSON: {ref, x (lease number), to (state), o, r, delay (ms), miss (1: a "not found"),

@@ -1,7 +1,7 @@
 #!lua flags=no-writes
 -- Counts what `closer status` shows.
 -- KEYS[1], ARGV[1..2]  see lib/base.lua    KEYS[2]  the stream that events come on
--- Uses lib/stream
+-- Uses lib/cancel, lib/stream
 -- ARGV[3]  failure reasons, separated by spaces    ARGV[4]  our consumer group on that stream
 -- Returns  { counts, the gate (JSON, see lib/keys.lua), workers: what each said last, JSON (see heartbeat.lua) }; counts and
 --          workers are flat lists, name, value, …; counts are: now (ms), each state, failed:{reason} where there is one,
