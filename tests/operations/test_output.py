@@ -100,6 +100,7 @@ def command(request: pytest.FixtureRequest, cli: Cli, tmp_path: Path) -> Streams
 def prepare(cli: Cli) -> None:
     """Have something to print for each command."""
     cli.text("token", "create", "--name", "x", "--role", "viewer")
+    cli.text("hold", "sg_held", "--why", "x")
     cli.text("pause", "--why", "x")
     cli.text("resume", "--why", "x")
     at_ledger(cli.url, lambda ledger: ledger.dead_letters.reject(b"x", Rejection(("event: wrong",)), "1-0"))

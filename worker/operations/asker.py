@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from tasks.api.client import SortedApi
 from tasks.errors import CloserError, LedgerBroken, StoreUnavailable
 from tasks.ledger.bulk_action import BulkAction
 from tasks.ledger.ledger import Ledger
@@ -14,6 +14,9 @@ from worker.operations.policy import refuse_foreign_api
 from worker.operations.questions import Questions
 from worker.operations.step import CouldNot, GateShut
 from worker.settings import Settings
+
+if TYPE_CHECKING:  # its import is slow, and most commands make no call
+    from tasks.api.client import SortedApi
 
 CONNECTIONS = 10
 

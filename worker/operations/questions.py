@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-from tasks.api.client import SortedApi
 from tasks.api.reply import NoReply, Reply
 from tasks.api_health import throttle_s
 from tasks.errors import CloserError
@@ -16,6 +15,9 @@ from tasks.ledger.ledger import Ledger
 from tasks.verdict import group_state
 from worker.operations.operator import Verb
 from worker.operations.step import CouldNot, GateShut, Step
+
+if TYPE_CHECKING:  # its import is slow, and most commands make no call
+    from tasks.api.client import SortedApi
 
 RATE = 50.0  # questions per second, unless the operator gives a rate
 WAITED_FOR_S = 60.0  # a Retry-After of at most this length is waited for; a longer one ends the asking
