@@ -70,7 +70,8 @@ class BulkStep(NamedTuple):
 class Said(NamedTuple):
     """What the API says of an item: `closed`, `locked`, `open`, or why that cannot be told.
 
-    `given`: what the step had given with the item in `to_ask`.
+    Of a rejected event that is replayed: `received`, or why it was not. `given`: what the step had given with the item
+    in `to_ask`.
     """
 
     reference: str

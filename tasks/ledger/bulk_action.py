@@ -70,9 +70,10 @@ class ActionOptions:
 class BulkStart:
     """What a bulk action is begun with.
 
-    `verb`: requeue, discard, verify, hold or release. `selection`: as JSON, with the options. `matched`: how many
-    closures were chosen. `eligible`: how many of these are its items. `skipped`: the others by why, counted. `digest`:
-    of the frozen references. `by`, `door`, `why`: the operator, the front end and the reason.
+    `verb`: requeue, discard, verify, hold, release, or replay, whose items are rejected events. `selection`: as JSON,
+    with the options. `matched`: how many closures were chosen. `eligible`: how many of these are its items. `skipped`:
+    the others by why, counted. `digest`: of the frozen references. `by`, `door`, `why`: the operator, the front end and
+    the reason.
     """
 
     verb: str

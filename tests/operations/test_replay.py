@@ -231,7 +231,8 @@ def test_a_subject_that_is_not_the_group_is_noticed(cli: Cli, store: redis.Redis
     [
         (),
         ("--accept-type", "x", "--use-subject"),
-        ("--source", "/w"),
+        ("--source", ""),
+        ("1-0", "--problem", "x"),
         ("1-0", "--type", "x", "--use-subject"),
         ("--use-subject", "--set", "x=y"),
         ("--accept-type", "x", "--edit"),

@@ -141,6 +141,7 @@ def test_a_choice_of_rejected_events_is_a_value() -> None:
         DeadLetterSelection(("1-0", "2-0"), fields=(("data.x", "y"),), edited=True),
         DeadLetterSelection(accept_type="x.y", up_to="3-0"),
         DeadLetterSelection(use_subject=True, source="/w", event_type="z"),
+        DeadLetterSelection(problem="x: y", source="/w"),
     ):
         assert DeadLetterSelection.from_json(json.loads(json.dumps(selection.as_json()))) == selection
 

@@ -17,12 +17,12 @@ _WAITS = {
 }
 
 
-def say_begun(action_id: str, verb: str, size: int, *, detach: bool) -> None:
+def say_begun(action_id: str, verb: str, size: int, *, detach: bool, what: str = "group") -> None:
     """Say which action has begun, who carries it on, and how to stop it. One of no items has ended already."""
     if not size:
         return
     how = "the workers carry it on" if detach else "Ctrl-C stops it; without this terminal the workers carry it on"
-    say(f"Action {action_id}: {verb} {count(size, 'group')}; {how}. To stop it: closer actions stop {action_id}")
+    say(f"Action {action_id}: {verb} {count(size, what)}; {how}. To stop it: closer actions stop {action_id}")
 
 
 def say_waits(waits_for: str) -> None:

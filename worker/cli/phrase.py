@@ -61,7 +61,7 @@ _REFUSALS = {
     Rule.NAMELESS: "nobody knows who you are: give --by NAME, or set CLOSER_OPERATOR",
     Rule.EVERYTHING: "this would act on everything: give references, --file PATH, or at least one filter",
     Rule.TWO_STEPS: "--accept-type and --use-subject together take ids; without ids give one of them",
-    Rule.KIND_WITHOUT_SUBJECT: "--source and --type choose events for --use-subject, where no ids are given",
+    Rule.KIND_WITHOUT_SUBJECT: "--problem, --source and --type choose events where no ids are given",
     Rule.CORRECTION_WITHOUT_IDS: "--set and --edit correct events that are named by their ids",
     Rule.SUBJECT_NOT_SHOWN: "a subject is used only after it was shown which groups it names: leave --yes out first",
 }

@@ -11,8 +11,10 @@ import click
 
 from tasks.ledger.dead_letter import DeadLetter
 from worker.cli import options
+from worker.cli.carried import say_begun, say_goes_on, say_stopped
 from worker.cli.output import count, counts, plain, print_json, say
-from worker.cli.session import stop_on_interrupt, with_context
+from worker.cli.progress import ProgressBar
+from worker.cli.session import leave_on_hangup, stop_on_interrupt, with_context
 from worker.operations import replay as replaying
 from worker.operations.bulk import BulkOptions
 from worker.operations.context import OperatorContext
@@ -20,6 +22,7 @@ from worker.operations.dead_letter_selection import DeadLetterSelection, positio
 from worker.operations.event_types import setting_for
 from worker.operations.replay import Plan, Replayed, plan
 from worker.operations.replay_selection import Kind, SeveralKinds
+from worker.operations.replay_step import CHUNK
 
 _ASK_OVER = 20
 
@@ -28,6 +31,7 @@ _ASK_OVER = 20
 class Given:
     """The options that do not choose events."""
 
+    detach: bool
     dry_run: bool
     yes: bool
     by: str | None
@@ -41,10 +45,12 @@ class Given:
 @click.option("--edit", is_flag=True, help="Correct each in $EDITOR first.")
 @click.option("--accept-type", metavar="TYPE", help="All that were refused for this type: it means complete after all.")
 @click.option("--use-subject", is_flag=True, help="Where the data name no group, the subject does. Shown first.")
-@click.option("--source", metavar="SOURCE", help="With --use-subject: the events' source.")
-@click.option("--type", "event_type", metavar="TYPE", help="With --use-subject: the events' type.")
+@click.option("--problem", metavar="TEXT", help="With this problem, as `rejected list` shows it.")
+@click.option("--source", metavar="SOURCE", help="From this source.")
+@click.option("--type", "event_type", metavar="TYPE", help="Of this type, or refused for it.")
 @click.option("--up-to", metavar="ID", help="None that was rejected after this one.")
 @options.signed
+@options.detach
 @options.dry_run
 @options.yes
 @options.as_json
@@ -54,15 +60,13 @@ def replay(
     edit: bool,
     accept_type: str | None,
     use_subject: bool,
-    source: str | None,
-    event_type: str | None,
     up_to: str | None,
     **given: Any,
 ) -> None:
     """Read events again, after a correction, and receive them: then their groups are closed.
 
     All are read before the first is received. Where fewer groups would be closed than the events name,
-    nothing is replayed.
+    nothing is replayed. It is a stored action, except with --edit: without this terminal the workers carry it on.
 
     \b
     Examples:
@@ -70,17 +74,26 @@ def replay(
       closer rejected replay 1767225600000-0 --edit
       closer rejected replay --accept-type trailer.dispatched --dry-run
       closer rejected replay --use-subject
+      closer rejected replay --problem 'closeafter: more than 31 days away' --source wms --dry-run
     """
+    kind = {name: given.pop(name) for name in ("problem", "source", "event_type")}
     told, pairs = Given(**given), tuple(map(_pair, fields))
     selection = DeadLetterSelection(
-        tuple(dict.fromkeys(ids)), accept_type, use_subject, source, event_type, up_to, pairs, edit, told.yes
+        tuple(dict.fromkeys(ids)),
+        accept_type,
+        use_subject,
+        up_to=up_to,
+        fields=pairs,
+        edited=edit,
+        shown=told.yes,
+        **kind,
     )
 
     async def work(context: OperatorContext) -> Replayed | None:
         planned, chosen = await plan(context, selection, _edit if edit else None)
         if not _confirmed(selection, told, planned, chosen):
             return None
-        replayed = await replaying.replay(context, planned, BulkOptions(told.why, stop=stop_on_interrupt()))
+        replayed = await _replay(context, planned, told)
         if accept_type:
             await _tell_setting(context, accept_type)
         return replayed
@@ -92,7 +105,25 @@ def replay(
         return
     if result is not None:
         _tell(result, told)
-        sys.exit(0 if result.replayed == result.matched else 1)
+        sys.exit(0 if result.goes_on or result.replayed == result.matched else 1)
+
+
+async def _replay(context: OperatorContext, planned: Plan, told: Given) -> Replayed:
+    size, detach = len(planned.ready), told.detach
+    long = detach or size > CHUNK  # what is done in one step is not announced
+
+    def begun(action_id: str) -> None:
+        say_begun(action_id, "replay", size if long else 0, detach=detach, what="event")
+
+    with ProgressBar(size, "replay") as bar:
+        how = BulkOptions(
+            told.why, stop=stop_on_interrupt(), progress=bar.advance, detach=detach, leave=leave_on_hangup(),
+            begun=begun,
+        )  # fmt: skip
+        replayed = await replaying.replay(context, planned, how)
+    if replayed.goes_on:
+        await say_goes_on(context, replayed.action)
+    return replayed
 
 
 def _pair(field: str) -> tuple[str, str]:
@@ -130,6 +161,7 @@ def _again(selection: DeadLetterSelection, chosen: list[DeadLetter]) -> str:
     words += ["--edit"] if selection.edited else []
     words += ["--accept-type", selection.accept_type] if selection.accept_type else []
     words += ["--use-subject"] if selection.use_subject else []
+    words += ["--problem", selection.problem] if selection.problem else []
     words += ["--source", selection.source] if selection.source else []
     words += ["--type", selection.event_type] if selection.event_type else []
     words += [] if selection.ids else ["--up-to", max((one.rejected_id for one in chosen), key=position)]
@@ -173,7 +205,12 @@ def _tell(result: Replayed, told: Given) -> None:
         words = f": {counts(dict(result.received))}" if result.received else ""
         click.echo(f"Replayed {result.replayed:,} of {count(result.matched, 'event')}{words}.")
     _tell_wrong(result.still_wrong)
-    if left := result.matched - result.replayed - len(result.still_wrong):
+    if result.gone:
+        say(f"{count(result.gone, 'event')} were gone before: somebody else has replayed or discarded them.")
+    if result.stopped and result.action:
+        say_stopped(result.action)
+    elif result.stopped:
+        left = result.matched - result.replayed - len(result.still_wrong)
         say(f"Stopped: {left:,} were not touched. The same command again does the rest.")
 
 

@@ -1,4 +1,4 @@
-"""Asks the API for the items of stored bulk actions, for whoever carries them."""
+"""Asks the API for the items of stored bulk actions, and receives those of replays, for whoever carries them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from tasks.ledger.bulk_action import BulkAction
 from tasks.ledger.ledger import Ledger
 from worker.construct import api_of
 from worker.operations.asked_step import Answered
+from worker.operations.operator import Verb
 from worker.operations.policy import refuse_foreign_api
 from worker.operations.questions import Questions
+from worker.operations.replay_step import Replayer
 from worker.operations.step import CouldNot, GateShut
 from worker.settings import Settings
 
@@ -28,9 +30,19 @@ class Asker:
     """
 
     def __init__(
-        self, ledger: Ledger, settings: Settings, *, api: SortedApi | None = None, strict: bool = False
+        self,
+        ledger: Ledger,
+        settings: Settings,
+        *,
+        api: SortedApi | None = None,
+        strict: bool = False,
+        replayer: Replayer | None = None,
     ) -> None:
-        """`api`: a client that somebody else closes; None: one of its own, which `aclose` closes."""
+        """`api`: a client that somebody else closes; None: one of its own, which `aclose` closes.
+
+        `replayer`: keeps what the events of a replay have come to.
+        """
+        self._replayer = replayer
         self.strict = strict
         self._ledger = ledger
         self._settings = settings
@@ -65,13 +77,16 @@ class Asker:
         return questions.ended
 
     async def ask(self, action_id: str, references: Sequence[str]) -> Answered:
-        """Ask for groups of a stored action. Raises StoreUnavailable and LedgerBroken.
+        """Ask for groups of a stored action, or receive rejected events of a replay.
 
-        What ends the asking for good is told as why the action is stopped.
+        Raises StoreUnavailable and LedgerBroken. What ends the asking for good is told as why the action is stopped.
         """
         action = await self._ledger.bulk.read(action_id)
         while_shut = isinstance(action, BulkAction) and action.options.while_shut
         try:
+            if isinstance(action, BulkAction) and action.verb == Verb.REPLAY:
+                replayer = self._replayer or Replayer()
+                return Answered(await replayer.answer(self._ledger, self._settings, action, references))
             return await self._answers(references, while_shut=while_shut)
         except (StoreUnavailable, LedgerBroken):
             raise

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from tasks.ledger.bulk_action import ActionOptions, BulkAction, BulkStart, BulkState
 from tasks.ledger.values import Unreadable
@@ -21,6 +21,7 @@ from worker.operations.context import OperatorContext
 from worker.operations.frozen import FrozenSelection
 from worker.operations.operator import Verb
 from worker.operations.questions import RATE
+from worker.operations.replay_step import Replayer
 from worker.operations.step import CouldNot, Step
 
 T = TypeVar("T")
@@ -166,24 +167,56 @@ async def _must_be_able_to_ask(context: OperatorContext, bulk: BulkOptions) -> N
         await asker.aclose()
 
 
+class Items(Protocol):
+    """What an action is to be done to, see `FrozenSelection`."""
+
+    @property
+    def verb(self) -> Verb:
+        """What is done."""
+
+    @property
+    def eligible(self) -> Sequence[str]:
+        """The items."""
+
+    @property
+    def entered(self) -> Mapping[str, int]:
+        """The number that the ledger keeps with an item; one that is left out has 0."""
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Those that are not done, by why, counted."""
+
+    @property
+    def matched(self) -> int:
+        """How many were chosen, eligible or not."""
+
+    @property
+    def digest(self) -> str:
+        """The name of exactly this set."""
+
+    def named(self) -> dict[str, Any]:
+        """Return what was chosen, as the audit keeps it."""
+
+
 async def begin_and_carry(
     context: OperatorContext,
-    frozen: FrozenSelection,
+    frozen: Items,
     bulk: BulkOptions,
     options: ActionOptions,
     answers: Callable[[Answers], None] = lambda _: None,
     *,
     strict: bool = False,
+    replayer: Replayer | None = None,
 ) -> BulkAction:
     """Store an action that the guard allows, and carry it on unless it is to be detached.
 
-    `answers`: see `Carrier`. `strict`: see `Asker`.
+    `answers`: see `Carrier`. `strict`, `replayer`: see `Asker`.
     """
     holder = "" if bulk.detach else holder_of(context.operator.door)
     action_id = await _begin(context, frozen, bulk.why, options, holder)
     bulk.begun(action_id)
     if not bulk.detach:
-        async with carrier_of(context, bulk, holder, answers, strict=strict) as carrier:
+        async with carrier_of(context, bulk, holder, answers, strict=strict, replayer=replayer) as carrier:
             await carry(context.ledger, action_id, frozen.verb, carrier, len(frozen.eligible))
     return await stored(context, action_id)
 
@@ -196,9 +229,13 @@ async def carrier_of(
     answers: Callable[[Answers], None] = lambda _: None,
     *,
     strict: bool = False,
+    replayer: Replayer | None = None,
 ) -> AsyncIterator[Carrier]:
-    """Have somebody carry an action for this operator, under this name. `answers`: see `Carrier`; `strict`: `Asker`."""
-    asker = Asker(context.ledger, context.settings, strict=strict)
+    """Have somebody carry an action for this operator, under this name.
+
+    `answers`: see `Carrier`. `strict`, `replayer`: see `Asker`.
+    """
+    asker = Asker(context.ledger, context.settings, strict=strict, replayer=replayer)
     try:
         yield Carrier(holder, asker, interrupted(context), bulk.stop, bulk.leave, bulk.progress, answers, bulk.waits)
     finally:
@@ -220,9 +257,7 @@ async def stored(context: OperatorContext, action_id: str) -> BulkAction:
     return found
 
 
-async def _begin(
-    context: OperatorContext, frozen: FrozenSelection, why: str, options: ActionOptions, holder: str
-) -> str:
+async def _begin(context: OperatorContext, frozen: Items, why: str, options: ActionOptions, holder: str) -> str:
     operator, selection = context.operator, frozen.named() | options.as_json()
     start = BulkStart(
         frozen.verb, operator.signature, operator.door, why, selection, frozen.matched, len(frozen.eligible),

@@ -11,19 +11,25 @@ from worker.operations.operator import Verb
 from worker.operations.refusal import Refused, Rule
 from worker.operations.selection import named, of_type, texts
 
-_TEXTS = {"accept_type": "accept_type", "source": "source", "type": "event_type", "up_to": "up_to"}
+_TEXTS = {
+    "problem": "problem",
+    "accept_type": "accept_type",
+    "source": "source",
+    "type": "event_type",
+    "up_to": "up_to",
+}
 _FLAGS = {"use_subject": "use_subject", "edited": "edited"}
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterSelection:
-    """Rejected events: those with these ids, those refused for a type, or those whose subject names the group.
+    """Rejected events: those with these ids, or all that meet every condition that is given.
 
     `ids`: as `closer rejected list` shows them. `accept_type`: a type that means complete after all. `use_subject`:
-    take the subject for the reference where the data have none. `source`, `event_type`: with `use_subject`, only events
-    of this source and type. `up_to`: the id of the last rejected event that may be chosen. `fields`: pairs of a dotted
-    path and a value that is set in each event. `edited`: whether each is corrected by hand. `shown`: whether the
-    operator has seen what would come of it.
+    take the subject for the reference where the data have none. `source`, `event_type`: only events of this source and
+    type; what was refused for the type counts, too. `up_to`: the id of the last rejected event that may be chosen.
+    `fields`: pairs of a dotted path and a value that is set in each event. `edited`: whether each is corrected by hand.
+    `shown`: whether the operator has seen what would come of it. `problem`: as `DeadLetterFilter` has it.
     """
 
     ids: tuple[str, ...] = ()
@@ -35,6 +41,7 @@ class DeadLetterSelection:
     fields: tuple[tuple[str, str], ...] = ()
     edited: bool = False
     shown: bool = False
+    problem: str | None = None
 
     @property
     def verb(self) -> Verb:
@@ -45,8 +52,13 @@ class DeadLetterSelection:
 
     @property
     def everything(self) -> bool:
-        """Whether the operator gave neither ids, nor a type, nor the subject."""
-        return not (self.ids or self.accept_type or self.use_subject)
+        """Whether the operator gave neither ids nor a condition. An empty text is no condition."""
+        return not (self.ids or self.accept_type or self.use_subject or self.kind_given)
+
+    @property
+    def kind_given(self) -> bool:
+        """Whether a problem, a source or a type was given."""
+        return bool(self.problem or self.source or self.event_type)
 
     @property
     def size(self) -> int | None:
@@ -58,8 +70,8 @@ class DeadLetterSelection:
         if self.accept_type and self.use_subject and not self.ids:
             text = "to accept a type and to use the subject at once takes the ids of the events"
             raise Refused(Rule.TWO_STEPS, text)
-        if (self.source or self.event_type) and (self.ids or not self.use_subject):
-            text = "a source and a type choose events whose subject is used, where no ids are given"
+        if self.ids and self.kind_given:
+            text = "a problem, a source and a type choose events where no ids are given"
             raise Refused(Rule.KIND_WITHOUT_SUBJECT, text)
         if (self.fields or self.edited) and not self.ids:
             raise Refused(Rule.CORRECTION_WITHOUT_IDS, "only events that are named by their ids are corrected")
@@ -75,8 +87,8 @@ class DeadLetterSelection:
         given = named(self.ids, "rejected") if self.ids else {}
         options = {
             "accept_type": self.accept_type, "use_subject": self.use_subject, "source": self.source,
-            "type": self.event_type, "up_to": self.up_to, "set": [list(pair) for pair in self.fields],
-            "edited": self.edited,
+            "type": self.event_type, "problem": self.problem, "up_to": self.up_to,
+            "set": [list(pair) for pair in self.fields], "edited": self.edited,
         }  # fmt: skip
         return given | {name: value for name, value in options.items() if value}
 

@@ -6,7 +6,7 @@ So what the operator has seen and confirmed is what is done.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -43,7 +43,7 @@ class FrozenSelection:
     @property
     def digest(self) -> str:
         """The name of exactly this set: a hash of the eligible references in their order."""
-        return sha256("\n".join(self.eligible).encode()).hexdigest()[:16]
+        return digest_of(self.eligible)
 
     @property
     def matched(self) -> int:
@@ -68,6 +68,11 @@ class FrozenSelection:
         """Return the selection as the audit keeps it: the references (see `named`), or the filter."""
         references = self.selection.references
         return named(references, "references") if references else self.selection.as_json()
+
+
+def digest_of(items: Sequence[str]) -> str:
+    """Return the name of exactly these items in their order: a hash of them."""
+    return sha256("\n".join(items).encode()).hexdigest()[:16]
 
 
 async def freeze(context: OperatorContext, verb: Verb, selection: Selection, why: str = "") -> FrozenSelection:

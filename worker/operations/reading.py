@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from tasks.events import batch
 from tasks.events.event_type import EventTypes
-from worker.operations.context import OperatorContext
+from tasks.ledger.ledger import Ledger
 from worker.operations.dead_letter_selection import DeadLetterSelection
+from worker.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +24,16 @@ class Reading:
     use_subject: bool = False
 
     @classmethod
-    async def of(cls, context: OperatorContext, selection: DeadLetterSelection) -> Reading:
+    async def of(cls, ledger: Ledger, settings: Settings, selection: DeadLetterSelection) -> Reading:
         """Return how the chosen events are read: with one more type, or by their subject, if the selection says so.
 
-        Raises StoreUnavailable.
+        The fleet's stream and types count, or those in `settings` before any worker has started. Raises
+        StoreUnavailable.
         """
-        types = await context.types()
+        policy = await ledger.policy.read()
+        types = policy.types if policy else settings.accepted_types
         types = types.also(selection.accept_type) if selection.accept_type else types
-        return cls(await context.stream(), types, selection.use_subject)
+        return cls(policy.stream if policy else settings.events_stream, types, selection.use_subject)
 
     def read(self, body: bytes, origin: str) -> list[batch.Element]:
         """Return the event, or each event of an array. `origin`: the id of events that bring none."""

@@ -7,30 +7,28 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tasks.errors import CloserError
 from tasks.events import batch
 from tasks.events.data import content, elsewhere
-from tasks.events.event import Event, GroupCancelled, GroupComplete, Rejection
+from tasks.events.event import Event, GroupCancelled, GroupComplete
+from tasks.ledger.bulk_action import ActionOptions, BulkAction, BulkState
 from tasks.ledger.dead_letter import DeadLetter
-from tasks.ledger.tally import Intake
-from tasks.ledger.values import Received
 from worker.operations import audit
-from worker.operations.bulk import BulkOptions
+from worker.operations.bulk import BulkOptions, begin_and_carry
 from worker.operations.context import OperatorContext
-from worker.operations.corrections import Correct, NotCorrected, corrections, set_field
+from worker.operations.corrections import Correct, NotCorrected
 from worker.operations.dead_letter_selection import DeadLetterSelection
+from worker.operations.frozen import digest_of
 from worker.operations.operator import Verb
 from worker.operations.reading import Reading
 from worker.operations.refusal import Refused, Rule
 from worker.operations.replay_selection import choose
+from worker.operations.replay_step import CHUNK, Replayer, given_corrections, read_one
 from worker.operations.selection import named
-
-_CHUNK = 20
-_RECEIVED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +42,31 @@ class Plan:
     selection: DeadLetterSelection
     ready: list[tuple[DeadLetter, list[Event]]] = field(default_factory=list)
     still_wrong: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def verb(self) -> Verb:
+        """What the stored action does."""
+        return Verb.REPLAY
+
+    @property
+    def eligible(self) -> list[str]:
+        """The ids of those that would be replayed, in their order."""
+        return [one.rejected_id for one, _ in self.ready]
+
+    @property
+    def entered(self) -> dict[str, int]:
+        """The place of each in this order."""
+        return {rejected_id: place for place, rejected_id in enumerate(self.eligible)}
+
+    @property
+    def skipped(self) -> dict[str, int]:
+        """Those that are still wrong, counted."""
+        return {"still wrong": len(self.still_wrong)} if self.still_wrong else {}
+
+    @property
+    def digest(self) -> str:
+        """The name of exactly this set."""
+        return digest_of(self.eligible)
 
     @property
     def matched(self) -> int:
@@ -68,7 +91,7 @@ class Plan:
 
     def named(self) -> dict[str, Any]:
         """Return the ids of the rejected events and the options, as the audit keeps them."""
-        ids = [one.rejected_id for one, _ in self.ready] + list(self.still_wrong)
+        ids = self.eligible + list(self.still_wrong)
         options = {name: value for name, value in self.selection.as_json().items() if name not in ("rejected", "count")}
         return named(ids, "rejected") | options
 
@@ -99,27 +122,43 @@ class Replayed:
     """What a replay came to.
 
     `matched`: how many rejected events were chosen. `replayed`: how many of them were replayed. `received`: what the
-    events in them came to (`new`, `duplicate` …), counted. `still_wrong`: as in `Plan`.
+    events in them came to (`new`, `duplicate` …), counted, as far as this process has received them. `still_wrong`: as
+    in `Plan`. `action`: as it is stored; None where events were corrected by hand.
     """
 
     matched: int
     replayed: int = 0
     received: Counter[str] = field(default_factory=Counter)
     still_wrong: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    action: BulkAction | None = None
 
     @property
     def stopped(self) -> bool:
         """Whether it was interrupted, and the rest was not touched."""
+        if self.action:
+            return self.action.state is BulkState.STOPPED
         return self.replayed + len(self.still_wrong) < self.matched
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is left to the fleet."""
+        return self.action is not None and self.action.is_open
+
+    @property
+    def gone(self) -> int:
+        """How many were taken off by somebody else meanwhile."""
+        return self.action.not_done.get("gone", 0) if self.action else 0
 
     def as_json(self) -> dict[str, Any]:
         """Return the result as other programs see it."""
-        return {
+        shown = {
             "matched": self.matched,
             "replayed": self.replayed,
             "received": dict(self.received),
             "still_rejected": {rejected_id: list(problems) for rejected_id, problems in self.still_wrong.items()},
+            "id": self.action.id if self.action else None,
         }
+        return shown | ({"state": self.action.state.value} if self.action and (self.stopped or self.goes_on) else {})
 
 
 async def plan(
@@ -131,9 +170,8 @@ async def plan(
     CloserError when fewer groups would be closed than the events named before.
     """
     chosen = await choose(context, selection)
-    given = [set_field(path, value) for path, value in selection.fields]
-    correct = corrections([*given, edit] if edit else given)
-    return read_again(chosen, await Reading.of(context, selection), correct, selection), chosen
+    reading = await Reading.of(context.ledger, context.settings, selection)
+    return read_again(chosen, reading, given_corrections(selection, edit), selection), chosen
 
 
 def read_again(
@@ -145,12 +183,13 @@ def read_again(
     """
     planned = Plan(selection)
     for one in chosen:
-        elements = reading.read(_corrected(one, correct), one.origin)
-        wrong = tuple(problem for element in elements for problem in _problems(element, several=len(elements) > 1))
+        try:
+            wrong, events = read_one(one, reading, correct)
+        except NotCorrected as error:
+            raise NotCorrected(f"{one.rejected_id} was not corrected: {error}; nothing was replayed") from None
         if wrong:
             planned.still_wrong[one.rejected_id] = wrong
         else:
-            events = [element.event for element in elements if not isinstance(element.event, Rejection)]
             planned.ready.append((one, events))
     _must_lose_none(planned)
     return planned
@@ -159,49 +198,31 @@ def read_again(
 async def replay(context: OperatorContext, planned: Plan, bulk: BulkOptions) -> Replayed:
     """Receive the events of a plan, then take them off the rejected ones. What is still wrong stays rejected.
 
-    A crash in between is safe: a repeat receives the same identities, which the ledger knows as duplicates. Raises
-    Refused and StoreUnavailable.
+    It is stored as an action, unless events were corrected by hand: nobody else could read those. A crash in between is
+    safe: a repeat receives the same identities, which the ledger knows as duplicates. Raises Refused, StoreUnavailable
+    and LedgerBroken.
     """
     context.guard(planned.selection.verb, planned, bulk.why, confirmed=bulk.confirmed)
-    result = Replayed(planned.matched, still_wrong=dict(planned.still_wrong))
+    if planned.selection.edited:
+        return await _replay_edited(context, planned, bulk)
+    replayer = Replayer()
+    action = await begin_and_carry(context, planned, bulk, ActionOptions(), replayer=replayer)
+    still_wrong = planned.still_wrong | replayer.still_wrong
+    return Replayed(planned.matched, action.changed, replayer.received, still_wrong, action)
+
+
+async def _replay_edited(context: OperatorContext, planned: Plan, bulk: BulkOptions) -> Replayed:
+    replayer, replayed = Replayer(still_wrong=dict(planned.still_wrong)), 0
     action = audit.announced_by(context.operator, Verb.REPLAY, planned.named(), bulk.why)
-    skipped = {"still wrong": len(planned.still_wrong)} if planned.still_wrong else {}
-    audit_id = await audit.announce(context, action, planned.matched, skipped)
-    async for chunk in bulk.chunks(planned.ready, _CHUNK):
-        words = await _receive_all(context, [event for _, held in chunk for event in held])
-        received = []
-        for one, held in chunk:
-            mine = [next(words) for _ in held]
-            if problems := tuple(word.problem for word in mine if word.problem):
-                result.still_wrong[one.rejected_id] = problems
-            else:
-                received.append(one.rejected_id)
-            result.received.update(word.value for word in mine if not word.problem)
+    audit_id = await audit.announce(context, action, planned.matched, planned.skipped)
+    async for chunk in bulk.chunks(planned.ready, CHUNK):
+        received = await replayer.receive(context.ledger, chunk)
         await context.ledger.dead_letters.dismiss(received, audit=audit_id)
-        result.replayed += len(received)
+        replayed += len(received)
+    result = Replayed(planned.matched, replayed, replayer.received, replayer.still_wrong)
     matched, changed, stopped = result.matched, result.replayed, result.stopped
     await audit.tell_end(context, action, audit_id, matched=matched, changed=changed, stopped=stopped)
     return result
-
-
-async def _receive_all(context: OperatorContext, events: Sequence[Event]) -> Iterator[Received]:
-    """Receive the events in steps of bounded size, and return what became of each, in order."""
-    words: list[Received] = []
-    for start in range(0, len(events), _RECEIVED_AT_ONCE):
-        words += await context.ledger.receive(events[start : start + _RECEIVED_AT_ONCE], intake=Intake.REPLAY)
-    return iter(words)
-
-
-def _corrected(one: DeadLetter, correct: Correct) -> bytes:
-    try:
-        return correct(one.body)
-    except NotCorrected as error:
-        raise NotCorrected(f"{one.rejected_id} was not corrected: {error}; nothing was replayed") from None
-
-
-def _problems(element: batch.Element, *, several: bool) -> Iterable[str]:
-    problems = element.event.problems if isinstance(element.event, Rejection) else ()
-    return (f"{element.identity}: {problem}" for problem in problems) if several else problems
 
 
 def _must_lose_none(planned: Plan) -> None:

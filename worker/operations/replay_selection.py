@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from tasks.events.event import Rejection
 from tasks.ledger.dead_letter import DeadLetter
 from worker.operations.context import OperatorContext
+from worker.operations.dead_letter_filter import DeadLetterFilter
 from worker.operations.dead_letter_selection import DeadLetterSelection, position
 from worker.operations.dead_letters import by_id, newest
 from worker.operations.operator import Verb
@@ -62,8 +64,8 @@ async def choose(context: OperatorContext, selection: DeadLetterSelection) -> li
 async def _chosen(context: OperatorContext, selection: DeadLetterSelection) -> list[DeadLetter]:
     if selection.ids:
         return await by_id(context, selection.ids)
-    if selection.accept_type:
-        return [one async for one in newest(context) if one.refused_type == selection.accept_type][::-1]
+    if not selection.use_subject:
+        return [one async for one in newest(context) if _meets(one, selection)][::-1]
     kinds = await _by_subject(context, selection)
     if len(kinds) > 1:
         raise SeveralKinds(kinds)
@@ -71,10 +73,10 @@ async def _chosen(context: OperatorContext, selection: DeadLetterSelection) -> l
 
 
 async def _by_subject(context: OperatorContext, selection: DeadLetterSelection) -> dict[Kind, list[DeadLetter]]:
-    reading = await Reading.of(context, selection)
+    reading = await Reading.of(context.ledger, context.settings, selection)
     kinds: dict[Kind, list[DeadLetter]] = {}
     async for one in newest(context):
-        for kind in _kinds(one, reading):
+        for kind in _kinds(one, reading) if _has_problem(one, selection) else ():
             if selection.source in (None, kind.source) and selection.event_type in (None, kind.type):
                 kinds.setdefault(kind, []).append(one)
     return {kind: found[::-1] for kind, found in kinds.items()}
@@ -86,3 +88,28 @@ def _kinds(one: DeadLetter, reading: Reading) -> Iterator[Kind]:
     event = after[0].event
     if len(after) == 1 and isinstance(before[0].event, Rejection) and not isinstance(event, Rejection):
         yield Kind(event.source, event.type or "")
+
+
+def _meets(one: DeadLetter, selection: DeadLetterSelection) -> bool:
+    """Return whether a rejected event meets the conditions, where no subject is used."""
+    return (
+        selection.accept_type in (None, one.refused_type)
+        and selection.event_type in (None, one.refused_type, *_texts(one.body, "type"))
+        and selection.source in (None, *_texts(one.body, "source"))
+        and _has_problem(one, selection)
+    )
+
+
+def _has_problem(one: DeadLetter, selection: DeadLetterSelection) -> bool:
+    return DeadLetterFilter(problem=selection.problem).matches(one, 0)
+
+
+def _texts(body: bytes, name: str) -> set[str]:
+    """Return what an event, or each event of an array, has under this name."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return set()
+    events = document if isinstance(document, list) else [document]
+    found = [event.get(name) for event in events if isinstance(event, dict)]
+    return {value for value in found if isinstance(value, str)}

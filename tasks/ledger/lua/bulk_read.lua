@@ -34,8 +34,8 @@ end
 local function owner(ref)
   for _, id in ipairs(bulk.open_ids()) do
     local verb = redis.pcall('HGET', bulk.key(id), 'verb')
-    local has = type(verb) == 'string' and verb ~= 'verify' and type(redis.pcall('ZSCORE', bulk.key(id, 'items'), ref)) == 'string'
-    if has then return { id, verb } end
+    local mine = type(verb) == 'string' and not bulk.SHARES[verb]
+    if mine and type(redis.pcall('ZSCORE', bulk.key(id, 'items'), ref)) == 'string' then return { id, verb } end
   end
   return {}
 end

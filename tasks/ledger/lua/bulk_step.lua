@@ -1,10 +1,11 @@
 #!lua
--- Does the next few items of a re-queue, a discard, a verify or a recall, for whoever carries it.
+-- Does the next few items of a re-queue, a discard, a verify, a recall or a replay of rejected events, for whoever carries it.
 -- KEYS, ARGV[1..2]  see lib/base.lua; other keys  see lib/bulk.lua
--- Uses lib/cancel, lib/bulk_verbs, lib/stepping, lib/reconciling
+-- Uses lib/cancel, lib/bulk_verbs, lib/stepping, lib/reconciling, lib/letters
 -- ARGV[3]  the action's id    ARGV[4]  who carries it    ARGV[5]  for how long from now (ms)    ARGV[6]  the most items
 -- ARGV[7..]  where the API is asked first, three for each item: its reference; "closed", "locked", "open", or why it cannot be
 --          told; and what this script has given with it. An item without an answer is left
+--          for a replay: its id; "received", or why it was not; and what this script has given with it
 -- Returns  as `stepping.run`; where the API is asked first also the items to ask for: { reference, when it was closed, "" if it
 --          is not (ms), … }
 
@@ -116,7 +117,25 @@ function VERBS.recall(ref, at)
   return take_back(ref, c, at)
 end
 
+local bytes = 0   -- of the rejected events that this step has looked at
+
+-- A rejected event is taken off after its events were received, which whoever carries the action has done.
+function VERBS.replay(id)
+  local answer = said[id]
+  if not answer then
+    to_ask[#to_ask + 1] = id
+    to_ask[#to_ask + 1] = ''
+    return 'later'
+  end
+  if answer[1] ~= 'received' then return answer[1] end
+  if bytes >= PAGE_BYTES then return 'later' end
+  local entry = letter(id)
+  bytes = bytes + size_of(entry)
+  return entry and take_letter_off(entry) and 'done' or 'gone'
+end
+
 a = stepping.begin(ID)
+if a and a.verb == 'replay' then expect('stream', { 'rejected' }) end
 if a then
   if not VERBS[a.verb] then error('another script does this: ' .. a.verb) end
   older = bulk.older(ID)
@@ -126,6 +145,7 @@ end
 for i = 7, #ARGV, 3 do said[ARGV[i]] = { ARGV[i + 1], ARGV[i + 2] } end
 stepping.answered = next(said) ~= nil
 local told = stepping.run(ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), function(ref, at) return VERBS[a.verb](ref, at) end)
+if bytes > 0 then sweep_letters() end
 for state, number in pairs(became) do bulk.count(ID, 'became:' .. bulk.BECAME[state], number) end
 told[6] = to_ask
 return told

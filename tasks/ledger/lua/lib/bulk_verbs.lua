@@ -7,12 +7,15 @@ function bulk.open_ids()
   return ids
 end
 
--- Every open action that was begun before `id` and runs or waits: { its id, its verb }. A verify has nothing for itself.
+-- Verbs that have no closure for themselves: a verify only asks, and the items of a replay are rejected events.
+bulk.SHARES = { verify = true, replay = true }
+
+-- Every open action that was begun before `id` and runs or waits: { its id, its verb }, without those that share.
 function bulk.older(id)
   local older = {}
   for _, other in ipairs(bulk.open_ids()) do
     local verb = other < id and redis.pcall('HGET', bulk.key(other), 'verb')
-    if verb and verb ~= 'verify' then older[#older + 1] = { other, verb } end
+    if verb and not bulk.SHARES[verb] then older[#older + 1] = { other, verb } end
   end
   return older
 end
