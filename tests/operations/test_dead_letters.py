@@ -26,6 +26,7 @@ def test_a_corrected_event_is_received_and_gone_from_the_rejected(cli: Cli, stor
     first, second = reject(store, b'{"reference": "bad ref"}'), reject(store, b"no json at all")
     assert [one["id"] for one in cli.lines("rejected", "list")] == [second, first]
     result = cli.json("rejected", "replay", first, "--set", "reference=sg_1", "--why", "typo")
+    assert result.pop("id")
     assert result == {"matched": 1, "replayed": 1, "received": {"new": 1}, "still_rejected": {}}
     assert cli.json("show", "sg_1")["event_id"] == "7-0"
     again = cli.json("rejected", "replay", second, "--set", "reference=sg_1")

@@ -109,6 +109,7 @@ def test_an_action_on_rejected_events_tells_its_end(
     cli("rejected", *(word.format(id="1-1") for word in command), "--why", "because", operator="ann")
     [ended] = [one["fields"] for one in cli.json("status")["notices"] if one["kind"] == "action_ended"]
     assert ended.pop("id")
+    assert bool(ended.pop("action_id", "")) is (action == "replay")
     assert ended == {
         "action": action, "by": "ann", "why": "because", "matched": 1, "changed": 1, "stopped": False
     }  # fmt: skip
